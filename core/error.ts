@@ -1,0 +1,69 @@
+/** The one fault of the code: a public text for the caller, an internal one for the log. */
+import { ERRORS, type ErrorCode } from '#schemas/errors.ts'
+
+export type FieldError = { pointer: string; detail: string }
+export type AppErrorDetail = {
+  /** What was wrong and what would be right, for the caller. Defaults to the catalogue's title. */
+  public?: string
+  /** What an operator needs to know; never leaves the process except into the log. */
+  internal?: string
+  /** Whether the same call may succeed later. */
+  retryable?: boolean
+  /** Seconds after which a retry makes sense; becomes `Retry-After`. */
+  retryAfterS?: number
+  errors?: FieldError[]
+  cause?: unknown
+}
+
+export class AppError extends Error {
+  readonly code: ErrorCode
+  readonly public: string
+  readonly retryable: boolean
+  readonly retryAfterS: number | undefined
+  readonly errors: FieldError[] | undefined
+
+  constructor(code: ErrorCode, detail: AppErrorDetail = {}) {
+    super(detail.internal ?? detail.public ?? ERRORS[code].title, { cause: detail.cause })
+    this.name = 'AppError'
+    this.code = code
+    this.public = detail.public ?? ERRORS[code].title
+    this.retryable = detail.retryable ?? false
+    this.retryAfterS = detail.retryAfterS
+    this.errors = detail.errors
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status
+  }
+}
+
+/** RFC 9457 problem details of an error. Unknown faults come out opaque. */
+export function problem(error: unknown, requestId: string): Problem {
+  const known = error instanceof AppError ? error : new AppError('internal')
+  return {
+    type: `/docs/errors#${known.code}`,
+    title: ERRORS[known.code].title,
+    status: known.status,
+    detail: known.public,
+    code: known.code,
+    request_id: requestId,
+    ...(known.errors && { errors: known.errors }),
+  }
+}
+
+export type Problem = {
+  type: string
+  title: string
+  status: number
+  detail: string
+  code: ErrorCode
+  request_id: string
+  errors?: FieldError[]
+}
+
+/** The error that a problem document of another place describes, so that it can travel on. */
+export function fromProblem(body: unknown): AppError {
+  const given = body as Partial<Problem>
+  const code = given.code && given.code in ERRORS ? given.code : 'internal'
+  return new AppError(code, { public: given.detail, errors: given.errors })
+}

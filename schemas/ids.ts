@@ -1,0 +1,67 @@
+/**
+ * Branded ids: a prefix that names the noun, then a time-ordered body, so that a model id cannot be
+ * passed where a tenant id is meant and new rows land at the right edge of their index.
+ * Body: 48 bits of Unix milliseconds and 80 random bits in Crockford base 32 (the ULID layout).
+ */
+declare const brand: unique symbol
+type Branded<Name extends string> = string & { readonly [brand]: Name }
+
+export type TenantId = Branded<'tenant'>
+export type KeyId = Branded<'key'>
+export type UploadId = Branded<'upload'>
+export type VersionId = Branded<'version'>
+export type RunId = Branded<'run'>
+export type StepId = Branded<'step'>
+export type RequestId = Branded<'request'>
+export type AuditId = Branded<'audit'>
+
+const PREFIXES = {
+  tenant: 'ten',
+  key: 'key',
+  upload: 'upl',
+  version: 'ver',
+  run: 'run',
+  step: 'stp',
+  request: 'req',
+  audit: 'aud',
+} as const
+
+type Noun = keyof typeof PREFIXES
+const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz'
+const BODY = /^[0-9a-hjkmnp-tv-z]{26}$/
+
+/** A new id, ordered by time to the millisecond. */
+export function newId<N extends Noun>(noun: N, nowMs: number = Date.now()): Branded<N> {
+  return `${PREFIXES[noun]}_${timePart(nowMs)}${randomPart()}` as Branded<N>
+}
+
+/** True when the text has the form of an id of this noun; says nothing about whether it exists. */
+export function isId<N extends Noun>(noun: N, text: string): text is Branded<N> {
+  const prefix = `${PREFIXES[noun]}_`
+  return text.startsWith(prefix) && BODY.test(text.slice(prefix.length))
+}
+
+function timePart(nowMs: number): string {
+  let rest = nowMs
+  let text = ''
+  for (let i = 0; i < 10; i++) {
+    text = ALPHABET[rest % 32] + text
+    rest = Math.floor(rest / 32)
+  }
+  return text
+}
+
+// Random bytes are drawn in pages: one call of the generator per id costs more than the id itself.
+const page = new Uint8Array(1600)
+let pageAt = page.length
+
+function randomPart(): string {
+  if (pageAt + 16 > page.length) {
+    crypto.getRandomValues(page)
+    pageAt = 0
+  }
+  let text = ''
+  for (let i = 0; i < 16; i++) text += ALPHABET[page[pageAt + i]! & 31]
+  pageAt += 16
+  return text
+}

@@ -1,0 +1,20 @@
+/**
+ * Every queue and its settings, as data: the local host, the functions' event sources and the cloud
+ * stacks read the same table. Each queue has a dead-letter queue named `<name>-dead`.
+ */
+export const QUEUES = {
+  /** Steps of runs, one message a step; read by runners. */
+  work: { visibilityS: 30, receiveCountMax: 50, batchMax: 1 },
+  /** Uploaded model versions that wait for validation; read by runners. */
+  validate: { visibilityS: 120, receiveCountMax: 5, batchMax: 1 },
+} as const satisfies Record<string, QueueSettings>
+
+export type QueueSettings = {
+  /** Seconds for which a received message is hidden from other readers. */
+  visibilityS: number
+  /** Receives after which a message moves to the dead-letter queue: a guard against poison. */
+  receiveCountMax: number
+  /** Messages per receive. */
+  batchMax: number
+}
+export type QueueName = keyof typeof QUEUES

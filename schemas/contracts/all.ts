@@ -1,0 +1,19 @@
+/** Every public route. */
+import { inferenceRoutes } from './inference.ts'
+import { jobRoutes } from './jobs.ts'
+import { modelRoutes } from './models.ts'
+import { platformRoutes } from './platform.ts'
+import { tenantRoutes } from './tenants.ts'
+import { usageRoutes } from './usage.ts'
+
+export const ROUTES = [
+  ...platformRoutes,
+  ...tenantRoutes,
+  ...modelRoutes,
+  ...inferenceRoutes,
+  ...jobRoutes,
+  ...usageRoutes,
+] as const
+
+export type RouteName = (typeof ROUTES)[number]['name']
+export type RouteOf<N extends RouteName> = Extract<(typeof ROUTES)[number], { name: N }>

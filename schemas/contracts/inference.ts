@@ -1,0 +1,100 @@
+/** The Open Inference Protocol over HTTP. Its bodies are tensors: `core/inference` reads them. */
+import * as z from 'zod'
+import { route } from '#schemas/route.ts'
+
+export const INFERENCE_BODY_BYTES_MAX = 64 * 1024 ** 2
+
+const open = { limit: null, cache: 'none', meter: 'none', target: 'edge', scope: 'public' } as const
+const metadata = { limit: 'control', cache: 'none', meter: 'none', target: 'edge' } as const
+const infer = { limit: 'inference', cache: 'none', meter: 'inference', target: 'router' } as const
+const oip = { errors: 'oip', status: 200 } as const
+const ready = z.object({ name: z.string(), ready: z.boolean() })
+const tensors = z.object({ model_name: z.string(), outputs: z.array(z.unknown()) })
+
+export const inferenceRoutes = [
+  route({
+    name: 'oip.server',
+    method: 'GET',
+    path: '/v2',
+    summary: 'Server metadata.',
+    reply: z.object({ name: z.string(), version: z.string(), extensions: z.array(z.string()) }),
+    ...oip,
+    policy: open,
+  }),
+  route({
+    name: 'oip.live',
+    method: 'GET',
+    path: '/v2/health/live',
+    summary: 'Whether the server runs.',
+    reply: z.object({ live: z.boolean() }),
+    ...oip,
+    policy: open,
+  }),
+  route({
+    name: 'oip.ready',
+    method: 'GET',
+    path: '/v2/health/ready',
+    summary: 'Whether the server can answer: functions and a runner are there.',
+    reply: z.object({ ready: z.boolean() }),
+    ...oip,
+    policy: open,
+  }),
+  route({
+    name: 'oip.metadata',
+    method: 'GET',
+    path: '/v2/models/:model',
+    summary: 'Metadata of the version that serves.',
+    reply: z.object({ name: z.string(), versions: z.array(z.string()), platform: z.string() }),
+    ...oip,
+    policy: { ...metadata, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.metadata_version',
+    method: 'GET',
+    path: '/v2/models/:model/versions/:version',
+    summary: 'Metadata of one version, by number or alias.',
+    reply: z.object({ name: z.string(), versions: z.array(z.string()), platform: z.string() }),
+    ...oip,
+    policy: { ...metadata, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.model_ready',
+    method: 'GET',
+    path: '/v2/models/:model/ready',
+    summary: 'Whether the model can answer.',
+    reply: ready,
+    ...oip,
+    policy: { ...metadata, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.version_ready',
+    method: 'GET',
+    path: '/v2/models/:model/versions/:version/ready',
+    summary: 'Whether one version can answer.',
+    reply: ready,
+    ...oip,
+    policy: { ...metadata, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.infer',
+    method: 'POST',
+    path: '/v2/models/:model/infer',
+    summary: 'Run the version that `champion` names, or else the newest ready one.',
+    raw: 'application/json or Triton binary tensors',
+    reply: tensors,
+    ...oip,
+    bodyBytesMax: INFERENCE_BODY_BYTES_MAX,
+    policy: { ...infer, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.infer_version',
+    method: 'POST',
+    path: '/v2/models/:model/versions/:version/infer',
+    summary: 'Run one version, by number or alias.',
+    raw: 'application/json or Triton binary tensors',
+    reply: tensors,
+    ...oip,
+    bodyBytesMax: INFERENCE_BODY_BYTES_MAX,
+    policy: { ...infer, scope: 'infer' },
+  }),
+] as const

@@ -1,0 +1,34 @@
+/** What the platform says of itself. */
+import * as z from 'zod'
+import { route } from '#schemas/route.ts'
+
+const open = { scope: 'public', limit: null, cache: 'none', meter: 'none', target: 'edge' } as const
+
+export const platformRoutes = [
+  route({
+    name: 'health.live',
+    method: 'GET',
+    path: '/health/live',
+    summary: 'Whether the edge runs.',
+    reply: z.object({ live: z.boolean() }),
+    status: 200,
+    policy: open,
+  }),
+  route({
+    name: 'health.ready',
+    method: 'GET',
+    path: '/health/ready',
+    summary: 'Whether work can be done: functions and a runner answer.',
+    reply: z.object({ ready: z.boolean() }),
+    status: 200,
+    policy: open,
+  }),
+  route({
+    name: 'openapi',
+    method: 'GET',
+    path: '/openapi.json',
+    summary: 'This API as OpenAPI 3.1.',
+    status: 200,
+    policy: open,
+  }),
+] as const

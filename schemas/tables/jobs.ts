@@ -1,0 +1,92 @@
+/**
+ * Runs and their steps. A job is a run; its shards are steps; a pipeline will be a run with more kinds
+ * of steps on the same tables and the same lease code.
+ */
+import { sql } from 'drizzle-orm'
+import { bigint, bigserial, index, integer, jsonb, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
+import type { KeyId, RunId, StepId, TenantId } from '#schemas/ids.ts'
+
+const at = (name: string) => timestamp(name, { withTimezone: true })
+const tenant = () => text('tenant_id').$type<TenantId>().notNull()
+
+export type RunState = 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+export type StepState = 'waiting' | 'queued' | 'leased' | 'done' | 'failed' | 'canceled'
+export type StepKind = 'plan' | 'shard' | 'merge'
+
+export const runs = pgTable(
+  'runs',
+  {
+    tenantId: tenant(),
+    id: text('id').$type<RunId>().notNull(),
+    kind: text('kind').$type<'inference'>().notNull(),
+    state: text('state').$type<RunState>().notNull(),
+    /** The key that asked, with what its receipts carry. */
+    keyId: text('key_id').$type<KeyId>().notNull(),
+    project: text('project'),
+    tags: jsonb('tags').$type<Record<string, string>>().notNull().default({}),
+    /** What to do; pinned at creation, so that a later alias flip does not change a job under way. */
+    spec: jsonb('spec').$type<InferenceSpec>().notNull(),
+    rowsTotal: bigint('rows_total', { mode: 'number' }),
+    rowsDone: bigint('rows_done', { mode: 'number' }).notNull().default(0),
+    rowsFailed: bigint('rows_failed', { mode: 'number' }).notNull().default(0),
+    stepsTotal: integer('steps_total').notNull().default(0),
+    stepsLeft: integer('steps_left').notNull().default(0),
+    resultKey: text('result_key'),
+    resultSize: bigint('result_size', { mode: 'number' }),
+    error: jsonb('error').$type<{ code: string; detail: string }>(),
+    createdAt: at('created_at').notNull().default(sql`now()`),
+    startedAt: at('started_at'),
+    endedAt: at('ended_at'),
+    expiresAt: at('expires_at'),
+  },
+  t => [
+    primaryKey({ columns: [t.tenantId, t.id] }),
+    index('runs_expiring').on(t.expiresAt).where(sql`state in ('queued', 'running')`),
+  ],
+)
+
+export type InferenceSpec = {
+  model: string
+  version: number
+  digest: string
+  input: { sha256: string; size: number; format: 'jsonl' | 'parquet' }
+}
+
+export const steps = pgTable(
+  'steps',
+  {
+    tenantId: tenant(),
+    id: text('id').$type<StepId>().notNull(),
+    runId: text('run_id').$type<RunId>().notNull(),
+    kind: text('kind').$type<StepKind>().notNull(),
+    /** Position among the shards, 0 for plan and merge. */
+    number: integer('number').notNull().default(0),
+    state: text('state').$type<StepState>().notNull(),
+    /** Grows with every lease and every cancel; a write that names an older one is refused. */
+    epoch: integer('epoch').notNull().default(0),
+    /** Attempts that failed for a reason of their own; a preempted or lost lease is not one. */
+    attempts: integer('attempts').notNull().default(0),
+    /** Leases that ended without a word: a step that kills its runners must not do so for ever. */
+    losses: integer('losses').notNull().default(0),
+    leaseUntil: at('lease_until'),
+    runner: text('runner'),
+    input: jsonb('input').$type<Record<string, unknown>>().notNull().default({}),
+    output: jsonb('output').$type<Record<string, unknown>>(),
+    error: jsonb('error').$type<{ code: string; detail: string }>(),
+    updatedAt: at('updated_at').notNull().default(sql`now()`),
+  },
+  t => [
+    primaryKey({ columns: [t.tenantId, t.id] }),
+    index('steps_by_run').on(t.tenantId, t.runId, t.kind, t.number),
+    index('steps_open').on(t.updatedAt).where(sql`state in ('queued', 'leased')`),
+  ],
+)
+
+/** Messages that a transaction promised; the relay sends them and deletes them. */
+export const outbox = pgTable('outbox', {
+  id: bigserial('id', { mode: 'bigint' }).primaryKey(),
+  tenantId: tenant(),
+  queue: text('queue').notNull(),
+  body: jsonb('body').notNull(),
+  delayS: integer('delay_s').notNull().default(0),
+})

@@ -1,0 +1,106 @@
+/** Uploads, models, their immutable versions and the aliases that point at them. */
+import { sql } from 'drizzle-orm'
+import {
+  bigint,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  uniqueIndex,
+} from 'drizzle-orm/pg-core'
+import type { TenantId, UploadId, VersionId } from '#schemas/ids.ts'
+import type { Signature } from '#schemas/signature.ts'
+
+const at = (name: string) => timestamp(name, { withTimezone: true })
+const tenant = () => text('tenant_id').$type<TenantId>().notNull()
+
+/** A file on its way in. The parts themselves stand in the blob store, which is the truth about them. */
+export const uploads = pgTable(
+  'uploads',
+  {
+    tenantId: tenant(),
+    id: text('id').$type<UploadId>().notNull(),
+    sha256: text('sha256').notNull(),
+    size: bigint('size', { mode: 'number' }).notNull(),
+    state: text('state').$type<'open' | 'complete'>().notNull().default('open'),
+    createdAt: at('created_at').notNull().default(sql`now()`),
+    completedAt: at('completed_at'),
+  },
+  t => [primaryKey({ columns: [t.tenantId, t.id] })],
+)
+
+/** Files that are complete, by digest: what manifests and jobs may refer to. */
+export const files = pgTable(
+  'files',
+  {
+    tenantId: tenant(),
+    sha256: text('sha256').notNull(),
+    size: bigint('size', { mode: 'number' }).notNull(),
+    createdAt: at('created_at').notNull().default(sql`now()`),
+  },
+  t => [primaryKey({ columns: [t.tenantId, t.sha256] })],
+)
+
+export const models = pgTable(
+  'models',
+  {
+    tenantId: tenant(),
+    name: text('name').notNull(),
+    /** Numbers are never used twice, so that a receipt's version names one file for ever. */
+    lastNumber: integer('last_number').notNull().default(0),
+    createdAt: at('created_at').notNull().default(sql`now()`),
+  },
+  t => [primaryKey({ columns: [t.tenantId, t.name] })],
+)
+
+export type Manifest = {
+  /** Path of the main graph among the files. */
+  graph: string
+  files: { path: string; sha256: string; size: number }[]
+  /** Declared batch axis by tensor name; null: none. Tensors that are not named are deduced. */
+  batch_axes?: Record<string, number | null>
+  /** Full shapes to use in the trial run, by input name, where no guess would fit. */
+  trial_shapes?: Record<string, number[]>
+}
+export type VersionState = 'validating' | 'ready' | 'invalid' | 'deleted'
+
+export const modelVersions = pgTable(
+  'model_versions',
+  {
+    tenantId: tenant(),
+    id: text('id').$type<VersionId>().notNull(),
+    model: text('model').notNull(),
+    number: integer('number').notNull(),
+    /** SHA-256 of the canonical manifest, hex. */
+    digest: text('digest').notNull(),
+    manifest: jsonb('manifest').$type<Manifest>().notNull(),
+    state: text('state').$type<VersionState>().notNull(),
+    signature: jsonb('signature').$type<Signature>(),
+    /** What validation found: opset, parameters, trial run. */
+    report: jsonb('report').$type<Record<string, unknown>>(),
+    /** Why it is invalid. */
+    error: text('error'),
+    createdAt: at('created_at').notNull().default(sql`now()`),
+    readyAt: at('ready_at'),
+  },
+  t => [
+    primaryKey({ columns: [t.tenantId, t.id] }),
+    uniqueIndex('model_versions_number').on(t.tenantId, t.model, t.number),
+    index('model_versions_validating').on(t.createdAt).where(sql`state = 'validating'`),
+  ],
+)
+
+export const modelAliases = pgTable(
+  'model_aliases',
+  {
+    tenantId: tenant(),
+    model: text('model').notNull(),
+    alias: text('alias').notNull(),
+    number: integer('number').notNull(),
+    updatedAt: at('updated_at').notNull().default(sql`now()`),
+  },
+  t => [primaryKey({ columns: [t.tenantId, t.model, t.alias] })],
+)

@@ -1,0 +1,103 @@
+/** The control database: PostgreSQL by `pg` and drizzle, the same code embedded and in the cloud. */
+import { sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/node-postgres'
+import pg from 'pg'
+import type { Database, Log, Tx } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { TenantId } from '#schemas/ids.ts'
+
+const CONNECT_TIMEOUT_MS = 5_000
+const STATEMENT_TIMEOUT_MS = 30_000
+const CONNECTIONS_MAX = 10
+const RETRIES_MAX = 5
+/** Serialization failure, deadlock: the transaction did nothing and may simply run again. */
+const RETRYABLE_STATES = new Set(['40001', '40P01'])
+/** The server is going down, starting, or out of connections; nothing was committed. */
+const UNAVAILABLE_STATES = new Set(['57P01', '57P02', '57P03', '53300', '08006', '08001', '08003'])
+const DISK_FULL_STATE = '53100'
+
+export type OpenDatabase = Database & { pool: pg.Pool; close(): Promise<void> }
+
+/** Opens a pool as the application's role. Throws `unavailable` from calls while there is no server. */
+export function openDatabase(config: { url: string; log: Log }): OpenDatabase {
+  const pool = new pg.Pool({
+    ...connectionOf(config.url),
+    max: CONNECTIONS_MAX,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    application_name: 'galley',
+  })
+  // Idle connections report the server's end here; without a listener the process would end too.
+  pool.on('error', error => config.log.error('db.connection_lost', { error: String(error) }))
+  const db = drizzle({ client: pool })
+
+  async function transaction<T>(begin: ReturnType<typeof sql>, work: (tx: Tx) => Promise<T>) {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await db.transaction(async tx => {
+          await tx.execute(begin)
+          return work(tx)
+        })
+      } catch (error) {
+        const state = stateOf(error)
+        if (state && RETRYABLE_STATES.has(state) && attempt < RETRIES_MAX) continue
+        throw translate(error)
+      }
+    }
+  }
+
+  return {
+    pool,
+    tenant: (tenantId: TenantId, work) =>
+      transaction(sql`select set_config('galley.tenant', ${tenantId}, true)`, work),
+    system: work => transaction(sql`set local role galley_system`, work),
+    close: () => pool.end(),
+  }
+}
+
+/**
+ * `pg` configuration of a URL. A `host` parameter that is a folder means the server's Unix socket:
+ * `postgres://galley_app@localhost/galley?host=/proc/self/cwd/postgres`.
+ */
+export function connectionOf(url: string): pg.PoolConfig {
+  const parsed = new URL(url)
+  const folder = parsed.searchParams.get('host')
+  if (!folder) return { connectionString: url }
+  return {
+    host: folder,
+    user: decodeURIComponent(parsed.username),
+    password: decodeURIComponent(parsed.password) || undefined,
+    database: parsed.pathname.slice(1),
+    port: Number(parsed.port || 5432),
+  }
+}
+
+/** Points a transaction at another tenant: for platform work that serves several in one commit. */
+export async function bindTenant(tx: Tx, tenantId: TenantId): Promise<void> {
+  await tx.execute(sql`select set_config('galley.tenant', ${tenantId}, true)`)
+}
+
+function stateOf(error: unknown): string | undefined {
+  const cause = error instanceof Error && error.cause ? error.cause : error
+  return (cause as { code?: string }).code
+}
+
+function translate(error: unknown): unknown {
+  if (error instanceof AppError) return error
+  const state = stateOf(error)
+  const message = String(error instanceof Error && error.cause ? error.cause : error)
+  if (state === DISK_FULL_STATE) {
+    return new AppError('insufficient_storage', { internal: message, cause: error })
+  }
+  const lost =
+    (state && (UNAVAILABLE_STATES.has(state) || /^E[A-Z]+$/.test(state))) ||
+    /Connection terminated|timeout exceeded when trying to connect|Client has encountered/.test(message)
+  if (!lost) return error
+  return new AppError('unavailable', {
+    public: 'The control database does not answer; try again in a moment.',
+    internal: message,
+    retryable: true,
+    retryAfterS: 1,
+    cause: error,
+  })
+}

@@ -45,7 +45,8 @@ export function checkVisibility(visibilityS: number): void {
 }
 
 function checkSeconds(name: string, value: number, max: number): void {
-  if (!(value >= 0 && value <= max)) refuse(`${name} is ${value}; 0 to ${max} seconds are possible.`)
+  if (!(value >= 0 && value <= max))
+    refuse(`${name} is ${value}; 0 to ${max} seconds are possible.`)
 }
 
 function refuse(text: string): never {

@@ -131,7 +131,12 @@ export function postgresQueue(o: {
         lookAgainMs = retryMs = Math.min(retryMs * 2, RETRY_MS_MAX)
       }
       const leftMs = untilMs - performance.now()
-      await bell.wait(queue, ticket, Math.max(0, Math.min(leftMs, lookAgainMs, LOOK_MS_MAX)), signal)
+      await bell.wait(
+        queue,
+        ticket,
+        Math.max(0, Math.min(leftMs, lookAgainMs, LOOK_MS_MAX)),
+        signal,
+      )
     }
   }
 

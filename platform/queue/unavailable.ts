@@ -4,7 +4,8 @@ import { AppError } from '#core/error.ts'
 // SQLSTATE classes and codes that another try may not meet: connection lost, server starting or
 // stopping, too many connections, a deadlock's victim, a standby that is not yet the primary.
 const PASSING_STATES = /^(08...|57P0[1-5]|53300|40001|40P01|25006)$/
-const PASSING_ERRNOS = /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOENT|ENOTCONN|ETIMEDOUT|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
+const PASSING_ERRNOS =
+  /^(ECONN(REFUSED|RESET|ABORTED)|EPIPE|ENOENT|ENOTCONN|ETIMEDOUT|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$/
 // `pg` gives these no code.
 const PASSING_TEXTS =
   /connection terminated|connection error|not queryable|timeout exceeded when trying to connect|client was closed|cannot use a pool after/i
@@ -14,7 +15,11 @@ export function storeFault(error: unknown): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error
   const code = 'code' in error ? String(error.code) : ''
   if (code === '53100' || code === 'ENOSPC') {
-    return new AppError('insufficient_storage', { internal: error.message, retryable: true, cause: error })
+    return new AppError('insufficient_storage', {
+      internal: error.message,
+      retryable: true,
+      cause: error,
+    })
   }
   const passing =
     PASSING_STATES.test(code) || PASSING_ERRNOS.test(code) || PASSING_TEXTS.test(error.message)

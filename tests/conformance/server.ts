@@ -43,9 +43,15 @@ export async function startServer(): Promise<Server> {
 
   let child: ChildProcess | undefined
   const connection = { host: folder, user: 'galley', database: 'postgres' }
-  const args = CONFIG.trim().split(/\s+/).flatMap(setting => ['-c', setting])
+  const args = CONFIG.trim()
+    .split(/\s+/)
+    .flatMap(setting => ['-c', setting])
   async function start() {
-    child = spawn(join(native, 'bin/postgres'), ['-D', '/proc/self/cwd', '-k', folder, ...args], options)
+    child = spawn(
+      join(native, 'bin/postgres'),
+      ['-D', '/proc/self/cwd', '-k', folder, ...args],
+      options,
+    )
     await reachable(connection)
   }
   async function end(signal: 'SIGKILL' | 'SIGINT') {

@@ -95,3 +95,6 @@ export type Blobs = {
   /** The path of a local, read-only copy of the blob, for engines that want a file. */
   localFile(key: string): Promise<string>
 }
+
+/** What most verbs need: the transaction that they are part of, bound to the caller's tenant, and the time. */
+export type Unit = { tx: Tx; clock: Clock }

@@ -4,9 +4,9 @@
  */
 export const QUEUES = {
   /** Steps of runs, one message a step; read by runners. */
-  work: { visibilityS: 30, receiveCountMax: 50, batchMax: 1 },
+  work: { visibilityS: 15, receiveCountMax: 100, batchMax: 1 },
   /** Uploaded model versions that wait for validation; read by runners. */
-  validate: { visibilityS: 120, receiveCountMax: 5, batchMax: 1 },
+  validate: { visibilityS: 15, receiveCountMax: 20, batchMax: 1 },
 } as const satisfies Record<string, QueueSettings>
 
 export type QueueSettings = {

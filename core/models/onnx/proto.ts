@@ -22,7 +22,15 @@ export const GRAPH = {
   output: 12,
   sparseInitializer: 15,
 } as const
-export const NODE = { input: 1, output: 2, name: 3, opType: 4, attribute: 5, domain: 7 } as const
+export const NODE = {
+  input: 1,
+  output: 2,
+  name: 3,
+  opType: 4,
+  attribute: 5,
+  domain: 7,
+  overload: 8,
+} as const
 export const ATTRIBUTE = {
   name: 1,
   float: 2,
@@ -39,10 +47,20 @@ export const ATTRIBUTE = {
   sparseTensor: 22,
   sparseTensors: 23,
 } as const
-export const FUNCTION = { name: 1, input: 4, output: 5, node: 7, opsetImport: 9, domain: 10 } as const
+export const FUNCTION = {
+  name: 1,
+  input: 4,
+  output: 5,
+  node: 7,
+  opsetImport: 9,
+  domain: 10,
+  attributeProto: 11,
+  overload: 13,
+} as const
 export const TENSOR = {
   dims: 1,
   dataType: 2,
+  segment: 3,
   floatData: 4,
   int32Data: 5,
   stringData: 6,

@@ -74,7 +74,7 @@ export class WireReader {
     const length = field.end - field.start
     if (field.wire !== WIRE.bytes) throw damaged(field.start, 'text or a message was expected there')
     if (length > bytesMax) throw invalid(`A name or text at byte ${field.start} is ${length} bytes long; at most ${bytesMax} are taken.`)
-    return this.source.read(field.start, length)
+    return this.#slice(field.start, length)
   }
 
   /** The span of a field that holds a message. */
@@ -155,13 +155,26 @@ export class WireReader {
     return BigInt.asUintN(64, value)
   }
 
+  #slice(at: number, length: number): Uint8Array {
+    if (length === 0) return new Uint8Array(0)
+    if (length > WINDOW_BYTES) return this.source.read(at, length)
+    const windowEnd = this.#windowStart + this.#window.length
+    if (at < this.#windowStart || at + length > windowEnd) this.#moveWindow(at)
+    const from = at - this.#windowStart
+    return this.#window.subarray(from, from + length)
+  }
+
   #byte(at: number): number {
     const index = at - this.#windowStart
     if (index >= 0 && index < this.#window.length) return this.#window[index]!
-    this.#windowStart = at
-    this.#window = this.source.read(at, Math.min(WINDOW_BYTES, this.source.size - at))
-    if (this.#window.length === 0) throw truncated(`nothing could be read at byte ${at}`)
+    this.#moveWindow(at)
     return this.#window[0]!
+  }
+
+  #moveWindow(at: number): void {
+    this.#window = this.source.read(at, Math.min(WINDOW_BYTES, this.source.size - at))
+    this.#windowStart = at
+    if (this.#window.length === 0) throw truncated(`nothing could be read at byte ${at}`)
   }
 }
 

@@ -1,0 +1,10 @@
+/** Where each kind of blob stands. The first segment is always the tenant. */
+import type { RunId, TenantId, UploadId } from '#schemas/ids.ts'
+
+export const file = (tenant: TenantId, sha256: string) => `${tenant}/files/${sha256}`
+export const upload = (tenant: TenantId, id: UploadId) => `${tenant}/uploads/${id}`
+/** The epoch is in the key: a runner that comes back from the dead overwrites nothing. */
+export const shard = (tenant: TenantId, run: RunId, number: number, epoch: number) =>
+  `${tenant}/runs/${run}/shard-${number}-${epoch}`
+export const result = (tenant: TenantId, run: RunId, epoch: number) =>
+  `${tenant}/runs/${run}/result-${epoch}`

@@ -1,0 +1,193 @@
+/**
+ * What a runner does to a step: lease, heartbeat, complete, fail. Every write carries the epoch of the
+ * lease, and a stale one is refused (a fencing token: Kleppmann, "How to do distributed locking", 2016),
+ * so a runner that comes back from the dead changes nothing.
+ */
+import { and, eq, sql } from 'drizzle-orm'
+import type { Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { StepId } from '#schemas/ids.ts'
+import { runs, steps } from '#schemas/tables/jobs.ts'
+import * as jobs from './jobs.ts'
+import type { NewStep, Run, Step } from './jobs.ts'
+
+/** A lease outlives three missed heartbeats. */
+export const LEASE_MS = 15_000
+export const HEARTBEAT_MS = 4_000
+const ATTEMPTS_MAX = 5
+/** Leases that ended without a word: after so many the step itself is what kills its runners. */
+const LOSSES_MAX = 25
+const BACKOFF_BASE_MS = 1_000
+const BACKOFF_CAP_MS = 15 * 60_000
+
+export type Leased = { status: 'leased'; epoch: number; step: Step; run: Run }
+/** `gone`: done, canceled, or never was; `held`: another runner has it, look again after the wait. */
+export type LeaseReply = Leased | { status: 'gone' } | { status: 'held'; waitS: number }
+
+export async function lease(
+  unit: Unit,
+  input: { stepId: StepId; runner: string },
+): Promise<LeaseReply> {
+  const step = await locked(unit, input.stepId)
+  if (!step || (step.state !== 'queued' && step.state !== 'leased')) return { status: 'gone' }
+  const now = unit.clock.now()
+  const until = step.state === 'leased' ? (step.leaseUntil?.getTime() ?? 0) : 0
+  if (until > now && step.runner !== input.runner) {
+    return { status: 'held', waitS: Math.ceil((until - now) / 1000) }
+  }
+  const losses = step.losses + (step.state === 'leased' ? 1 : 0)
+  const run = await jobs.find(unit, step.runId, true)
+  if (losses > LOSSES_MAX) {
+    const detail = `Runners ended without a word while they worked on this step, ${losses} times.`
+    await endStep(unit, step, 'failed', { code: 'runner_lost', detail })
+    await jobs.end(unit, run, 'failed', { code: 'runner_lost', detail })
+    return { status: 'gone' }
+  }
+  const [leased] = await unit.tx
+    .update(steps)
+    .set({
+      state: 'leased',
+      epoch: step.epoch + 1,
+      losses,
+      runner: input.runner,
+      leaseUntil: new Date(now + LEASE_MS),
+      updatedAt: new Date(now),
+    })
+    .where(eq(steps.id, step.id))
+    .returning()
+  if (run.state === 'queued') {
+    await unit.tx
+      .update(runs)
+      .set({ state: 'running', startedAt: new Date(now) })
+      .where(eq(runs.id, run.id))
+  }
+  return { status: 'leased', epoch: leased!.epoch, step: leased!, run }
+}
+
+/** Extends the lease. Throws `stale_epoch` when it has ended: the runner must drop the step. */
+export async function heartbeat(
+  unit: Unit,
+  input: { stepId: StepId; epoch: number },
+): Promise<void> {
+  const now = unit.clock.now()
+  const [kept] = await unit.tx
+    .update(steps)
+    .set({ leaseUntil: new Date(now + LEASE_MS), updatedAt: new Date(now) })
+    .where(
+      and(eq(steps.id, input.stepId), eq(steps.epoch, input.epoch), eq(steps.state, 'leased')),
+    )
+    .returning({ id: steps.id })
+  if (!kept) throw stale()
+}
+
+export type Completion = {
+  stepId: StepId
+  epoch: number
+  output: Record<string, unknown>
+  /** Steps that this one calls for. */
+  next?: NewStep[]
+  rowsTotal?: number
+  rowsDone?: number
+  rowsFailed?: number
+  /** The result of the whole run, when this was its last step. */
+  result?: { key: string; size: number }
+}
+
+/**
+ * Ends a step with its output and starts what waits for it, in the caller's transaction. `repeated`:
+ * this very lease completed it before, and nothing was written again.
+ */
+export async function complete(
+  unit: Unit,
+  input: Completion,
+): Promise<{ status: 'completed' | 'repeated'; step: Step; run: Run }> {
+  const step = await locked(unit, input.stepId)
+  if (!step || step.epoch !== input.epoch) throw stale()
+  const run = await jobs.find(unit, step.runId, true)
+  if (step.state === 'done') return { status: 'repeated', step, run }
+  if (step.state !== 'leased') throw stale()
+  await endStep(unit, step, 'done', null, input.output)
+  if (input.next) await jobs.addSteps(unit, run, input.next)
+  const shards = input.next?.filter(next => next.kind === 'shard').length ?? 0
+  const left = run.stepsLeft + shards - (step.kind === 'shard' ? 1 : 0)
+  await unit.tx
+    .update(runs)
+    .set({
+      stepsTotal: run.stepsTotal + shards,
+      stepsLeft: left,
+      rowsTotal: input.rowsTotal ?? run.rowsTotal,
+      rowsDone: run.rowsDone + (input.rowsDone ?? 0),
+      rowsFailed: run.rowsFailed + (input.rowsFailed ?? 0),
+    })
+    .where(eq(runs.id, run.id))
+  if (input.result) await jobs.end(unit, run, 'done', null, input.result)
+  else if (left === 0) await releaseWaiting(unit, run)
+  return { status: 'completed', step, run }
+}
+
+export type Failure = {
+  stepId: StepId
+  epoch: number
+  /** `preempted` does not consume an attempt. */
+  kind: 'retryable' | 'permanent' | 'preempted'
+  error: { code: string; detail: string }
+}
+
+/** Gives a step back, to be tried again, or ends its run when that cannot help. */
+export async function fail(unit: Unit, input: Failure): Promise<void> {
+  const step = await locked(unit, input.stepId)
+  if (!step || step.epoch !== input.epoch || step.state !== 'leased') throw stale()
+  const attempts = step.attempts + (input.kind === 'preempted' ? 0 : 1)
+  if (input.kind === 'permanent' || attempts >= ATTEMPTS_MAX) {
+    await endStep(unit, step, 'failed', input.error)
+    await jobs.end(unit, await jobs.find(unit, step.runId, true), 'failed', input.error)
+    return
+  }
+  await unit.tx
+    .update(steps)
+    .set({ state: 'queued', attempts, leaseUntil: null, runner: null, error: input.error })
+    .where(eq(steps.id, step.id))
+  const delayMs = input.kind === 'preempted' ? 0 : backoffMs(attempts)
+  await jobs.enqueue(unit, step.tenantId, [step.id], Math.round(delayMs / 1000))
+}
+
+async function releaseWaiting(unit: Unit, run: Run): Promise<void> {
+  const released = await unit.tx
+    .update(steps)
+    .set({ state: 'queued', updatedAt: new Date(unit.clock.now()) })
+    .where(and(eq(steps.runId, run.id), eq(steps.state, 'waiting')))
+    .returning({ id: steps.id })
+  await jobs.enqueue(unit, run.tenantId, released.map(row => row.id))
+}
+
+async function locked(unit: Unit, stepId: StepId): Promise<Step | undefined> {
+  // The run first, always: two shards that end at once would otherwise lock it in opposite orders.
+  await unit.tx.execute(sql`
+    select 1 from runs where id = (select run_id from steps where id = ${stepId}) for update`)
+  const [step] = await unit.tx.select().from(steps).where(eq(steps.id, stepId)).for('update')
+  return step
+}
+
+async function endStep(
+  unit: Unit,
+  step: Step,
+  state: 'done' | 'failed',
+  error: { code: string; detail: string } | null,
+  output?: Record<string, unknown>,
+): Promise<void> {
+  await unit.tx
+    .update(steps)
+    .set({ state, error, output, leaseUntil: null, updatedAt: new Date(unit.clock.now()) })
+    .where(eq(steps.id, step.id))
+}
+
+/** Full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015). */
+function backoffMs(attempt: number): number {
+  return Math.random() * Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** attempt)
+}
+
+function stale(): AppError {
+  return new AppError('stale_epoch', {
+    public: 'This lease has ended: the step was taken over, finished or canceled.',
+  })
+}

@@ -1,0 +1,117 @@
+/**
+ * Uploads: a file comes in parts of any size up to 32 MiB, in any order, and counts only when its
+ * digest, declared first, is verified. The parts stand in the blob store, which alone knows them.
+ */
+import { eq } from 'drizzle-orm'
+import * as blobKeys from '#core/blob-keys.ts'
+import type { Call } from '#core/caller.ts'
+import type { Blobs, Clock, Database, Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { isId, newId, type UploadId } from '#schemas/ids.ts'
+import { files, uploads } from '#schemas/tables/models.ts'
+
+export const PART_BYTES_MAX = 32 * 1024 ** 2
+const PARTS_MAX = 10_000
+
+type Upload = typeof uploads.$inferSelect
+
+/** Begins an upload. A file that the tenant has already is complete at once. */
+export async function create(unit: Unit, call: Call, input: { sha256: string; size: number }) {
+  const { tenantId } = call.caller
+  const known = await fileOf(unit, input.sha256)
+  const complete = known?.size === input.size
+  const now = new Date(unit.clock.now())
+  const [upload] = await unit.tx
+    .insert(uploads)
+    .values({
+      tenantId,
+      id: newId('upload', unit.clock.now()),
+      sha256: input.sha256,
+      size: input.size,
+      state: complete ? 'complete' : 'open',
+      createdAt: now,
+      completedAt: complete ? now : null,
+    })
+    .returning()
+  return shown(upload!, [])
+}
+
+type UploadDeps = { db: Database; blobs: Blobs; clock: Clock }
+
+export async function get(deps: UploadDeps, call: Call, input: { upload_id: string }) {
+  const { tenantId } = call.caller
+  const upload = await deps.db.tenant(tenantId, tx => find({ tx, clock: deps.clock }, input.upload_id))
+  const parts =
+    upload.state === 'open' ? await deps.blobs.listParts(blobKeys.upload(tenantId, upload.id)) : []
+  return shown(upload, parts)
+}
+
+/** Where a part may be written, for the place that holds the bytes. */
+export async function grantPart(
+  unit: Unit,
+  call: Call,
+  input: { upload_id: string; number: string },
+): Promise<{ uploadKey: string; number: number; sizeMax: number }> {
+  const upload = await find(unit, input.upload_id)
+  const number = Number(input.number)
+  if (!Number.isInteger(number) || number < 1 || number > PARTS_MAX) {
+    throw new AppError('invalid_request', {
+      public: `Parts are numbered from 1 to ${PARTS_MAX}; "${input.number}" is none of these.`,
+    })
+  }
+  if (upload.state !== 'open') {
+    throw new AppError('conflict', { public: 'This upload is complete and takes no more parts.' })
+  }
+  return {
+    uploadKey: blobKeys.upload(call.caller.tenantId, upload.id),
+    number,
+    sizeMax: Math.min(PART_BYTES_MAX, upload.size),
+  }
+}
+
+/** Joins the parts and verifies them. Any of its three steps may be cut off and the call repeated. */
+export async function complete(deps: UploadDeps, call: Call, input: { upload_id: string }) {
+  const { tenantId } = call.caller
+  const inTenant = <T>(work: (unit: Unit) => Promise<T>) =>
+    deps.db.tenant(tenantId, tx => work({ tx, clock: deps.clock }))
+  const upload = await inTenant(unit => find(unit, input.upload_id))
+  if (upload.state === 'complete') return shown(upload, [])
+  const { sha256, size } = upload
+  const from = blobKeys.upload(tenantId, upload.id)
+  await deps.blobs.completeUpload(from, blobKeys.file(tenantId, sha256), { sha256, size })
+  return inTenant(async unit => {
+    const completedAt = new Date(deps.clock.now())
+    await unit.tx.insert(files).values({ tenantId, sha256, size }).onConflictDoNothing()
+    await unit.tx
+      .update(uploads)
+      .set({ state: 'complete', completedAt })
+      .where(eq(uploads.id, upload.id))
+    return shown({ ...upload, state: 'complete' }, [])
+  })
+}
+
+/** A complete file of the tenant, by digest. */
+export async function fileOf(unit: Pick<Unit, 'tx'>, sha256: string) {
+  const [file] = await unit.tx.select().from(files).where(eq(files.sha256, sha256))
+  return file
+}
+
+async function find(unit: Unit, id: string): Promise<Upload> {
+  const [row] = isId('upload', id)
+    ? await unit.tx.select().from(uploads).where(eq(uploads.id, id as UploadId))
+    : []
+  if (!row) throw new AppError('not_found', { public: 'There is no upload with this id.' })
+  return row
+}
+
+function shown(upload: Upload, parts: { number: number; size: number; sha256: string }[]) {
+  return {
+    id: upload.id,
+    sha256: upload.sha256,
+    size: upload.size,
+    state: upload.state,
+    part_bytes_max: PART_BYTES_MAX,
+    parts,
+    created_at: upload.createdAt.toISOString(),
+  }
+}

@@ -1,0 +1,42 @@
+/** Messages promised by a transaction, and the relay that keeps the promise. */
+import { asc, inArray } from 'drizzle-orm'
+import type { Database, Queue, Unit } from '#core/deps.ts'
+import type { TenantId } from '#schemas/ids.ts'
+import { QUEUES, type QueueName } from '#schemas/queues.ts'
+import { outbox } from '#schemas/tables/jobs.ts'
+
+const RELAY_BATCH = 500
+
+export type Promised = { queue: QueueName; body: Record<string, unknown>; delayS?: number }
+
+/** Writes messages in the caller's transaction: they are sent if, and only if, it commits. */
+export async function promise(unit: Unit, tenantId: TenantId, messages: Promised[]): Promise<void> {
+  if (messages.length === 0) return
+  await unit.tx.insert(outbox).values(messages.map(message => ({ tenantId, ...message })))
+}
+
+/**
+ * Sends what was promised, oldest first, and returns how many. A crash between send and delete sends
+ * twice, which every consumer bears; it never sends less.
+ */
+export async function relay(deps: { db: Database; queue: Queue }): Promise<number> {
+  return deps.db.system(async tx => {
+    const rows = await tx
+      .select()
+      .from(outbox)
+      .orderBy(asc(outbox.id))
+      .limit(RELAY_BATCH)
+      .for('update', { skipLocked: true })
+    for (const queue of Object.keys(QUEUES) as QueueName[]) {
+      const messages = rows
+        .filter(row => row.queue === queue)
+        .map(row => ({
+          body: JSON.stringify({ tenantId: row.tenantId, ...(row.body as object) }),
+          delayS: row.delayS,
+        }))
+      if (messages.length > 0) await deps.queue.send(queue, messages)
+    }
+    if (rows.length > 0) await tx.delete(outbox).where(inArray(outbox.id, rows.map(row => row.id)))
+    return rows.length
+  })
+}

@@ -53,9 +53,7 @@ export function slice(tensor: Tensor, axis: number, from: number, to: number): T
 }
 
 function part(data: TensorData, from: number, count: number): TensorData {
-  return Array.isArray(data)
-    ? data.slice(from, from + count)
-    : data.subarray(from, from + count)
+  return Array.isArray(data) ? data.slice(from, from + count) : data.subarray(from, from + count)
 }
 
 function put(target: TensorData, at: number, source: TensorData): void {

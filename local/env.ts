@@ -1,0 +1,25 @@
+/** What the processes of one machine take from the environment that Galley was started in. */
+
+/** Names, and beginnings of names, that a place may need; the rest of a shell's secrets stay out. */
+const PASSED = ['PATH', 'HOME', 'USER', 'LANG', 'TZ', 'TMPDIR']
+const PASSED_PREFIXES = [
+  'LC_',
+  'GALLEY_',
+  'AWS_',
+  'NODE_',
+  'SSL_CERT_',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+]
+
+export function inheritedEnv(): Record<string, string> {
+  const passed = Object.entries(process.env).filter(
+    ([name]) => PASSED.includes(name) || PASSED_PREFIXES.some(prefix => name.startsWith(prefix)),
+  )
+  return Object.fromEntries(passed) as Record<string, string>
+}
+
+/** True when the launcher holds a pipe to us at file 3, whose end means that it is gone. */
+export function isLaunched(): boolean {
+  return process.env.GALLEY_LAUNCHED === '1'
+}

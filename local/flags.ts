@@ -1,0 +1,87 @@
+/** The flags of `npm start`. */
+import { isAbsolute, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { AppError } from '#core/error.ts'
+
+export type Edge = 'node' | 'workerd'
+export type Flags = {
+  host: string
+  /** 0: any free one. */
+  port: number
+  /** Absolute. */
+  dataFolder: string
+  databaseUrl: string | undefined
+  edge: Edge
+  bare: boolean
+  help: boolean
+}
+
+export const HELP = `Starts Galley on this machine.
+
+  npm start -- [flags]
+
+  --port <number>        port of the public API; 0 takes a free one    (4500)
+  --host <address>       address it listens on                         (127.0.0.1)
+  --data <folder>        where everything is kept                      (.galley)
+  --database-url <url>   a PostgreSQL server instead of the embedded one
+  --edge node|workerd    what runs the edge                            (node)
+  --bare                 without a first tenant, key and model
+  --help
+`
+
+/** Parses the command line. Throws `invalid_request` with what would be right. */
+export function parseFlags(args: string[], cwd: string): Flags {
+  const { values } = parse(args)
+  return {
+    host: values.host,
+    port: portOf(values.port),
+    dataFolder: isAbsolute(values.data) ? values.data : resolve(cwd, values.data),
+    databaseUrl: values['database-url'] === undefined ? undefined : urlOf(values['database-url']),
+    edge: edgeOf(values.edge),
+    bare: values.bare,
+    help: values.help,
+  }
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({
+      args,
+      options: {
+        port: { type: 'string', default: '4500' },
+        host: { type: 'string', default: '127.0.0.1' },
+        data: { type: 'string', default: '.galley' },
+        'database-url': { type: 'string' },
+        edge: { type: 'string', default: 'node' },
+        bare: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+  } catch (cause) {
+    const reason = (cause as Error).message.split('. ')[0]
+    throw refused(
+      `${reason}: the flags are --port --host --data --database-url --edge --bare --help.`,
+    )
+  }
+}
+
+function portOf(text: string): number {
+  const port = Number(text)
+  if (text !== '' && Number.isInteger(port) && port >= 0 && port <= 65535) return port
+  throw refused(`--port is a number from 0 to 65535, not "${text}".`)
+}
+
+function edgeOf(text: string): Edge {
+  if (text === 'node' || text === 'workerd') return text
+  throw refused(`--edge is node or workerd, not "${text}".`)
+}
+
+function urlOf(text: string): string {
+  const protocol = URL.canParse(text) ? new URL(text).protocol : ''
+  if (['postgres:', 'postgresql:'].includes(protocol)) return text
+  throw refused('--database-url has the form postgres://user:password@host:5432/database.')
+}
+
+function refused(text: string): AppError {
+  return new AppError('invalid_request', { public: text })
+}

@@ -1,0 +1,176 @@
+/**
+ * The data folder: its layout, what it says of itself, and its secrets. Whatever is wrong with it is
+ * told in one sentence before anything is started; nothing in it is ever replaced silently.
+ */
+import { randomBytes } from 'node:crypto'
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import * as z from 'zod'
+import { AppError } from '#core/error.ts'
+import type { Edge } from './flags.ts'
+import { type Lock, lockFolder } from './lock.ts'
+
+/** Rises when an older Galley could not read the folder any more. */
+const FORMAT = 1
+const FREE_BYTES_MIN = 256 * 1024 * 1024
+const FOLDERS = ['run', 'log', 'objects', 'blobs', 'receipts']
+/** What a first start that was killed may have left before it wrote `galley.json`. */
+const EARLY_NAMES = new Set([...FOLDERS, 'lock', 'lock-journal', 'lost+found', 'secrets.json'])
+
+const about = z.object({
+  format: z.int(),
+  created: z.string(),
+  /** Which edge's engine wrote `objects/`; another one cannot read it. */
+  objects_engine: z.enum(['node', 'workerd']),
+})
+const secrets = z.object({
+  /** base64, 32 bytes: signs what the places send each other. */
+  signing_key: z.string().length(44),
+  /** Password of the database role `galley_app`. */
+  app_password: z.string().min(20),
+})
+
+export type DataFolder = {
+  path: string
+  secrets: z.infer<typeof secrets>
+  lock: Lock
+}
+
+/** Opens or makes the folder and locks it. Throws an AppError whose public text says what to do. */
+export function openFolder(path: string, edge: Edge, freeBytesMin = FREE_BYTES_MIN): DataFolder {
+  try {
+    return open(path, edge, freeBytesMin)
+  } catch (error) {
+    throw explained(error, path)
+  }
+}
+
+function open(path: string, edge: Edge, freeBytesMin: number): DataFolder {
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  refuseStranger(path)
+  chmodSync(path, 0o700)
+  refuseFullDisk(path, freeBytesMin)
+  for (const name of FOLDERS) mkdirSync(join(path, name), { recursive: true, mode: 0o700 })
+  const lock = lockFolder(path)
+  try {
+    // Sockets of a start that was killed.
+    for (const name of readdirSync(join(path, 'run')))
+      rmSync(join(path, 'run', name), { recursive: true })
+    return { path, secrets: settle(path, edge), lock }
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+/** Reads what the folder says, or writes it the first time: `galley.json` last, it seals the rest. */
+function settle(path: string, edge: Edge): z.infer<typeof secrets> {
+  const aboutPath = join(path, 'galley.json')
+  const secretsPath = join(path, 'secrets.json')
+  const known = readJson(aboutPath)
+  if (known === undefined) {
+    const made = readJson(secretsPath) ?? newSecrets()
+    writeJson(secretsPath, made)
+    const created = new Date().toISOString()
+    writeJson(aboutPath, { format: FORMAT, created, objects_engine: edge })
+    return checked(secrets, made, secretsPath)
+  }
+  const format = (known as { format?: unknown } | null)?.format
+  if (typeof format === 'number' && format > FORMAT)
+    throw new AppError('conflict', {
+      public: `${path} was written by a newer Galley (format ${format}, this one knows ${FORMAT}): start that version, or choose another folder with --data.`,
+    })
+  const { objects_engine: engine } = checked(about, known, aboutPath)
+  if (engine !== edge)
+    throw new AppError('conflict', {
+      public: `The objects in ${path} were written with --edge ${engine} and cannot be read with --edge ${edge}: start with --edge ${engine}, or choose another folder with --data.`,
+    })
+  return checked(secrets, readJson(secretsPath) ?? null, secretsPath)
+}
+
+function newSecrets(): z.infer<typeof secrets> {
+  return {
+    signing_key: randomBytes(32).toString('base64'),
+    app_password: randomBytes(24).toString('base64url'),
+  }
+}
+
+/** undefined: there is no such file. null: it holds no JSON. */
+function readJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    if (error instanceof SyntaxError) return null
+    throw error
+  }
+}
+
+/** All or nothing, also when the power fails. */
+function writeJson(path: string, value: unknown): void {
+  const half = `${path}.new`
+  writeFileSync(half, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600, flush: true })
+  renameSync(half, path)
+  const folder = openSync(join(path, '..'), 'r')
+  fsyncSync(folder)
+  closeSync(folder)
+}
+
+function checked<T>(schema: z.ZodType<T>, value: unknown, path: string): T {
+  const parsed = schema.safeParse(value)
+  if (parsed.success) return parsed.data
+  throw new AppError('conflict', {
+    public: `${path} is missing or damaged: restore it from a backup, or choose another folder with --data to start afresh.`,
+    internal: parsed.error.message,
+  })
+}
+
+function refuseStranger(path: string): void {
+  const names = readdirSync(path)
+  if (names.includes('galley.json')) return
+  const strange = names.find(name => !EARLY_NAMES.has(name.replace(/\.new$/, '')))
+  if (strange !== undefined)
+    throw new AppError('conflict', {
+      public: `${path} holds other things (${strange}) and no galley.json: name an empty or a new folder with --data.`,
+    })
+}
+
+function refuseFullDisk(path: string, freeBytesMin: number): void {
+  const disk = statfsSync(path)
+  const free = disk.bavail * disk.bsize
+  if (free < freeBytesMin) throw diskFull(path, freeBytesMin, `${megabytes(free)} MB`)
+}
+
+function diskFull(path: string, freeBytesMin: number, free: string): AppError {
+  return new AppError('insufficient_storage', {
+    public: `The disk of ${path} has ${free} free and Galley needs ${megabytes(freeBytesMin)} MB: make room, or choose another folder with --data.`,
+  })
+}
+
+function megabytes(bytes: number): number {
+  return Math.floor(bytes / 1024 / 1024)
+}
+
+function explained(error: unknown, path: string): unknown {
+  const { code, errcode } = error as { code?: string; errcode?: number }
+  if (code === 'ENOSPC') return diskFull(path, FREE_BYTES_MIN, 'no room')
+  const cannotOpen = code === 'ERR_SQLITE_ERROR' && errcode === 14
+  if (!cannotOpen && !['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'].includes(code!))
+    return error
+  return new AppError('invalid_request', {
+    public: `${path} is not a folder that this user may write to: give it to the user that runs Galley, or choose another one with --data.`,
+    cause: error,
+  })
+}

@@ -1,0 +1,169 @@
+/**
+ * Galley on one machine: the data folder, the database, the places, from the first to `up` and back.
+ * What the places are is a parameter, so that tests run the same start with places of their own.
+ */
+import { join } from 'node:path'
+import type { Clock, Log } from '#core/deps.ts'
+import { entryPath, type PlaceSpec } from './children.ts'
+import { inheritedEnv } from './env.ts'
+import type { Flags } from './flags.ts'
+import { type DataFolder, openFolder } from './folder.ts'
+import { type LogFile, logInto, openLogFile } from './logfile.ts'
+import { startPlace } from './place.ts'
+import { freePorts, publicPort } from './ports.ts'
+import { DATABASE, SUPERUSER, socketFolder } from './postgres/address.ts'
+import { startPostgres } from './postgres.ts'
+import { clearStrays } from './strays.ts'
+import { type ChildSpec, type StepSpec, supervise } from './supervisor.ts'
+
+export type GalleyDeps = {
+  clock: Clock
+  places: PlaceSpec[]
+  migrate(config: { adminUrl: string; appPassword: string }): Promise<void>
+}
+export type Galley = {
+  url: string
+  folder: DataFolder
+  log: Log
+  /** As the application's role. */
+  databaseUrl: string
+  /** Base64; signs requests between places. */
+  signingKey: string
+  ports: Ports
+  pids(): Record<string, number>
+  /** Drains and releases the folder. Called again with no grace, it hurries. */
+  stop(graceMs?: number): Promise<void>
+}
+export type Ports = { functions: number; objects: number; router: number }
+
+const ROTATE_EVERY_MS = 5000
+
+/** Brings everything up. Throws an AppError whose public text is one sentence for the operator. */
+export async function startGalley(
+  flags: Flags,
+  deps: GalleyDeps,
+  signal: AbortSignal,
+): Promise<Galley> {
+  const folder = openFolder(flags.dataFolder, flags.edge)
+  const closing: (() => void)[] = [() => folder.lock.release()]
+  const close = () => closing.splice(0).forEach(end => void end())
+  try {
+    const port = await publicPort(flags.host, flags.port)
+    const url = `http://${urlHost(flags.host)}:${port}`
+    folder.lock.announce(url)
+    // Sockets are named through the working directory, whose path may be of any length.
+    process.chdir(folder.path)
+    const logs = openLogs(folder.path, closing)
+    const log = logInto(logs.open('supervisor'), deps.clock)
+    const killed = await clearStrays(folder.path)
+    if (killed.length > 0) log.info('places of an earlier start killed', { pids: killed })
+    const [functions, objects, router] = await freePorts(3)
+    const ports = { functions: functions!, objects: objects!, router: router! }
+    const urls = databaseUrls(flags, folder)
+    const env = placeEnv(flags, folder, port, ports)
+    const context: Context = { flags, deps, folder, log, logs, env, urls }
+    const supervision = supervise(specs(context), { clock: deps.clock, log })
+    const stop = (graceMs?: number) => supervision.stop(graceMs).finally(close)
+    const hurry = () => void stop(0)
+    signal.addEventListener('abort', hurry)
+    await supervision.up.catch(error => stop(0).then(() => Promise.reject(error)))
+    signal.removeEventListener('abort', hurry)
+    const signingKey = folder.secrets.signing_key
+    const { pids } = supervision
+    return { url, folder, log, databaseUrl: urls.app, signingKey, ports, pids, stop }
+  } catch (error) {
+    close()
+    throw error
+  }
+}
+
+type Logs = { open(name: string): LogFile }
+type Context = {
+  flags: Flags
+  deps: GalleyDeps
+  folder: DataFolder
+  log: Log
+  logs: Logs
+  env: Record<string, string>
+  urls: { admin: string; app: string }
+}
+
+function specs(context: Context): (ChildSpec | StepSpec)[] {
+  const { flags, deps, folder, urls } = context
+  const migrations: StepSpec = {
+    name: 'migrations',
+    after: flags.databaseUrl ? [] : ['postgres'],
+    run: () => deps.migrate({ adminUrl: urls.admin, appPassword: folder.secrets.app_password }),
+  }
+  const places = deps.places.filter(place => !place.edge || place.edge === flags.edge)
+  const database = flags.databaseUrl ? [] : [postgresSpec(context)]
+  return [...database, migrations, ...places.map(place => placeSpec(place, context))]
+}
+
+function postgresSpec({ folder, log, logs }: Context): ChildSpec {
+  const output = logs.open('postgres').fd
+  return {
+    name: 'postgres',
+    start: signal => startPostgres({ dataFolder: folder.path, log, signal, output }),
+  }
+}
+
+function placeSpec(place: PlaceSpec, { env, folder, logs, urls }: Context): ChildSpec {
+  const database = place.database ? { GALLEY_DATABASE_URL: urls.app } : {}
+  const options = {
+    entry: entryPath(place),
+    cwd: folder.path,
+    env: { ...env, ...database, ...place.env },
+    output: logs.open(place.name),
+  }
+  return { name: place.name, after: place.after, start: signal => startPlace(options, signal) }
+}
+
+/** What every place is told; each parses its own part of it in its `env.ts`. */
+function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) {
+  return {
+    ...inheritedEnv(),
+    GALLEY_DATA: folder.path,
+    GALLEY_SECRET: folder.secrets.signing_key,
+    GALLEY_HOST: flags.host,
+    GALLEY_PORT: String(port),
+    GALLEY_EDGE: flags.edge,
+    GALLEY_FUNCTIONS_PORT: String(ports.functions),
+    GALLEY_OBJECTS_PORT: String(ports.objects),
+    GALLEY_ROUTER_PORT: String(ports.router),
+    GALLEY_ROUTER_SOCKET: join('run', 'router.sock'),
+  }
+}
+
+/** The same server twice: as its owner for the migrations, as the application for everything else. */
+function databaseUrls(flags: Flags, folder: DataFolder): { admin: string; app: string } {
+  const host = () => encodeURIComponent(socketFolder(folder.path))
+  const admin = flags.databaseUrl ?? `postgres://${SUPERUSER}@localhost/${DATABASE}?host=${host()}`
+  const app = new URL(admin)
+  app.username = 'galley_app'
+  app.password = folder.secrets.app_password
+  return { admin, app: app.href }
+}
+
+function openLogs(path: string, closing: (() => void)[]): Logs {
+  const open: LogFile[] = []
+  const rotation = setInterval(() => {
+    for (const file of open) file.rotate()
+  }, ROTATE_EVERY_MS)
+  closing.push(() => {
+    clearInterval(rotation)
+    for (const file of open) file.close()
+  })
+  return {
+    open(name) {
+      const file = openLogFile(join(path, 'log', `${name}.log`))
+      open.push(file)
+      return file
+    },
+  }
+}
+
+function urlHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost'
+  return host.includes(':') ? `[${host}]` : host
+}

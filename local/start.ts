@@ -1,0 +1,87 @@
+/** `npm start`: everything on this machine, until Ctrl-C. */
+import { createReadStream } from 'node:fs'
+import { relative } from 'node:path'
+import { AppError } from '#core/error.ts'
+import { migrate } from '#platform/db/migrate.ts'
+import { PLACES } from './children.ts'
+import { isLaunched } from './env.ts'
+import { firstRun } from './first-run.ts'
+import { type Flags, HELP, parseFlags } from './flags.ts'
+import { type Galley, startGalley } from './galley.ts'
+
+/** One Ctrl-C reaches us several times: from the terminal, from npm and from the launcher. */
+const SAME_STOP_MS = 1000
+const LAUNCHER_FD = 3
+
+const startedAt = performance.now()
+const cwd = process.cwd()
+const clock = { now: () => Date.now() }
+const interrupted = new AbortController()
+let galley: Galley | undefined
+let stoppedAt: number | undefined
+
+process.stdout.on('error', () => {})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+if (isLaunched())
+  createReadStream('', { fd: LAUNCHER_FD }).on('error', stop).on('end', stop).resume()
+
+try {
+  const flags = parseFlags(process.argv.slice(2), cwd)
+  if (flags.help) process.stdout.write(HELP, () => process.exit(0))
+  else await start(flags)
+} catch (error) {
+  // A stop that is under way ends the process itself, unless it came before there was anything.
+  if (stoppedAt === undefined) await fail(error)
+  else if (!galley) process.exit(130)
+}
+
+async function start(flags: Flags): Promise<void> {
+  galley = await startGalley(flags, { clock, places: PLACES, migrate }, interrupted.signal)
+  const lines = [
+    `Galley runs at ${galley.url} · data in ${relative(cwd, flags.dataFolder) || '.'} · edge ${flags.edge}`,
+    ...notice(flags),
+  ]
+  if (!flags.bare) {
+    const { key, curl } = await firstRun(galley)
+    lines.push('', `  URL  ${galley.url}`, `  key  ${key}`, '', curl)
+  }
+  const ms = Math.round(performance.now() - startedAt)
+  galley.log.info('phase', { name: 'all', ms })
+  process.stdout.write(`${[...lines, '', `ready in ${ms} ms`].join('\n')}\n`)
+}
+
+function notice({ host, dataFolder }: Flags): string[] {
+  const logs = `logs in ${relative(cwd, dataFolder) || '.'}/log · Ctrl-C stops it`
+  if (['127.0.0.1', 'localhost', '::1'].includes(host)) return [logs]
+  return [logs, `${host} can be reached from other machines, without TLS: put a proxy in front.`]
+}
+
+/** Drains; a second request, a while after the first, no longer waits. */
+function stop(): void {
+  const now = performance.now()
+  if (stoppedAt === undefined) {
+    stoppedAt = now
+    interrupted.abort()
+    if (galley) endWith(galley.stop(), 0)
+  } else if (now - stoppedAt > SAME_STOP_MS && galley) {
+    endWith(galley.stop(0), 130)
+  }
+}
+
+function endWith(stopped: Promise<void>, code: number): void {
+  stopped.then(
+    () => process.exit(code),
+    () => process.exit(1),
+  )
+}
+
+async function fail(error: unknown): Promise<void> {
+  galley?.log.error('start failed', { error: error instanceof Error ? error.stack : String(error) })
+  await galley?.stop()
+  process.stderr.write(`${sentence(error)}\n`, () => process.exit(1))
+}
+
+function sentence(error: unknown): string {
+  if (error instanceof AppError) return error.public
+  return `Galley could not start: ${error instanceof Error ? error.message : String(error)}`
+}

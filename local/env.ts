@@ -16,7 +16,8 @@ export function inheritedEnv(): Record<string, string> {
   const passed = Object.entries(process.env).filter(
     ([name]) => PASSED.includes(name) || PASSED_PREFIXES.some(prefix => name.startsWith(prefix)),
   )
-  return Object.fromEntries(passed) as Record<string, string>
+  const { GALLEY_LAUNCHED: _, ...env } = Object.fromEntries(passed)
+  return env as Record<string, string>
 }
 
 /** True when the launcher holds a pipe to us at file 3, whose end means that it is gone. */

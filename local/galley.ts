@@ -109,7 +109,7 @@ function postgresSpec({ folder, log, logs }: Context): ChildSpec {
 }
 
 function placeSpec(place: PlaceSpec, { env, folder, logs, urls }: Context): ChildSpec {
-  const database = place.database ? { GALLEY_DATABASE_URL: urls.app } : {}
+  const database: Record<string, string> = place.database ? { GALLEY_DATABASE_URL: urls.app } : {}
   const options = {
     entry: entryPath(place),
     cwd: folder.path,

@@ -1,0 +1,56 @@
+/** The commands as a table: what each runs, and whether it needs the development dependencies. */
+import { Refusal } from './refusal.mjs'
+
+/**
+ * @typedef {{ dev: boolean, entry: string, args: string[], env?: Record<string, string>, here?: boolean }} Run
+ * `here`: in the folder of the user, not of the project.
+ */
+const VITEST = 'node_modules/vitest/vitest.mjs'
+const EDGES = ['node', 'workerd']
+
+/** @type {Record<string, (args: string[]) => Run[]>} */
+const COMMANDS = {
+  // Only workerd is a development dependency; the Node edge installs without.
+  start: args => [
+    {
+      dev: edgeOf(args) === 'workerd',
+      entry: 'local/start.ts',
+      args,
+      env: { GALLEY_LAUNCHED: '1' },
+    },
+  ],
+  test: args => [{ dev: true, entry: VITEST, args: ['run', ...args] }],
+  check: args => [{ dev: true, entry: 'local/check.ts', args }],
+  e2e: args => edgesOf(args).map(edge => endToEnd(edge, withoutEdge(args))),
+  demo: args => [{ dev: edgeOf(args) === 'workerd', entry: 'bench/demo.ts', args }],
+  chaos: args => [{ dev: true, entry: 'tests/chaos/chaos.ts', args }],
+  bench: args => [{ dev: true, entry: 'bench/bench.ts', args }],
+  generate: args => [{ dev: true, entry: 'local/generate.ts', args }],
+  galley: args => [{ dev: false, entry: 'sdk/cli/galley.ts', args, here: true }],
+}
+
+/** What a command runs, in this order. Throws a Refusal for a command that does not exist. */
+export function runsOf(command, args) {
+  const runs = Object.hasOwn(COMMANDS, command) ? COMMANDS[command] : undefined
+  if (runs) return runs(args)
+  throw new Refusal(`Usage: npm run <${Object.keys(COMMANDS).join(' | ')}> -- [flags]`)
+}
+
+function endToEnd(edge, args) {
+  const config = ['run', '--config', 'vitest.e2e.config.ts']
+  return { dev: true, entry: VITEST, args: [...config, ...args], env: { GALLEY_EDGE: edge } }
+}
+
+function edgesOf(args) {
+  const edge = edgeOf(args)
+  return edge === undefined ? EDGES : [edge]
+}
+
+function edgeOf(args) {
+  const at = args.indexOf('--edge')
+  return at >= 0 ? args[at + 1] : args.find(arg => arg.startsWith('--edge='))?.slice(7)
+}
+
+function withoutEdge(args) {
+  return args.filter((arg, i) => !arg.startsWith('--edge') && args[i - 1] !== '--edge')
+}

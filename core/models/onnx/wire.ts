@@ -16,6 +16,7 @@ export type Span = { start: number; end: number }
 const WINDOW_BYTES = 64 * 1024
 const VARINT_BYTES_MAX = 10
 const TEXT_BYTES_MAX = 64 * 1024
+const decoder = new TextDecoder()
 export const WIRE = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const
 export type WireType = (typeof WIRE)[keyof typeof WIRE]
 
@@ -42,12 +43,15 @@ export class WireReader {
     let at = span.start
     while (at < span.end) {
       if (this.#fieldsLeft-- <= 0) {
-        throw invalid('The file has more fields than a model needs; it looks like a decompression bomb.')
+        throw invalid(
+          'The file has more fields than a model needs; it looks like a decompression bomb.',
+        )
       }
       const key = this.#varint(at, span.end)
       const number = Number(key.value >> 3n)
       const wire = Number(key.value & 7n)
-      if (number < 1 || number > 0x1fffffff) throw damaged(at, `it holds the field number ${number}`)
+      if (number < 1 || number > 0x1fffffff)
+        throw damaged(at, `it holds the field number ${number}`)
       const field = this.#field(number, wire, key.end, span.end)
       yield field
       at = field.end
@@ -67,13 +71,17 @@ export class WireReader {
 
   /** The text of a field. Names longer than 64 KiB are refused. */
   text(field: Field): string {
-    return new TextDecoder().decode(this.bytes(field, TEXT_BYTES_MAX))
+    return decoder.decode(this.bytes(field, TEXT_BYTES_MAX))
   }
 
   bytes(field: Field, bytesMax: number): Uint8Array {
     const length = field.end - field.start
-    if (field.wire !== WIRE.bytes) throw damaged(field.start, 'text or a message was expected there')
-    if (length > bytesMax) throw invalid(`A name or text at byte ${field.start} is ${length} bytes long; at most ${bytesMax} are taken.`)
+    if (field.wire !== WIRE.bytes)
+      throw damaged(field.start, 'text or a message was expected there')
+    if (length > bytesMax)
+      throw invalid(
+        `A name or text at byte ${field.start} is ${length} bytes long; at most ${bytesMax} are taken.`,
+      )
     return this.#slice(field.start, length)
   }
 
@@ -126,8 +134,11 @@ export class WireReader {
 
   #mustFit(number: number, start: number, end: number, limit: number): void {
     if (end <= limit) return
-    if (limit !== this.source.size) throw damaged(start, `field ${number} is longer than the message it stands in`)
-    throw truncated(`field ${number} at byte ${start} needs ${end - start} bytes and ${limit - start} are left`)
+    if (limit !== this.source.size)
+      throw damaged(start, `field ${number} is longer than the message it stands in`)
+    throw truncated(
+      `field ${number} at byte ${start} needs ${end - start} bytes and ${limit - start} are left`,
+    )
   }
 
   #varint(start: number, limit: number): { value: bigint; end: number } {

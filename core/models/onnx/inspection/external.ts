@@ -3,8 +3,9 @@
  * files would let a model read the server's, so only files of the manifest may be named, and only
  * bytes that they have. (ONNX: docs/ExternalData.md)
  */
+
+import { invalid } from '../wire.ts'
 import { quote } from './quote.ts'
-import { invalid } from './wire.ts'
 
 export type BundledFile = { path: string; size: number }
 
@@ -24,13 +25,17 @@ export function checkExternal(
 ): string {
   for (const key of entries.keys()) {
     if (!KEYS.has(key)) {
-      throw invalid(`${what} has external data with the key ${quote(key)}; known are ${[...KEYS].join(', ')}.`)
+      throw invalid(
+        `${what} has external data with the key ${quote(key)}; known are ${[...KEYS].join(', ')}.`,
+      )
     }
   }
   const path = pathOf(what, entries.get('location'))
   const size = bundled.get(path)
   if (size === undefined) {
-    throw invalid(`${what} keeps its data in ${quote(path)}, which is not among the files of the manifest (${listing(bundled)}). Add the file, or save the model with its weights inside.`)
+    throw invalid(
+      `${what} keeps its data in ${quote(path)}, which is not among the files of the manifest (${listing(bundled)}). Add the file, or save the model with its weights inside.`,
+    )
   }
   const offset = count(what, 'offset', entries.get('offset')) ?? 0n
   const length = count(what, 'length', entries.get('length')) ?? bytes
@@ -38,7 +43,9 @@ export function checkExternal(
     throw invalid(`${what} needs ${bytes} bytes of external data and its length says ${length}.`)
   }
   if (offset + length > BigInt(size)) {
-    throw invalid(`${what} takes bytes ${offset} to ${offset + length} of ${quote(path)}, which is ${size} bytes long.`)
+    throw invalid(
+      `${what} takes bytes ${offset} to ${offset + length} of ${quote(path)}, which is ${size} bytes long.`,
+    )
   }
   return path
 }
@@ -46,14 +53,20 @@ export function checkExternal(
 function pathOf(what: string, location: string | undefined): string {
   if (!location) throw invalid(`${what} has external data without a location.`)
   if (location.includes(MEMORY_MARKER)) {
-    throw invalid(`${what} has external data at a memory address (${quote(location)}); only files of the manifest can be named.`)
+    throw invalid(
+      `${what} has external data at a memory address (${quote(location)}); only files of the manifest can be named.`,
+    )
   }
   if (/^[/\\]|^[A-Za-z]:/.test(location)) {
-    throw invalid(`${what} keeps its data at the absolute path ${quote(location)}; only a path relative to the graph, within the manifest, can be named.`)
+    throw invalid(
+      `${what} keeps its data at the absolute path ${quote(location)}; only a path relative to the graph, within the manifest, can be named.`,
+    )
   }
   const parts = location.split('/').filter(part => part !== '.' && part !== '')
   if (parts.includes('..') || /[\\\0]/.test(location)) {
-    throw invalid(`${what} keeps its data at ${quote(location)}, which leaves the folder of the model; only files of the manifest can be named.`)
+    throw invalid(
+      `${what} keeps its data at ${quote(location)}, which leaves the folder of the model; only files of the manifest can be named.`,
+    )
   }
   return parts.join('/')
 }
@@ -61,7 +74,9 @@ function pathOf(what: string, location: string | undefined): string {
 function count(what: string, key: string, text: string | undefined): bigint | null {
   if (text === undefined) return null
   if (!/^\d{1,19}$/.test(text)) {
-    throw invalid(`${what} has external data whose ${key} is ${quote(text)}; it must be a number of bytes.`)
+    throw invalid(
+      `${what} has external data whose ${key} is ${quote(text)}; it must be a number of bytes.`,
+    )
   }
   return BigInt(text)
 }

@@ -1,8 +1,9 @@
 /** Reads a TensorProto without its data, and checks that the data is what the dimensions ask for. */
+
+import { ELEMENT_TYPES, type ElementType, ENTRY, TENSOR } from '../proto.ts'
+import { type Field, invalid, type Span, WIRE, type WireReader } from '../wire.ts'
 import { type BundledFile, checkExternal } from './external.ts'
-import { ELEMENT_TYPES, type ElementType, ENTRY, TENSOR } from './proto.ts'
 import { quote, shapeText } from './quote.ts'
-import { type Field, invalid, type Span, WIRE, type WireReader } from './wire.ts'
 
 export type { BundledFile }
 export type TensorFacts = {
@@ -43,12 +44,14 @@ export function readTensor(
   const parts = readParts(reader, span)
   const what = where || `Initializer ${quote(parts.name)}`
   const type = ELEMENT_TYPES[parts.type]
-  if (!type) throw invalid(`${what} has the element type ${parts.type}, which ONNX does not define.`)
+  if (!type)
+    throw invalid(`${what} has the element type ${parts.type}, which ONNX does not define.`)
   const elements = product(parts.dims, what)
   const bytes = (elements * BigInt(type.bits) + 7n) / 8n
   let external: string | null = null
   if (parts.isExternal || parts.entries.size > 0) {
-    if (parts.raw || parts.typed > 0) throw invalid(`${what} has its data both inside and outside of the graph.`)
+    if (parts.raw || parts.typed > 0)
+      throw invalid(`${what} has its data both inside and outside of the graph.`)
     external = checkExternal(what, parts.entries, bytes, bundled)
   } else {
     checkInside(what, parts, type, elements, bytes)
@@ -61,7 +64,8 @@ export function readTensor(
 export function product(dims: readonly bigint[], what: string): bigint {
   let elements = 1n
   for (const dim of dims) {
-    if (dim < 0n) throw invalid(`${what} has the negative dimension ${dim} in its shape ${shapeText(dims)}.`)
+    if (dim < 0n)
+      throw invalid(`${what} has the negative dimension ${dim} in its shape ${shapeText(dims)}.`)
     elements *= dim
   }
   return elements
@@ -89,7 +93,8 @@ function readPart(reader: WireReader, parts: Parts, field: Field): void {
       break
     case TENSOR.dims:
       for (const dim of reader.integers(field)) {
-        if (parts.dims.push(dim) > RANK_MAX) throw invalid(`A tensor has more than ${RANK_MAX} dimensions.`)
+        if (parts.dims.push(dim) > RANK_MAX)
+          throw invalid(`A tensor has more than ${RANK_MAX} dimensions.`)
       }
       break
     case TENSOR.dataType:
@@ -122,7 +127,8 @@ function countTyped(reader: WireReader, parts: Parts, field: Field): number {
       return packed ? length / 8 : 1
     case TENSOR.int64Data: {
       const count = reader.countVarints(field)
-      if (count + parts.integers.length <= INTEGERS_MAX) parts.integers.push(...reader.integers(field))
+      if (count + parts.integers.length <= INTEGERS_MAX)
+        parts.integers.push(...reader.integers(field))
       return count
     }
     case TENSOR.int32Data:
@@ -143,7 +149,8 @@ function readEntry(reader: WireReader, entries: Map<string, string>, span: Span)
     if (field.number === ENTRY.value) value = reader.text(field)
   }
   // The runtime and this check must not read different ones of two.
-  if (entries.has(key)) throw invalid(`A tensor names the key ${quote(key)} of its external data twice.`)
+  if (entries.has(key))
+    throw invalid(`A tensor names the key ${quote(key)} of its external data twice.`)
   entries.set(key, value)
 }
 
@@ -158,7 +165,8 @@ function checkInside(
   if (parts.raw) {
     const given = parts.raw.end - parts.raw.start
     if (parts.typed > 0) throw invalid(`${what} holds its data in two forms at once.`)
-    if (type.bits === 0) throw invalid(`${what} holds strings as raw bytes, which ONNX does not define.`)
+    if (type.bits === 0)
+      throw invalid(`${what} holds strings as raw bytes, which ONNX does not define.`)
     if (BigInt(given) !== bytes) {
       throw invalid(`${what} declares ${shape}, which is ${bytes} bytes, and holds ${given}.`)
     }

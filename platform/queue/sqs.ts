@@ -1,0 +1,196 @@
+/**
+ * SQS itself. Queues and their redrive policies are made by the stacks, not here. A call costs more than
+ * half a millisecond of CPU in the SDK, so sends and deletes that are made at the same time share one.
+ */
+import {
+  ChangeMessageVisibilityCommand,
+  DeleteMessageBatchCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  type SQSClient,
+} from '@aws-sdk/client-sqs'
+import type { Message, Queue } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { QueueName } from '#schemas/queues.ts'
+import { microBatch } from './batch.ts'
+import { checkOutgoing, checkReceive, checkVisibility, type Outgoing } from './message.ts'
+import { nap } from './unavailable.ts'
+
+const ENTRIES_MAX = 10
+/** Of the bodies of one call together. */
+const CALL_BYTES_MAX = 262_144
+const CALLS_IN_FLIGHT_MAX = 8
+const TRIES_MAX = 5
+const RETRY_MS_FIRST = 50
+
+/** The URLs of each queue and of its dead-letter queue. */
+export type QueueUrls = Record<QueueName, { url: string; deadUrl: string }>
+
+type Entry = { Id: string }
+type Outcome = { Successful?: { Id?: string }[]; Failed?: Failure[] }
+type Failure = { Id?: string; Code?: string; Message?: string; SenderFault?: boolean }
+
+export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
+  const perQueue = <T>(
+    run: (url: string, items: T[]) => Promise<void>,
+    weigh: (item: T) => number,
+  ) => {
+    const batches = new Map<QueueName, (items: T[]) => Promise<void>>()
+    return (queue: QueueName, items: T[]) => {
+      const limits = {
+        itemsMax: ENTRIES_MAX,
+        weightMax: CALL_BYTES_MAX,
+        inFlightMax: CALLS_IN_FLIGHT_MAX,
+      }
+      const batch =
+        batches.get(queue) ?? microBatch(i => run(o.urls[queue].url, i), { ...limits, weigh })
+      batches.set(queue, batch)
+      return batch(items)
+    }
+  }
+
+  const sendAll = perQueue<Outgoing>(
+    (QueueUrl, messages) => {
+      const entries = messages.map((m, at) => ({
+        Id: String(at),
+        MessageBody: m.body,
+        DelaySeconds: Math.ceil(m.delayS ?? 0),
+      }))
+      return untilAllDone(entries, Entries =>
+        o.client.send(new SendMessageBatchCommand({ QueueUrl, Entries })),
+      )
+    },
+    m => Buffer.byteLength(m.body),
+  )
+
+  const deleteAll = perQueue<string>(
+    (QueueUrl, receipts) => {
+      const entries = receipts.map((ReceiptHandle, at) => ({ Id: String(at), ReceiptHandle }))
+      return untilAllDone(
+        entries,
+        Entries => o.client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries })),
+        isOldReceipt,
+      )
+    },
+    () => 1,
+  )
+
+  return {
+    async send(queue, messages) {
+      checkOutgoing(messages)
+      await sendAll(queue, messages)
+    },
+    async receive(queue, options) {
+      checkReceive(options)
+      const { max, waitS, visibilityS, signal } = options
+      if (signal?.aborted) return []
+      const command = new ReceiveMessageCommand({
+        QueueUrl: o.urls[queue].url,
+        MaxNumberOfMessages: max,
+        WaitTimeSeconds: Math.ceil(waitS),
+        VisibilityTimeout: visibilityS === undefined ? undefined : Math.ceil(visibilityS),
+        MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+      })
+      try {
+        const { Messages = [] } = await o.client.send(command, { abortSignal: signal })
+        return Messages.map(toMessage)
+      } catch (error) {
+        if (signal?.aborted) return []
+        throw sqsFault(error)
+      }
+    },
+    delete: (queue, receipts) => deleteAll(queue, receipts),
+    async extend(queue, receipt, visibilityS) {
+      checkVisibility(visibilityS)
+      try {
+        await o.client.send(
+          new ChangeMessageVisibilityCommand({
+            QueueUrl: o.urls[queue].url,
+            ReceiptHandle: receipt,
+            VisibilityTimeout: Math.ceil(visibilityS),
+          }),
+        )
+        return true
+      } catch (error) {
+        if (isOldReceipt({ Code: nameOf(error), Message: String(error) })) return false
+        throw sqsFault(error)
+      }
+    },
+    async dead(queue) {
+      const command = new GetQueueAttributesCommand({
+        QueueUrl: o.urls[queue].deadUrl,
+        AttributeNames: ['ApproximateNumberOfMessages'],
+      })
+      const { Attributes } = await o.client.send(command).catch(error => {
+        throw sqsFault(error)
+      })
+      return Number(Attributes?.ApproximateNumberOfMessages ?? 0)
+    },
+  }
+}
+
+/** Sends what failed again, with a pause; throws when some of it failed for good. */
+async function untilAllDone<E extends Entry>(
+  entries: E[],
+  call: (entries: E[]) => Promise<Outcome>,
+  isDone: (failure: Failure) => boolean = () => false,
+): Promise<void> {
+  let left = entries
+  for (let tries = 1; ; tries++) {
+    const { Failed = [] } = await call(left).catch(error => {
+      throw sqsFault(error)
+    })
+    const failures = new Map(Failed.filter(f => !isDone(f)).map(f => [f.Id, f]))
+    left = left.filter(entry => failures.has(entry.Id))
+    const [first] = failures.values()
+    if (!first) return
+    if (tries >= TRIES_MAX || first.SenderFault) {
+      throw new AppError(first.SenderFault ? 'internal' : 'unavailable', {
+        internal: `SQS refused ${left.length} of ${entries.length}: ${first.Code} ${first.Message}`,
+        retryable: !first.SenderFault,
+      })
+    }
+    await nap(Math.random() * RETRY_MS_FIRST * 2 ** tries)
+  }
+}
+
+function toMessage(m: {
+  MessageId?: string
+  Body?: string
+  ReceiptHandle?: string
+  Attributes?: Record<string, string>
+}): Message {
+  return {
+    id: m.MessageId ?? '',
+    body: m.Body ?? '',
+    receipt: m.ReceiptHandle ?? '',
+    receiveCount: Number(m.Attributes?.ApproximateReceiveCount ?? 1),
+  }
+}
+
+/** The message is gone, in another's hands, or was never ours: nothing that a caller could mend. */
+function isOldReceipt(failure: Failure): boolean {
+  if (/ReceiptHandleIsInvalid|MessageNotInflight/.test(failure.Code ?? '')) return true
+  return (
+    /InvalidParameterValue/.test(failure.Code ?? '') &&
+    /receipt handle|ReceiptHandle/i.test(failure.Message ?? '')
+  )
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : ''
+}
+
+/** What the SDK gave up on after its own retries may pass later, unless the request itself was wrong. */
+function sqsFault(error: unknown): unknown {
+  if (error instanceof AppError) return error
+  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
+  if (status && status < 500 && status !== 429) return error
+  return new AppError('unavailable', {
+    public: 'The queue cannot be reached now. Try again in a moment.',
+    internal: `SQS: ${nameOf(error)} ${error instanceof Error ? error.message : error}`,
+    retryable: true,
+    cause: error,
+  })
+}

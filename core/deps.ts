@@ -5,6 +5,9 @@
 import type { NodePgDatabase, NodePgTransaction } from 'drizzle-orm/node-postgres'
 import type { QueueName } from '#schemas/queues.ts'
 import type { TenantId } from '#schemas/ids.ts'
+import type { Signature } from '#schemas/signature.ts'
+import type { Manifest } from '#schemas/tables/models.ts'
+import type { Call } from './caller.ts'
 
 export type Clock = { now(): number }
 
@@ -98,3 +101,52 @@ export type Blobs = {
 
 /** What most verbs need: the transaction that they are part of, bound to the caller's tenant, and the time. */
 export type Unit = { tx: Tx; clock: Clock }
+
+/** Tokens that an edge isolate may spend by itself, debited before they are given. */
+export type RateLease = {
+  granted: number
+  /** Unix milliseconds after which unspent tokens are void. */
+  validUntil: number
+  /** When nothing was granted: milliseconds until a token is free. */
+  retryAfterMs: number
+}
+
+/** Single-writer objects by tenant; each call is atomic and durable before its reply leaves. */
+export type Objects = {
+  tenant(tenantId: TenantId): {
+    leaseRate(input: { limit: string; perS: number; burst: number; want: number }): Promise<RateLease>
+  }
+}
+
+/** Synchronous SQL of one object: Durable Object storage, or `node:sqlite` where there is none. */
+export type ObjectSql = {
+  exec<Row = Record<string, unknown>>(query: string, ...values: (string | number | null)[]): Row[]
+}
+
+/** What a runner needs to serve a version, and what its receipts name. */
+export type Servable = {
+  model: string
+  version: number
+  digest: string
+  manifest: Manifest
+  signature: Signature
+}
+
+/** One online inference as the edge hands it on: who asks, which version, and the body unread. */
+export type InferenceCall = {
+  call: Call
+  model: Servable
+  body: Uint8Array
+  /** `Inference-Header-Content-Length`: bytes of JSON before the raw tensors; null: all is JSON. */
+  jsonLength: number | null
+  /** Unix milliseconds after which the answer is of no use. */
+  deadline: number
+}
+export type InferenceReply = { body: Uint8Array; jsonLength: number | null; receiptId: string }
+
+/** Finds a runner that has the model warm. Rejects with an AppError. */
+export type InferenceRouter = {
+  infer(call: InferenceCall, signal: AbortSignal | null): Promise<InferenceReply>
+  /** Whether a runner is there. */
+  ready(): Promise<boolean>
+}

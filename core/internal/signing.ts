@@ -61,7 +61,7 @@ export async function openSigner(place: Place, keyOfPlace: string): Promise<Sign
 
 /** Verifies tokens of the places whose keys are given; all others are refused. */
 export async function openVerifier(keys: Partial<Record<Place, string>>): Promise<Verifier> {
-  const byPlace = new Map<string, CryptoKey>()
+  const byPlace = new Map<string, HmacKey>()
   for (const [place, key] of Object.entries(keys)) {
     byPlace.set(place, await hmacKey(fromBase64Url(key)))
   }
@@ -85,10 +85,12 @@ export async function openVerifier(keys: Partial<Record<Place, string>>): Promis
   }
 }
 
-function hmacKey(bytes: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+function hmacKey(bytes: Uint8Array<ArrayBuffer>): Promise<HmacKey> {
   const algorithm = { name: 'HMAC', hash: 'SHA-256' }
   return crypto.subtle.importKey('raw', bytes, algorithm, false, ['sign', 'verify'])
 }
+
+type HmacKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>
 
 export async function sha256Hex(bytes: Uint8Array | string): Promise<string> {
   const input = typeof bytes === 'string' ? utf8(bytes) : bytes
@@ -100,6 +102,10 @@ export function toHex(bytes: Uint8Array): string {
   let text = ''
   for (const byte of bytes) text += byte.toString(16).padStart(2, '0')
   return text
+}
+
+export function fromHex(text: string): Uint8Array<ArrayBuffer> {
+  return Uint8Array.from(text.match(/../g) ?? [], pair => Number.parseInt(pair, 16)) as Uint8Array<ArrayBuffer>
 }
 
 export function toBase64Url(bytes: Uint8Array): string {

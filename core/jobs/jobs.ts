@@ -1,5 +1,5 @@
 /** Jobs: bulk work as runs with steps. The front of this folder: `leases` is what runners do to steps. */
-import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, inArray, lt, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -142,6 +142,16 @@ export async function resultOf(
     })
   }
   return { key: run.resultKey, size: run.resultSize ?? 0, format: run.spec.input.format }
+}
+
+/** Keys of the shards' results, in the order of the input. */
+export async function shardOutputs(unit: Unit, runId: RunId): Promise<string[]> {
+  const rows = await unit.tx
+    .select({ key: sql<string>`${steps.output}->>'key'` })
+    .from(steps)
+    .where(and(eq(steps.runId, runId), eq(steps.kind, 'shard')))
+    .orderBy(asc(steps.number))
+  return rows.map(row => row.key)
 }
 
 /** Whether a run that has not ended uses this version of a model. */

@@ -1,7 +1,7 @@
 /** The model registry: immutable, numbered versions and the aliases that point at them. */
 import { and, asc, desc, eq, gt, inArray, lt, max } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
-import type { Unit } from '#core/deps.ts'
+import type { Servable, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { sha256Hex } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
@@ -20,15 +20,6 @@ export const DEFAULT_ALIAS = 'champion'
 
 type Version = typeof modelVersions.$inferSelect
 export type ShownVersion = Awaited<ReturnType<typeof shownVersion>>
-/** What a runner needs to serve a version, and what its receipts name. */
-export type Servable = {
-  model: string
-  version: number
-  digest: string
-  manifest: Manifest
-  signature: Signature
-}
-
 /**
  * Adds a version and promises its validation. Publishing the same manifest again returns the version
  * that has it, so a retry makes no second one.

@@ -1,17 +1,16 @@
 /** Tenants. The front of this folder: keys, audit and API key text are reached from here. */
-import { sql } from 'drizzle-orm'
-import { asc, eq, gt } from 'drizzle-orm'
+import { asc, eq, gt, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
-import { isId, newId, type TenantId } from '#schemas/ids.ts'
+import { isId, type KeyId, newId, type TenantId } from '#schemas/ids.ts'
 import { SCOPES } from '#schemas/route.ts'
-import { tenants } from '#schemas/tables/tenants.ts'
+import { apiKeys, tenants } from '#schemas/tables/tenants.ts'
 import * as audit from './audit.ts'
 import * as keys from './keys.ts'
 
-export { publicIdOf } from './api-key.ts'
+export { mint, publicIdOf } from './api-key.ts'
 export { audit, keys }
 
 /** What the first key of a tenant may do: everything but make more tenants. */
@@ -43,22 +42,29 @@ export async function create(
   return { tenant, key }
 }
 
+/** What `npm start` decides before it asks, so that asking again after a crash makes nothing twice. */
+export type First = { tenantId: TenantId; keyId: KeyId; name: string; publicId: string; hash: string }
+
 /** Creates the operator's own tenant, which no other created, with a key that may do everything. */
-export async function createFirst(
-  unit: Unit,
-  input: { name: string },
-): Promise<{ tenant: ShownTenant; key: keys.IssuedKey }> {
-  const id = newId('tenant', unit.clock.now())
-  await bind(unit, id)
-  const tenant = await insert(unit, { name: input.name, plan: 'standard', parentId: null, id })
-  const key = await keys.insert(unit, id, {
-    name: 'operator',
-    scopes: [...SCOPES],
-    project: null,
-    tags: {},
-    expiresAt: null,
-  })
-  return { tenant, key }
+export async function createFirst(unit: Unit, first: First): Promise<void> {
+  const createdAt = new Date(unit.clock.now())
+  await bind(unit, first.tenantId)
+  await unit.tx
+    .insert(tenants)
+    .values({ id: first.tenantId, parentId: null, name: first.name, createdAt })
+    .onConflictDoNothing()
+  await unit.tx
+    .insert(apiKeys)
+    .values({
+      id: first.keyId,
+      tenantId: first.tenantId,
+      publicId: first.publicId,
+      hash: first.hash,
+      name: 'operator',
+      scopes: [...SCOPES],
+      createdAt,
+    })
+    .onConflictDoNothing()
 }
 
 export async function list(unit: Unit, query: PageQuery): Promise<Page<ShownTenant>> {
@@ -83,7 +89,7 @@ export async function get(unit: Unit, input: { tenant_id: string }): Promise<Sho
 
 async function insert(
   unit: Unit,
-  values: { name: string; plan: string; parentId: TenantId | null; id?: TenantId },
+  values: { name: string; plan: string; parentId: TenantId | null },
 ): Promise<ShownTenant> {
   const [row] = await unit.tx
     .insert(tenants)

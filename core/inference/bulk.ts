@@ -1,0 +1,154 @@
+/**
+ * Bulk inference: a run whose first step plans shards over the input, whose shards each write a result,
+ * and whose last step joins the results in order. Runners do the work; these verbs say what it means.
+ */
+import type { Call } from '#core/caller.ts'
+import type { Servable, Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { sha256Hex } from '#core/internal/signing.ts'
+import * as jobs from '#core/jobs/jobs.ts'
+import * as models from '#core/models/models.ts'
+import * as usage from '#core/usage/usage.ts'
+import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { InferenceSpec, StepKind } from '#schemas/tables/jobs.ts'
+
+/** A span of the input: bytes of JSONL, rows of Parquet, end excluded. `row` is the first row's index. */
+export type ShardInput = { start: number; end: number; row: number; rows: number }
+
+export type Assignment =
+  | { status: 'gone' }
+  | { status: 'held'; waitS: number }
+  | {
+      status: 'leased'
+      tenantId: TenantId
+      runId: RunId
+      stepId: StepId
+      epoch: number
+      kind: StepKind
+      number: number
+      input: Record<string, unknown>
+      spec: InferenceSpec
+      model: Servable
+      /** Keys and formats of the shards' results, in order; for the last step. */
+      parts: string[]
+    }
+
+/** Pins the model's version and starts the run. */
+export async function create(
+  unit: Unit,
+  call: Call,
+  input: {
+    model: string
+    version?: number | string
+    input: { sha256: string; format: 'jsonl' | 'parquet' }
+    expires_in_s: number
+  },
+): Promise<jobs.ShownJob> {
+  const wanted = input.version === undefined ? undefined : String(input.version)
+  const model = await models.resolve(unit, input.model, wanted)
+  const file = await models.uploads.fileOf(unit, input.input.sha256)
+  if (!file) {
+    throw new AppError('invalid_body', {
+      public: 'input.sha256 names no complete upload of this tenant; upload the file first.',
+      errors: [{ pointer: '/input/sha256', detail: 'no such file' }],
+    })
+  }
+  const spec: InferenceSpec = {
+    model: model.model,
+    version: model.version,
+    digest: model.digest,
+    input: { ...input.input, size: file.size },
+  }
+  return jobs.start(unit, call, { spec, expiresInS: input.expires_in_s })
+}
+
+/** Leases a step and says all that a runner must know to do it. */
+export async function assign(
+  unit: Unit,
+  input: { stepId: StepId; runner: string },
+): Promise<Assignment> {
+  const reply = await jobs.leases.lease(unit, input)
+  if (reply.status !== 'leased') return reply
+  const { step, run } = reply
+  const model = await models.resolve(unit, run.spec.model, String(run.spec.version))
+  return {
+    status: 'leased',
+    tenantId: run.tenantId,
+    runId: run.id,
+    stepId: step.id,
+    epoch: reply.epoch,
+    kind: step.kind,
+    number: step.number,
+    input: step.input,
+    spec: run.spec,
+    model,
+    parts: step.kind === 'merge' ? await jobs.shardOutputs(unit, run.id) : [],
+  }
+}
+
+export type Outcome =
+  | { kind: 'plan'; rows: number; shards: ShardInput[] }
+  | {
+      kind: 'shard'
+      key: string
+      rowsDone: number
+      rowsFailed: number
+      computeUs: number
+      bytesIn: number
+      bytesOut: number
+    }
+  | { kind: 'merge'; key: string; size: number }
+
+/** Ends a step; a shard's receipt commits in the same transaction, so done and billed are one fact. */
+export async function finish(
+  unit: Unit,
+  input: { stepId: StepId; epoch: number; outcome: Outcome },
+): Promise<void> {
+  const { outcome, ...lease } = input
+  const done = await jobs.leases.complete(unit, { ...lease, ...completionOf(outcome) })
+  if (done.status === 'repeated' || outcome.kind !== 'shard') return
+  const { run, step } = done
+  const work = `${run.id}/${step.number}`
+  const context: usage.ReceiptContext = {
+    tenantId: run.tenantId,
+    keyId: run.keyId,
+    project: run.project,
+    tags: run.tags,
+    kind: 'bulk',
+    model: run.spec.model,
+    version: run.spec.version,
+    digest: run.spec.digest,
+    priceBook: usage.PRICE_BOOK,
+  }
+  const receipt: usage.Receipt = {
+    id: usage.receiptId(work, await sha256Hex(usage.receiptText(run.tenantId, work))),
+    work,
+    at: unit.clock.now(),
+    requests: 0,
+    // A row that was refused before it reached the model is reported, not billed.
+    rows: outcome.rowsDone - outcome.rowsFailed,
+    computeUs: outcome.computeUs,
+    bytesIn: outcome.bytesIn,
+    bytesOut: outcome.bytesOut,
+  }
+  await usage.append(unit, [{ context, receipts: [receipt] }])
+}
+
+function completionOf(outcome: Outcome) {
+  if (outcome.kind === 'plan') {
+    const shards = outcome.shards.map((input, number) => ({
+      kind: 'shard' as const,
+      number,
+      state: 'queued' as const,
+      input,
+    }))
+    const merge = { kind: 'merge' as const, number: 0, state: 'waiting' as const, input: {} }
+    return { output: {}, next: [...shards, merge], rowsTotal: outcome.rows }
+  }
+  if (outcome.kind === 'shard') {
+    const { rowsDone, rowsFailed, key } = outcome
+    return { output: { key }, rowsDone, rowsFailed }
+  }
+  const { key, size } = outcome
+  return { output: { key }, result: { key, size } }
+}

@@ -1,0 +1,145 @@
+/**
+ * The edge: one Hono app, built from the routes' contracts, that runs on Node and on Workers. Every
+ * route passes the same steps: who asks, may they, is there a token left; then its target answers.
+ */
+import { type Context, Hono } from 'hono'
+import type { Call, Caller } from '#core/caller.ts'
+import { AppError } from '#core/error.ts'
+import { sha256Hex, toBase64Url, fromHex } from '#core/internal/signing.ts'
+import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
+import { newId } from '#schemas/ids.ts'
+import type { Route } from '#schemas/route.ts'
+import type { EdgeDeps } from './deps.ts'
+import { errorReply } from './errors.ts'
+import { send } from './functions-client.ts'
+import { Authenticator } from './middleware/authenticate.ts'
+import { Limiter } from './middleware/limits.ts'
+import { ModelDirectory } from './models.ts'
+import * as blobs from './routes/blobs.ts'
+import * as oip from './routes/oip.ts'
+import { openApi } from './routes/openapi.ts'
+
+type Edge = { deps: EdgeDeps; auth: Authenticator; limits: Limiter; models: ModelDirectory }
+type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
+
+export function createApp(deps: EdgeDeps): Hono {
+  const edge: Edge = {
+    deps,
+    auth: new Authenticator(deps),
+    limits: new Limiter(deps),
+    models: new ModelDirectory(deps),
+  }
+  const app = new Hono()
+  for (const route of ROUTES as readonly Route[]) {
+    const answer = answerOf(route)
+    app.on(route.method, route.path, c => guarded(edge, c, route, answer))
+  }
+  for (const path of new Set(ROUTES.map(route => route.path))) {
+    app.all(path, () => errorReply(deps.log, wrongMethod(path), newId('request')))
+  }
+  app.notFound(c => {
+    const detail = `There is nothing at ${c.req.path}; /openapi.json lists what there is.`
+    return errorReply(deps.log, new AppError('not_found', { public: detail }), newId('request'))
+  })
+  return app
+}
+
+async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Promise<Response> {
+  const { deps } = edge
+  const now = deps.clock.now()
+  const requestId = newId('request', now)
+  try {
+    const call =
+      route.policy.scope === 'public'
+        ? { caller: NOBODY, requestId }
+        : { caller: await admitted(edge, c, route, now), requestId }
+    return await answer(edge, c, call, route)
+  } catch (error) {
+    return errorReply(deps.log, error, requestId, route.errors)
+  }
+}
+
+/** The caller, allowed to use the route and with a token of its limit spent. */
+async function admitted(edge: Edge, c: Context, route: Route, now: number): Promise<Caller> {
+  const { auth, limits, deps } = edge
+  const { scope, limit } = route.policy
+  const authorization = deps.http.header(c, 'authorization')
+  const caller = auth.known(authorization, now) ?? (await auth.caller(authorization))
+  if (scope !== 'any' && !caller.scopes.includes(scope as (typeof caller.scopes)[number])) {
+    throw new AppError('insufficient_scope', { public: `This needs a key with the scope "${scope}".` })
+  }
+  if (route.method !== 'GET' && scope !== 'infer') auth.refuseWithoutRevocations(now)
+  if (limit && !limits.spendAtHand(caller, limit, now)) await limits.spend(caller, limit)
+  return caller
+}
+
+const BY_NAME: Partial<Record<RouteName, Answer>> = {
+  'health.live': () => oip.live(),
+  'health.ready': ({ deps }) => oip.ready(deps),
+  openapi: () => openApi(),
+  'oip.server': () => oip.server(),
+  'oip.live': () => oip.live(),
+  'oip.ready': ({ deps }) => oip.ready(deps),
+  'oip.metadata': ({ models }, c, call) => oip.metadata(models, c, call),
+  'oip.metadata_version': ({ models }, c, call) => oip.metadata(models, c, call),
+  'oip.model_ready': ({ models }, c, call) => oip.modelReady(models, c, call),
+  'oip.version_ready': ({ models }, c, call) => oip.modelReady(models, c, call),
+  'oip.infer': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
+  'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
+  'uploads.part': async (edge, c, call, route) => {
+    const granted = await carry(edge, c, call, route)
+    return granted.ok ? blobs.putPart(edge.deps, c, await granted.json()) : granted
+  },
+  'jobs.results': async (edge, c, call, route) => {
+    const granted = await carry(edge, c, call, route)
+    return granted.ok ? blobs.getResults(edge.deps, c, await granted.json()) : granted
+  },
+}
+
+function answerOf(route: Route): Answer {
+  const own = BY_NAME[route.name as RouteName]
+  if (own) return own
+  if (route.policy.target === 'functions') return carry
+  throw new Error(`The route ${route.name} has no answer at the edge`)
+}
+
+/** Carries a request to the functions, and their reply back as it is. */
+async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<Response> {
+  const { deps } = edge
+  const url = new URL(c.req.url)
+  const reply = await send(deps, {
+    call,
+    method: route.method,
+    path: url.pathname + url.search,
+    body: route.body ? await deps.http.body(c, route.bodyBytesMax) : null,
+    idempotencyKey: deps.http.header(c, 'idempotency-key'),
+    seal: route.secret ? await sealOf(deps.http.header(c, 'authorization')!) : undefined,
+  })
+  if (route.method !== 'GET' && reply.ok) {
+    edge.models.forget(call.caller.tenantId)
+    edge.auth.forget(call.caller.tenantId)
+  }
+  const headers = new Headers(reply.headers)
+  headers.set('galley-request-id', call.requestId)
+  return new Response(reply.body, { status: reply.status, headers })
+}
+
+/** The key under which a reply with a secret is stored: only who sends the API key can open it. */
+async function sealOf(authorization: string): Promise<string> {
+  return toBase64Url(fromHex(await sha256Hex(`galley idempotency seal\n${authorization}`)))
+}
+
+function wrongMethod(path: string): AppError {
+  const methods = ROUTES.filter(route => route.path === path).map(route => route.method)
+  return new AppError('method_not_allowed', { public: `This path takes ${methods.join(', ')}.` })
+}
+
+const NOBODY = {
+  tenantId: '' as Caller['tenantId'],
+  keyId: '' as Caller['keyId'],
+  scopes: [],
+  plan: 'standard',
+  project: null,
+  tags: {},
+} satisfies Caller
+

@@ -1,0 +1,29 @@
+/** What the edge is given by the entry that runs it: bindings, by process, loopback or network alike. */
+import type { Context } from 'hono'
+import type { Blobs, Clock, InferenceRouter, Log, Objects } from '#core/deps.ts'
+import type { Signer } from '#core/internal/signing.ts'
+
+export type EdgeDeps = {
+  /** The functions: internal requests, signed by the edge. */
+  functions: { fetch(request: Request): Promise<Response> }
+  router: InferenceRouter
+  objects: Objects
+  blobs: Pick<Blobs, 'putPart' | 'get'>
+  signer: Signer
+  clock: Clock
+  log: Log
+  http: Http
+  /** Work that outlives the reply. */
+  background(work: Promise<unknown>): void
+}
+
+/** How a runtime hands over a request: Node's own request is cheaper to read than a Web one. */
+export type Http = {
+  header(c: Context, name: string): string | undefined
+  /** The whole body. Throws `payload_too_large` as soon as it is longer. */
+  body(c: Context, bytesMax: number): Promise<Uint8Array>
+  /** The body as it comes, for what is stored and not read. */
+  stream(c: Context): AsyncIterable<Uint8Array>
+  /** Ends when the caller has gone; null where that cannot be known. */
+  departed(c: Context): AbortSignal | null
+}

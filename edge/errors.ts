@@ -1,0 +1,30 @@
+/** The one place of the edge where a fault becomes a reply. */
+import { AppError, problem } from '#core/error.ts'
+import type { Log } from '#core/deps.ts'
+import type { Route } from '#schemas/route.ts'
+
+/** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */
+export function errorReply(
+  log: Log,
+  error: unknown,
+  requestId: string,
+  form: Route['errors'] = 'problem',
+): Response {
+  const document = problem(error, requestId)
+  if (document.status >= 500) {
+    log.error('edge.failed', { request_id: requestId, code: document.code, error: describe(error) })
+  }
+  const retryAfterS = error instanceof AppError ? error.retryAfterS : undefined
+  const headers: Record<string, string> = { 'galley-request-id': requestId }
+  if (retryAfterS !== undefined) headers['retry-after'] = String(retryAfterS)
+  if (document.status === 401) headers['www-authenticate'] = 'Bearer'
+  // The KServe client reads the text only if the content type is exactly this, without a charset.
+  headers['content-type'] = form === 'oip' ? 'application/json' : 'application/problem+json'
+  const body = form === 'oip' ? { error: document.detail, ...document } : document
+  return new Response(JSON.stringify(body), { status: document.status, headers })
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return `${error.stack ?? error.message}${error.cause ? `; cause: ${describe(error.cause)}` : ''}`
+}

@@ -1,0 +1,51 @@
+/** Asking the functions: internal questions of the edge itself, and requests carried on for a caller. */
+import type { Call } from '#core/caller.ts'
+import { AppError, fromProblem } from '#core/error.ts'
+import { sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
+import type { EdgeDeps } from './deps.ts'
+
+/** The host is never resolved: the binding decides where it goes. */
+const ORIGIN = 'http://functions'
+
+type Needs = Pick<EdgeDeps, 'functions' | 'signer' | 'clock'>
+
+/** An internal question; its answer, or the functions' own error. */
+export async function ask<T>(deps: Needs, path: string, input: unknown): Promise<T> {
+  const body = new TextEncoder().encode(JSON.stringify(input))
+  const response = await send(deps, { call: null, method: 'POST', path, body })
+  const answer = await response.json()
+  if (!response.ok) throw fromProblem(answer)
+  return answer as T
+}
+
+/** Carries a caller's request on, signed. Throws `unavailable` when the functions cannot be reached. */
+export async function send(
+  deps: Needs,
+  request: {
+    call: Call | null
+    method: string
+    path: string
+    body: Uint8Array | null
+    seal?: string
+    idempotencyKey?: string
+  },
+): Promise<Response> {
+  const { call, method, path, seal } = request
+  const body = await sha256Hex(request.body ?? new Uint8Array())
+  const token = await deps.signer.sign({ call, method, path, body, seal }, deps.clock.now())
+  const headers = new Headers({ [TOKEN_HEADER]: token, 'content-type': 'application/json' })
+  if (request.idempotencyKey !== undefined) headers.set('idempotency-key', request.idempotencyKey)
+  try {
+    return await deps.functions.fetch(
+      new Request(ORIGIN + path, { method, headers, body: request.body as Uint8Array<ArrayBuffer> }),
+    )
+  } catch (cause) {
+    throw new AppError('unavailable', {
+      public: 'The control API does not answer; try again in a moment.',
+      internal: `functions: ${String(cause)}`,
+      retryable: true,
+      retryAfterS: 1,
+      cause,
+    })
+  }
+}

@@ -1,0 +1,36 @@
+/** Which version a request means: asked of the control API, kept for seconds, forgotten on a change. */
+import type { Call } from '#core/caller.ts'
+import type { Servable } from '#core/deps.ts'
+import type { EdgeDeps } from './deps.ts'
+import { FreshCache } from './fresh-cache.ts'
+import { ask } from './functions-client.ts'
+
+const MODELS_MAX = 100_000
+
+export class ModelDirectory {
+  readonly #deps: EdgeDeps
+  readonly #versions = new FreshCache<Servable>(MODELS_MAX)
+
+  constructor(deps: EdgeDeps) {
+    this.#deps = deps
+  }
+
+  known(tenantId: string, model: string, version: string | undefined, nowMs: number) {
+    return this.#versions.fresh(keyOf(tenantId, model, version), nowMs)
+  }
+
+  /** Throws `not_found`, or `conflict` when the version is not ready. */
+  async resolve(call: Call, model: string, version?: string): Promise<Servable> {
+    const key = keyOf(call.caller.tenantId, model, version)
+    const found = await this.#versions.get(this.#deps, key, () =>
+      ask<Servable>(this.#deps, '/internal/models/resolve', { call, model, version }),
+    )
+    return found!
+  }
+
+  forget(tenantId: string): void {
+    this.#versions.delete(key => key.startsWith(`${tenantId} `))
+  }
+}
+
+const keyOf = (tenantId: string, model: string, version = '') => `${tenantId} ${model} ${version}`

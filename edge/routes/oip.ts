@@ -1,0 +1,104 @@
+/** The Open Inference Protocol at the edge: what it answers itself, and what it hands to the router. */
+import type { Context } from 'hono'
+import type { Call } from '#core/caller.ts'
+import { AppError } from '#core/error.ts'
+import { modelMetadata } from '#core/inference/metadata.ts'
+import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
+import type { EdgeDeps } from '../deps.ts'
+import type { ModelDirectory } from '../models.ts'
+
+const VERSION = '0.1.0'
+/** Well under what load balancers wait, and long past any answer worth having. */
+const DEADLINE_MS_DEFAULT = 30_000
+const DEADLINE_MS_MAX = 120_000
+const JSON_HEADER = 'inference-header-content-length'
+
+export function server(): Response {
+  return json({ name: 'galley', version: VERSION, extensions: ['binary_tensor_data'] })
+}
+
+export function live(): Response {
+  return json({ live: true })
+}
+
+export async function ready(deps: EdgeDeps): Promise<Response> {
+  if (await deps.router.ready()) return json({ ready: true })
+  throw new AppError('unavailable', { public: 'No runner is ready.', retryAfterS: 1 })
+}
+
+export async function metadata(models: ModelDirectory, c: Context, call: Call): Promise<Response> {
+  const { model, version } = c.req.param() as { model: string; version?: string }
+  const found = await models.resolve(call, model, version)
+  return json(modelMetadata(model, [String(found.version)], found.signature))
+}
+
+export async function modelReady(models: ModelDirectory, c: Context, call: Call) {
+  const { model, version } = c.req.param() as { model: string; version?: string }
+  await models.resolve(call, model, version)
+  return json({ name: model, ready: true })
+}
+
+/** Hands the body on unread: the runner parses it, once. */
+export async function infer(
+  deps: EdgeDeps,
+  models: ModelDirectory,
+  c: Context,
+  call: Call,
+): Promise<Response> {
+  const { http, clock } = deps
+  refuseEncoding(http.header(c, 'content-encoding'))
+  const name = c.req.param('model')!
+  const version = c.req.param('version')
+  const now = clock.now()
+  const model =
+    models.known(call.caller.tenantId, name, version, now) ??
+    (await models.resolve(call, name, version))
+  const body = await http.body(c, INFERENCE_BODY_BYTES_MAX)
+  const reply = await deps.router.infer(
+    {
+      call,
+      model,
+      body,
+      jsonLength: jsonLengthOf(http.header(c, JSON_HEADER)),
+      deadline: now + deadlineMsOf(http.header(c, 'galley-timeout-ms')),
+    },
+    http.departed(c),
+  )
+  const headers: Record<string, string> = {
+    'content-type': reply.jsonLength === null ? 'application/json' : 'application/octet-stream',
+    'galley-request-id': call.requestId,
+    'galley-receipt': reply.receiptId,
+    'galley-model-digest': model.digest,
+  }
+  if (reply.jsonLength !== null) headers[JSON_HEADER] = String(reply.jsonLength)
+  return new Response(reply.body as Uint8Array<ArrayBuffer>, { status: 200, headers })
+}
+
+function jsonLengthOf(header: string | undefined): number | null {
+  if (header === undefined) return null
+  const length = Number(header)
+  if (/^[0-9]{1,10}$/.test(header) && Number.isSafeInteger(length)) return length
+  throw new AppError('invalid_input', {
+    public: `Inference-Header-Content-Length must be a number of bytes; it is "${header}".`,
+  })
+}
+
+function deadlineMsOf(header: string | undefined): number {
+  if (header === undefined) return DEADLINE_MS_DEFAULT
+  const ms = Number(header)
+  if (Number.isInteger(ms) && ms >= 1 && ms <= DEADLINE_MS_MAX) return ms
+  throw new AppError('invalid_request', {
+    public: `galley-timeout-ms must be from 1 to ${DEADLINE_MS_MAX}; it is "${header}".`,
+  })
+}
+
+function refuseEncoding(encoding: string | undefined): void {
+  if (encoding === undefined || encoding === 'identity') return
+  throw new AppError('unsupported_media_type', {
+    public: `Content-Encoding "${encoding}" is not taken here; send the body as it is.`,
+  })
+}
+
+function json(body: unknown): Response {
+  return new Response(JSON.stringify(body), { headers: { 'content-type': 'application/json' } })
+}

@@ -1,0 +1,16 @@
+/** What the functions' handlers are given. */
+import type { Blobs, Clock, Database, Log, Queue } from '#core/deps.ts'
+import type { Verifier } from '#core/internal/signing.ts'
+import type { KnownContexts } from '#core/usage/usage.ts'
+
+export type FunctionsDeps = {
+  db: Database
+  queue: Queue
+  blobs: Blobs
+  clock: Clock
+  log: Log
+  verifier: Verifier
+  contexts: KnownContexts
+  /** Wakes the outbox relay after a commit, so that promised messages leave at once. */
+  promised(): void
+}

@@ -1,0 +1,83 @@
+/**
+ * One line per route that the functions answer: which verb does it. A route of the contract without a
+ * handler, or a handler without a route, does not compile.
+ */
+import type * as z from 'zod'
+import type { Call } from '#core/caller.ts'
+import type { Unit } from '#core/deps.ts'
+import * as bulk from '#core/inference/bulk.ts'
+import * as jobs from '#core/jobs/jobs.ts'
+import * as models from '#core/models/models.ts'
+import * as tenants from '#core/tenants/tenants.ts'
+import * as usage from '#core/usage/usage.ts'
+import type { RouteName, RouteOf } from '#schemas/contracts/all.ts'
+import type { FunctionsDeps } from './deps.ts'
+import { publishSettled } from './publish.ts'
+
+type Params<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
+  ? Record<Name, string> & Params<`/${Rest}`>
+  : Path extends `${string}:${infer Name}`
+    ? Record<Name, string>
+    : unknown
+type Parsed<T> = T extends z.ZodType ? z.output<T> : unknown
+type Part<R, K extends string> = R extends Record<K, infer T> ? Parsed<T> : unknown
+type InputOf<N extends RouteName> = Params<RouteOf<N>['path']> &
+  Part<RouteOf<N>, 'query'> &
+  Part<RouteOf<N>, 'body'>
+
+/** Works in one transaction of the caller's tenant, with the idempotency record in it. */
+type InTransaction<I> = {
+  tx(unit: Unit, call: Call, input: I): Promise<unknown>
+  /** What the caller waits for after the commit; turns the stored reply into the final one. */
+  settle?(deps: FunctionsDeps, call: Call, stored: unknown): Promise<unknown>
+}
+/** Works with the dependencies themselves: for verbs that must not hold a transaction while they wait. */
+type Freely<I> = { run(deps: FunctionsDeps, call: Call, input: I): Promise<unknown> }
+export type Handler<I = never> = InTransaction<I> | Freely<I>
+
+type FunctionRoute = {
+  [N in RouteName]: RouteOf<N>['policy']['target'] extends 'functions' | 'blobs' ? N : never
+}[RouteName]
+
+export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
+  'tenants.create': { tx: tenants.create },
+  'tenants.list': { tx: (unit, _, query) => tenants.list(unit, query) },
+  'tenants.get': { tx: (unit, _, input) => tenants.get(unit, input) },
+  'keys.whoami': { tx: whoami },
+  'keys.create': { tx: tenants.keys.create },
+  'keys.list': { tx: (unit, _, query) => tenants.keys.list(unit, query) },
+  'keys.get': { tx: (unit, _, input) => tenants.keys.get(unit, input) },
+  'keys.rotate': { tx: tenants.keys.rotate },
+  'keys.revoke': { tx: tenants.keys.revoke },
+  'audit.list': { tx: (unit, _, query) => tenants.audit.list(unit, query) },
+
+  'uploads.create': { tx: models.uploads.create },
+  'uploads.get': { run: models.uploads.get },
+  'uploads.part': { tx: models.uploads.grantPart },
+  'uploads.complete': { run: models.uploads.complete },
+
+  'models.publish': { tx: models.publish, settle: publishSettled },
+  'models.list': { tx: (unit, _, query) => models.list(unit, query) },
+  'models.get': { tx: (unit, _, input) => models.get(unit, input) },
+  'models.versions': { tx: (unit, _, input) => models.versions(unit, input) },
+  'models.version': { tx: (unit, _, input) => models.version(unit, input) },
+  'models.delete': { tx: models.remove },
+  'models.alias': { tx: models.setAlias },
+  'models.unalias': { tx: models.removeAlias },
+
+  'jobs.create': { tx: bulk.create },
+  'jobs.list': { tx: (unit, _, query) => jobs.list(unit, query) },
+  'jobs.get': { tx: (unit, _, input) => jobs.get(unit, input) },
+  'jobs.cancel': { tx: jobs.cancel },
+  'jobs.results': { tx: (unit, _, input) => jobs.resultOf(unit, input) },
+
+  'usage.totals': { tx: (unit, _, query) => usage.totals(unit, query) },
+  'usage.receipts': { tx: (unit, _, query) => usage.list(unit, query) },
+}
+
+async function whoami(unit: Unit, { caller }: Call) {
+  return {
+    tenant: await tenants.get(unit, { tenant_id: caller.tenantId }),
+    key: await tenants.keys.get(unit, { key_id: caller.keyId }),
+  }
+}

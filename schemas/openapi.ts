@@ -1,0 +1,97 @@
+/** OpenAPI 3.1 from the table of routes: nothing is described twice. */
+import * as z from 'zod'
+import { ROUTES } from './contracts/all.ts'
+import { ERRORS } from './errors.ts'
+import type { Route } from './route.ts'
+
+const PROBLEM = {
+  type: 'object',
+  required: ['type', 'title', 'status', 'detail', 'code', 'request_id'],
+  properties: {
+    type: { type: 'string' },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    detail: { type: 'string' },
+    code: { type: 'string', enum: Object.keys(ERRORS) },
+    request_id: { type: 'string' },
+    errors: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: { pointer: { type: 'string' }, detail: { type: 'string' } },
+      },
+    },
+  },
+}
+
+export function openApiDocument() {
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const route of ROUTES as readonly Route[]) {
+    const path = route.path.replaceAll(/:([a-z_]+)/g, '{$1}')
+    paths[path] ??= {}
+    paths[path][route.method.toLowerCase()] = operation(route)
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Galley', version: '0.1.0', license: { name: 'Apache-2.0' } },
+    paths,
+    components: {
+      schemas: { Problem: PROBLEM },
+      securitySchemes: { key: { type: 'http', scheme: 'bearer' } },
+    },
+  }
+}
+
+function operation(route: Route) {
+  const { scope } = route.policy
+  return {
+    operationId: route.name,
+    summary: route.summary,
+    ...(scope !== 'public' && { security: [{ key: scope === 'any' ? [] : [scope] }] }),
+    parameters: parameters(route),
+    ...(route.body && {
+      requestBody: { required: true, content: { 'application/json': { schema: schema(route.body, 'input') } } },
+    }),
+    ...(route.raw && {
+      requestBody: { required: true, description: route.raw, content: { '*/*': {} } },
+    }),
+    responses: {
+      [route.status]: {
+        description: 'Success',
+        ...(route.reply && { content: { 'application/json': { schema: schema(route.reply, 'output') } } }),
+      },
+      default: {
+        description: 'A problem',
+        content: {
+          [route.errors === 'oip' ? 'application/json' : 'application/problem+json']: {
+            schema: { $ref: '#/components/schemas/Problem' },
+          },
+        },
+      },
+    },
+  }
+}
+
+function parameters(route: Route) {
+  const inPath = [...route.path.matchAll(/:([a-z_]+)/g)].map(match => ({
+    name: match[1],
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+  const inQuery = Object.entries(route.query?.shape ?? {}).map(([name, type]) => ({
+    name,
+    in: 'query',
+    required: false,
+    schema: schema(type as z.ZodType, 'input'),
+  }))
+  const keyed = route.idempotent
+    ? [{ name: 'Idempotency-Key', in: 'header', required: false, schema: { type: 'string', maxLength: 255 } }]
+    : []
+  return [...inPath, ...inQuery, ...keyed]
+}
+
+function schema(type: z.ZodType, io: 'input' | 'output') {
+  const { $schema, ...rest } = z.toJSONSchema(type, { io, unrepresentable: 'any' })
+  return rest
+}

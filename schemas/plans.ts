@@ -1,0 +1,12 @@
+/** What each plan allows: sustained rate and burst of every limit. */
+import type { LimitName } from './route.ts'
+
+export type Rate = { perS: number; burst: number }
+
+export const PLANS: Record<string, Record<LimitName, Rate>> = {
+  standard: {
+    control: { perS: 500, burst: 2_000 },
+    inference: { perS: 100_000, burst: 200_000 },
+    transfer: { perS: 100, burst: 400 },
+  },
+}

@@ -1,0 +1,171 @@
+/**
+ * An engine process: ONNX Runtime and nothing else. It holds no secret and no connection but the
+ * socket to its runner (descriptor 3), reads a frame, runs it, answers, reads the next. Reading blocks
+ * on purpose: a native run blocks its thread anyway, and without an event loop between a frame and its
+ * run there is least to pay. When the runner goes, the read ends and so does the process.
+ */
+import { readSync, writeSync } from 'node:fs'
+import { InferenceSession, Tensor } from 'onnxruntime-node'
+import type { TensorData } from '#core/inference/tensor.ts'
+import type { Datatype } from '#schemas/signature.ts'
+import { decodeFrame, EMPTY, encodeFrame, type Frame, frameBytes } from './frames.ts'
+
+type Model = { session: InferenceSession; inputs: string[]; outputs: string[] }
+/** The text of a load frame. */
+export type LoadText = { graphPath: string; inputs: string[]; outputs: string[]; threads: number }
+
+const SOCKET = 3
+const BUFFER_BYTES = 262_144
+const ORT_TYPES = {
+  BOOL: 'bool',
+  UINT8: 'uint8',
+  UINT16: 'uint16',
+  UINT32: 'uint32',
+  UINT64: 'uint64',
+  INT8: 'int8',
+  INT16: 'int16',
+  INT32: 'int32',
+  INT64: 'int64',
+  FP16: 'float16',
+  FP32: 'float32',
+  FP64: 'float64',
+  BYTES: 'string',
+} as const
+const DATATYPE_OF = new Map(Object.entries(ORT_TYPES).map(([ours, theirs]) => [theirs, ours]))
+const models = new Map<number, Model>()
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+// Ctrl-C reaches the whole process group; the runner decides when its engines end.
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+
+let buffer = Buffer.from(new ArrayBuffer(BUFFER_BYTES))
+let filled = 0
+for (;;) {
+  if (filled === buffer.length) grow(buffer.length * 2)
+  const got = receive()
+  if (got === 0) process.exit(0)
+  filled += got
+  const view = new DataView(buffer.buffer)
+  let at = 0
+  let next = 0
+  while (filled - at >= 4) {
+    next = frameBytes(view, at)
+    if (filled - at < next) break
+    send(await answer(decodeFrame(buffer.buffer, at)))
+    at += next
+    next = 0
+  }
+  buffer.copyWithin(0, at, filled)
+  filled -= at
+  if (next > buffer.length) grow(next)
+  else if (filled === 0 && buffer.length > BUFFER_BYTES) grow(BUFFER_BYTES)
+}
+
+async function answer(frame: Frame): Promise<Frame> {
+  const { id, model } = frame
+  try {
+    if (frame.kind === 'run') return await run(frame)
+    if (frame.kind === 'load') models.set(model, await load(JSON.parse(frame.text)))
+    if (frame.kind === 'unload') await unload(model)
+    return { ...EMPTY, kind: 'done', id }
+  } catch (error) {
+    return { ...EMPTY, kind: 'failed', id, text: String((error as Error)?.message ?? error) }
+  }
+}
+
+async function load({ graphPath, inputs, outputs, threads }: LoadText): Promise<Model> {
+  const session = await InferenceSession.create(graphPath, {
+    executionProviders: ['cpu'],
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    // Without the arena and the pattern an unloaded model's memory goes back to the system.
+    enableCpuMemArena: false,
+    enableMemPattern: false,
+    logSeverityLevel: 4,
+  })
+  return { session, inputs, outputs }
+}
+
+async function unload(id: number): Promise<void> {
+  const model = models.get(id)
+  models.delete(id)
+  await model?.session.release()
+}
+
+async function run(frame: Frame): Promise<Frame> {
+  const model = models.get(frame.model)
+  if (!model) throw new Error(`model ${frame.model} is not loaded in this process`)
+  const feeds: Record<string, Tensor> = {}
+  for (const { index, datatype, shape, data } of frame.tensors) {
+    feeds[model.inputs[index]!] = toOrt(datatype, data, shape)
+  }
+  const names = frame.wanted.map(index => model.outputs[index]!)
+  const start = performance.now()
+  const results = await model.session.run(feeds, names)
+  const computeUs = Math.max(1, Math.round((performance.now() - start) * 1000))
+  const tensors = frame.wanted.map((index, i) => ({ index, ...fromOrt(results[names[i]!]!) }))
+  return { ...EMPTY, kind: 'done', id: frame.id, computeUs, tensors }
+}
+
+function toOrt(datatype: Datatype, data: TensorData, shape: readonly number[]): Tensor {
+  if (datatype === 'BF16') throw new Error('BF16 is not served by this engine')
+  const values = Array.isArray(data) ? data.map(element => decoder.decode(element)) : data
+  return new Tensor(ORT_TYPES[datatype], values as Float32Array, shape)
+}
+
+function fromOrt(tensor: Tensor): {
+  datatype: Datatype
+  shape: readonly number[]
+  data: TensorData
+} {
+  const datatype = DATATYPE_OF.get(tensor.type as 'float32') as Datatype | undefined
+  if (!datatype) throw new Error(`an output of type ${tensor.type} has no form in the protocol`)
+  const given = tensor.data as ArrayBufferView | string[]
+  if (Array.isArray(given)) {
+    return { datatype, shape: tensor.dims, data: given.map(text => encoder.encode(text)) }
+  }
+  const data =
+    datatype === 'FP16'
+      ? new Uint16Array(given.buffer, given.byteOffset, given.byteLength / 2)
+      : (given as TensorData)
+  return { datatype, shape: tensor.dims, data }
+}
+
+function send(frame: Frame): void {
+  let chunks: Uint8Array[]
+  try {
+    chunks = encodeFrame(frame)
+  } catch (error) {
+    // Outputs past what a frame holds.
+    const text = (error as Error).message
+    chunks = encodeFrame({ ...EMPTY, kind: 'failed', id: frame.id, text })
+  }
+  for (const chunk of chunks) {
+    for (let at = 0; at < chunk.length; ) at += io(() => writeSync(SOCKET, chunk, at))
+  }
+}
+
+function receive(): number {
+  return io(() => readSync(SOCKET, buffer, filled, buffer.length - filled, null))
+}
+
+/** One system call, again when a signal interrupts it; a socket that is gone ends the process. */
+function io(call: () => number): number {
+  for (;;) {
+    try {
+      return call()
+    } catch (error) {
+      const { code } = error as { code?: string }
+      if (code === 'EPIPE' || code === 'ECONNRESET') process.exit(0)
+      if (code !== 'EINTR' && code !== 'EAGAIN') throw error
+    }
+  }
+}
+
+function grow(bytes: number): void {
+  const grown = Buffer.from(new ArrayBuffer(bytes))
+  buffer.copy(grown, 0, 0, filled)
+  buffer = grown
+}

@@ -1,0 +1,47 @@
+/**
+ * What a runner needs of an engine: models loaded by path and run on tensors, off the thread that
+ * serves. `docs/decisions/0005-engine-host.md` has the reasons for processes.
+ */
+import type { Tensor } from '#core/inference/tensor.ts'
+import type { Signature } from '#schemas/signature.ts'
+
+export type ModelFiles = {
+  /** The version's digest; names it in logs. */
+  digest: string
+  /** The graph; external data lies beside it under the names that the graph uses. */
+  graphPath: string
+  signature: Signature
+}
+
+export type LoadOptions = {
+  /** Models of different lanes never share a process: bulk work does not stand in front of online work. */
+  lane?: string
+}
+
+export type RunResult = {
+  /** In the order asked for. */
+  outputs: Tensor[]
+  /** Time inside the engine, an integer ≥ 1. */
+  computeUs: number
+}
+
+export type LoadedModel = {
+  readonly digest: string
+  readonly signature: Signature
+  /**
+   * `inputs` in the signature's order; `outputs` are names.
+   * Throws `inference_failed` when the model refuses the input, and a retryable `unavailable` when its
+   * process ended underneath: the input may be to blame, or chance; alone and again tells which.
+   */
+  run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  /** Waits for runs in flight, then gives the memory back. */
+  close(): Promise<void>
+}
+
+export type Engine = {
+  /** Throws `invalid_model` with the engine's words when it cannot load the graph. */
+  load(model: ModelFiles, options?: LoadOptions): Promise<LoadedModel>
+  /** The processes that run models now, for supervision and tests. */
+  processes(): { pid: number; lane: string; models: string[] }[]
+  close(): Promise<void>
+}

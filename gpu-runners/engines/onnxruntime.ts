@@ -1,0 +1,271 @@
+/**
+ * ONNX Runtime in processes. Small graphs of a lane share one, because an idle process costs tens of
+ * megabytes; a large graph has its own, so that loading it stalls nobody and unloading it returns all
+ * of its memory. A model under which a process died twice is exiled to one of its own: if it is the
+ * cause, it is nobody else's any more.
+ */
+import { stat } from 'node:fs/promises'
+import type { Log } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { layoutOf } from '#core/inference/layout.ts'
+import type { Tensor } from '#core/inference/tensor.ts'
+import type { LoadText } from './child.ts'
+import type { Engine, LoadedModel, LoadOptions, ModelFiles, RunResult } from './engine.ts'
+import { EMPTY, type Frame } from './frames.ts'
+import { type EngineProcess, ProcessEnded, startProcess } from './process.ts'
+
+export type EngineOptions = {
+  log: Log
+  /** Kills a process that works longer on one batch. */
+  runMsMax?: number
+  loadMsMax?: number
+  /** Threads inside one run: more than one makes small models slower. */
+  threads?: number
+  /** Graphs up to this size share a process. */
+  sharedGraphBytesMax?: number
+}
+
+/** Two ends of a process under one model within this time are no chance. */
+const CRASHES_APART_MS = 60_000
+
+type Place = { process: EngineProcess; modelId: number }
+type Host = { process: EngineProcess; lane: string; models: Set<Model>; shared: boolean }
+type Model = {
+  files: ModelFiles
+  lane: string
+  alone: boolean
+  host: Host | null
+  place: Promise<Place> | null
+  inFlight: Set<Promise<unknown>>
+  closed: boolean
+  lastCrashMs: number
+}
+
+export function openOnnxRuntime(options: EngineOptions): Engine {
+  const { log, runMsMax = 60_000, loadMsMax = 120_000, threads = 1 } = options
+  const { sharedGraphBytesMax = 8 * 2 ** 20 } = options
+  const hosts = new Set<Host>()
+  let lastModelId = 0
+  let closed = false
+
+  function hostFor(model: Model): Host {
+    if (!model.alone) {
+      for (const host of hosts) if (host.shared && host.lane === model.lane) return host
+    }
+    const process = startProcess()
+    const host: Host = { process, lane: model.lane, models: new Set(), shared: !model.alone }
+    hosts.add(host)
+    process.ended.then(reason => {
+      hosts.delete(host)
+      const orphans = [...host.models]
+      if (orphans.length === 0) return
+      log.error('engine.ended', { reason, models: orphans.map(m => m.files.digest) })
+      for (const orphan of orphans) {
+        orphan.host = null
+        orphan.place = null
+        // Warm again before the next request asks; if that fails, the request says why.
+        if (!orphan.closed && !closed) placeOf(orphan).catch(() => {})
+      }
+    })
+    return host
+  }
+
+  /** Where the model is loaded; loads it if it is nowhere. */
+  function placeOf(model: Model): Promise<Place> {
+    if (model.place) return model.place
+    const host = hostFor(model)
+    const modelId = ++lastModelId
+    host.models.add(model)
+    model.host = host
+    const place = load(host.process, modelId, model.files)
+    model.place = place
+    place.catch(() => {
+      if (model.place === place) leave(model)
+    })
+    return place
+  }
+
+  async function load(process: EngineProcess, modelId: number, files: ModelFiles): Promise<Place> {
+    const { graphPath, signature } = files
+    const text: LoadText = {
+      graphPath,
+      inputs: signature.inputs.map(input => input.name),
+      outputs: signature.outputs.map(output => output.name),
+      threads,
+    }
+    const frame = { ...EMPTY, kind: 'load', model: modelId, text: JSON.stringify(text) } as const
+    const reply = await process.request(frame, loadMsMax)
+    if (reply.kind === 'failed') {
+      throw new AppError('invalid_model', {
+        public: `The engine cannot load the graph: ${spoken(reply.text, files)}`,
+        internal: reply.text,
+      })
+    }
+    return { process, modelId }
+  }
+
+  /** Takes the model out of its process, and ends the process when it was the last. */
+  function leave(model: Model): Promise<void> | undefined {
+    const { host } = model
+    model.host = null
+    model.place = null
+    host?.models.delete(model)
+    if (host && host.models.size === 0) {
+      hosts.delete(host)
+      return host.process.close()
+    }
+  }
+
+  async function run(model: Model, inputs: readonly Tensor[], names: readonly string[]) {
+    const { signature } = model.files
+    const layout = layoutOf(signature)
+    const wanted = names.map(name => layout.outputs.get(name)!)
+    const tensors = inputs.map(({ datatype, shape, data }, index) => ({
+      index,
+      datatype,
+      shape,
+      data,
+    }))
+    const frame = { ...EMPTY, kind: 'run', wanted, tensors } as const
+    for (let attempt = 1; ; attempt++) {
+      if (model.closed)
+        throw new AppError('unavailable', { internal: 'the model was unloaded', retryable: true })
+      const place = await placeOf(model)
+      try {
+        const reply = await place.process.request({ ...frame, model: place.modelId }, runMsMax)
+        return resultOf(reply, names, model.files)
+      } catch (error) {
+        if (!(error instanceof ProcessEnded)) throw error
+        if (error.running) throw exile(model, error)
+        // Another's run ended the process; this one only waited.
+        if (attempt === 3) throw ended(error)
+      }
+    }
+  }
+
+  function exile(model: Model, error: ProcessEnded): AppError {
+    const now = performance.now()
+    const again = now - model.lastCrashMs < CRASHES_APART_MS
+    model.lastCrashMs = now
+    if (again && !model.alone) {
+      model.alone = true
+      log.error('engine.exiled', { digest: model.files.digest, reason: error.message })
+    }
+    return ended(error)
+  }
+
+  async function open(
+    files: ModelFiles,
+    { lane = 'online' }: LoadOptions = {},
+  ): Promise<LoadedModel> {
+    const alone = (await stat(files.graphPath)).size > sharedGraphBytesMax
+    const model: Model = {
+      files,
+      lane,
+      alone,
+      host: null,
+      place: null,
+      inFlight: new Set(),
+      closed: false,
+      lastCrashMs: Number.NEGATIVE_INFINITY,
+    }
+    await loadOnce(model)
+    return {
+      digest: files.digest,
+      signature: files.signature,
+      run(inputs, outputs) {
+        const running = run(model, inputs, outputs)
+        const settled: Promise<unknown> = running
+          .then(noop, noop)
+          .then(() => model.inFlight.delete(settled))
+        model.inFlight.add(settled)
+        return running
+      },
+      async close() {
+        if (model.closed) return
+        await Promise.all(model.inFlight)
+        model.closed = true
+        await unload(model)
+      },
+    }
+  }
+
+  /** A process may end while this model loads for another's reason: once more, then alone. */
+  async function loadOnce(model: Model): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await placeOf(model)
+        return
+      } catch (error) {
+        if (!(error instanceof ProcessEnded)) throw error
+        if (model.alone || attempt === 2) {
+          throw new AppError('invalid_model', {
+            public: 'The engine process ended while it loaded the graph.',
+            internal: error.message,
+          })
+        }
+        model.alone = error.running
+      }
+    }
+  }
+
+  async function unload(model: Model): Promise<void> {
+    const place = await model.place?.catch(() => null)
+    const shared = model.host && model.host.models.size > 1
+    const left = leave(model)
+    if (place && shared) {
+      await place.process
+        .request({ ...EMPTY, kind: 'unload', model: place.modelId }, loadMsMax)
+        .catch(noop)
+    }
+    await left
+  }
+
+  return {
+    load: open,
+    processes: () =>
+      [...hosts].map(({ process, lane, models }) => ({
+        pid: process.pid,
+        lane,
+        models: [...models].map(model => model.files.digest),
+      })),
+    async close() {
+      closed = true
+      await Promise.all([...hosts].map(host => host.process.close()))
+    },
+  }
+}
+
+function resultOf(reply: Frame, names: readonly string[], files: ModelFiles): RunResult {
+  if (reply.kind === 'failed') {
+    throw new AppError('inference_failed', {
+      public: `The model failed on this input: ${spoken(reply.text, files)}`,
+      internal: reply.text,
+    })
+  }
+  const outputs = reply.tensors.map(({ datatype, shape, data }, i) => ({
+    name: names[i]!,
+    datatype,
+    shape: shape as number[],
+    data,
+  }))
+  return { outputs, computeUs: reply.computeUs }
+}
+
+function ended(error: ProcessEnded): AppError {
+  return new AppError('unavailable', {
+    public: 'The engine stopped while it worked on this; the same request may succeed.',
+    internal: error.message,
+    retryable: true,
+    retryAfterS: 1,
+    cause: error,
+  })
+}
+
+/** The engine's words without where the file lies on this machine. */
+function spoken(text: string, { graphPath }: ModelFiles): string {
+  const folder = graphPath.slice(0, graphPath.lastIndexOf('/') + 1)
+  return text.replaceAll(graphPath, 'the graph').replaceAll(folder, '').slice(0, 500)
+}
+
+function noop() {}

@@ -59,6 +59,6 @@ const CONTROL_BODY_BYTES_MAX = 1 << 20
 /** Declares a route; body size and error form default to those of the control API. */
 export function route<const R extends Omit<Route, 'bodyBytesMax' | 'errors'> & Partial<Route>>(
   spec: R,
-) {
-  return { bodyBytesMax: CONTROL_BODY_BYTES_MAX, errors: 'problem' as const, ...spec }
+): R & Pick<Route, 'bodyBytesMax' | 'errors'> {
+  return { bodyBytesMax: CONTROL_BODY_BYTES_MAX, errors: 'problem', ...spec }
 }

@@ -4,14 +4,18 @@
  * settled by the trial run, whose word is final for outputs.
  */
 import type { Signature, TensorSpec } from '#schemas/signature.ts'
-import { quote, shapeText } from './inspection/quote.ts'
 import type { GraphValue, Inspection } from './inspect.ts'
+import { quote, shapeText } from './inspection/quote.ts'
 import { invalid } from './wire.ts'
 
 /** Declared batch axis by tensor name; null: none. Tensors that are not named are deduced. */
 export type BatchAxes = Record<string, number | null>
 /** Shapes of outputs as they came out of two runs: of one row, and of `rows` rows. */
-export type Observed = { rows: number; one: Record<string, number[]>; many: Record<string, number[]> }
+export type Observed = {
+  rows: number
+  one: Record<string, number[]>
+  many: Record<string, number[]>
+}
 
 type Batch = { name: string | null }
 

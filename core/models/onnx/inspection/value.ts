@@ -42,6 +42,7 @@ export function readValue(
   if (!name) throw invalid(`An ${side.toLowerCase()} of the graph has no name.`)
   if (name.length > NAME_LENGTH_MAX)
     throw invalid(`${what} has a name of more than ${NAME_LENGTH_MAX} characters.`)
+  if (name === '__proto__') throw invalid(`${what} has a reserved name; rename it.`)
   const value: GraphValue = { name, datatype: 'FP32', dims: null }
   let typed = false
   for (const part of reader.fields(reader.message(field))) {

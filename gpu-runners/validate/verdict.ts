@@ -1,0 +1,42 @@
+/** What the child tells its parent: where it is, and in the end what it found. One JSON object a line. */
+import type { Signature } from '#schemas/signature.ts'
+
+export type Stage =
+  | { stage: 'inspect' | 'load' }
+  | { stage: 'trial'; shapes: Record<string, number[]> }
+
+export type InspectionSummary = {
+  opsets: Record<string, number>
+  irVersion: number
+  producer: string
+  nodes: number
+  parameters: number
+  parameterBytes: number
+  externalFiles: string[]
+}
+export type TrialReport = {
+  /** Rows that were asked alone and together. */
+  rows: number
+  /** The largest batch that was compared with lone rows; 0 when rows were never joined. */
+  batchRows: number
+  /** Compute time per row, in microseconds. */
+  microsPerRow: number
+  microsPerRowBatched: number | null
+  /** Shapes of one row, by input. */
+  shapes: Record<string, number[]>
+}
+export type Verdict =
+  | { ok: true; signature: Signature; inspection: InspectionSummary; trial: TrialReport }
+  | { ok: false; code: 'invalid_model'; detail: string }
+
+export type Report = Stage | { verdict: Verdict }
+
+/** What the child is asked, as a file in its folder. */
+export type Task = {
+  /** Path of the graph relative to the child's working directory. */
+  graph: string
+  bundledFiles: { path: string; size: number }[]
+  batchAxes: Record<string, number | null>
+  trialDims: Record<string, number[]>
+  limits: import('./limits.ts').ValidationLimits
+}

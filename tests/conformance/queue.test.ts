@@ -1,0 +1,106 @@
+/** The queue suite over every engine, and what an engine with a server of its own promises besides. */
+import { SQSClient } from '@aws-sdk/client-sqs'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Queue } from '#core/deps.ts'
+import { postgresQueue } from '#platform/queue/postgres.ts'
+import { remoteQueue } from '#platform/queue/remote.ts'
+import { sqsQueue } from '#platform/queue/sqs.ts'
+import { type CloudServer, startCloudServer } from './cloud.ts'
+import { QUEUE_ENGINES } from './engines.ts'
+import { drain, type QueueDriver, queueSuite, settle } from './queue.ts'
+import { queueOverHttp } from './queue-http.ts'
+import { type Server, startServer } from './server.ts'
+
+let server: Server
+let pool: pg.Pool
+let cloud: CloudServer
+
+beforeAll(async () => {
+  server = await startServer()
+  pool = new pg.Pool({ ...server.connection, max: 8 })
+  cloud = await startCloudServer()
+}, 60_000)
+afterAll(async () => {
+  await pool.end()
+  await server.stop()
+  await cloud.close()
+})
+
+async function emptyPostgres() {
+  await pool.query('delete from queue_messages')
+  return postgresQueue({ pool, listen: server.connection })
+}
+
+async function remoteOverPostgres() {
+  const behind = await emptyPostgres()
+  const http = await queueOverHttp(behind)
+  const close = async () => {
+    await http.close()
+    await behind.close()
+  }
+  return { queue: remoteQueue({ request: http.request }), close }
+}
+
+const drivers: QueueDriver[] = [
+  {
+    name: 'postgres',
+    flags: QUEUE_ENGINES.postgres,
+    async fresh() {
+      const queue = await emptyPostgres()
+      return { queue, close: () => queue.close() }
+    },
+  },
+  { name: 'remote', flags: QUEUE_ENGINES.remote, fresh: remoteOverPostgres },
+  {
+    name: 'sqs',
+    flags: QUEUE_ENGINES.sqs,
+    async fresh() {
+      const client = new SQSClient(cloud.clientConfig)
+      const queue = sqsQueue({ client, urls: await cloud.freshQueues(client) })
+      return { queue, close: async () => client.destroy() }
+    },
+  },
+]
+for (const driver of drivers) queueSuite(driver)
+
+const outliving = drivers.filter(d => d.flags.outlivesItsServer)
+for (const driver of outliving) {
+  test(`queue on ${driver.name}: what was acknowledged outlives a kill -9 of its server`, async () => {
+    const { queue, close } = await driver.fresh()
+    const acknowledged: string[] = []
+    const reader = queue.receive('validate', { max: 1, waitS: 20 })
+    const stop = new AbortController()
+    const writers = Array.from({ length: 8 }, (_, w) =>
+      sendUntil(queue, w, acknowledged, stop.signal),
+    )
+    for (let round = 0; round < 3; round++) {
+      await settle()
+      await server.kill()
+      await settle()
+      await server.start()
+    }
+    await settle()
+    stop.abort()
+    await Promise.all(writers)
+    await queue.send('validate', [{ body: 'still here' }])
+    expect((await reader).map(m => m.body)).toEqual(['still here'])
+    const arrived = new Set(await drain(queue))
+    expect(acknowledged.length).toBeGreaterThan(0)
+    expect(acknowledged.filter(body => !arrived.has(body))).toEqual([])
+    await close()
+  }, 60_000)
+}
+
+async function sendUntil(queue: Queue, writer: number, acknowledged: string[], stop: AbortSignal) {
+  for (let n = 0; !stop.aborted; n++) {
+    const body = `${writer}-${n}`
+    try {
+      await queue.send('work', [{ body }])
+      acknowledged.push(body)
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'unavailable', retryable: true })
+      await settle()
+    }
+  }
+}

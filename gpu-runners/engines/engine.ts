@@ -2,6 +2,7 @@
  * What a runner needs of an engine: models loaded by path and run on tensors, off the thread that
  * serves. `docs/decisions/0005-engine-host.md` has the reasons for processes.
  */
+import { AppError } from '#core/error.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
 import type { Signature } from '#schemas/signature.ts'
 
@@ -30,8 +31,8 @@ export type LoadedModel = {
   readonly signature: Signature
   /**
    * `inputs` in the signature's order; `outputs` are names.
-   * Throws `inference_failed` when the model refuses the input, and a retryable `unavailable` when its
-   * process ended underneath: the input may be to blame, or chance; alone and again tells which.
+   * Throws `inference_failed` when the model refuses the input, and `EngineCrash` when its process
+   * ended underneath.
    */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
   /** Waits for runs in flight, then gives the memory back. */
@@ -44,4 +45,20 @@ export type Engine = {
   /** The processes that run models now, for supervision and tests. */
   processes(): { pid: number; lane: string; models: string[] }[]
   close(): Promise<void>
+}
+
+/**
+ * The process of a model ended while it ran. The input may be to blame, or chance, or a mate in the
+ * batch: running it alone and again tells which.
+ */
+export class EngineCrash extends AppError {
+  constructor(internal: string) {
+    super('unavailable', {
+      public: 'The engine stopped while it worked on this; the same request may succeed.',
+      internal,
+      retryable: true,
+      retryAfterS: 1,
+    })
+    this.name = 'EngineCrash'
+  }
 }

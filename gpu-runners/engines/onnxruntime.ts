@@ -10,7 +10,14 @@ import { AppError } from '#core/error.ts'
 import { layoutOf } from '#core/inference/layout.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
 import type { LoadText } from './child.ts'
-import type { Engine, LoadedModel, LoadOptions, ModelFiles, RunResult } from './engine.ts'
+import {
+  type Engine,
+  EngineCrash,
+  type LoadedModel,
+  type LoadOptions,
+  type ModelFiles,
+  type RunResult,
+} from './engine.ts'
 import { EMPTY, type Frame } from './frames.ts'
 import { type EngineProcess, ProcessEnded, startProcess } from './process.ts'
 
@@ -50,7 +57,8 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
 
   function hostFor(model: Model): Host {
     if (!model.alone) {
-      for (const host of hosts) if (host.shared && host.lane === model.lane) return host
+      for (const host of hosts)
+        if (host.shared && host.lane === model.lane && host.process.alive) return host
     }
     const process = startProcess()
     const host: Host = { process, lane: model.lane, models: new Set(), shared: !model.alone }
@@ -128,10 +136,8 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
     }))
     const frame = { ...EMPTY, kind: 'run', wanted, tensors } as const
     for (let attempt = 1; ; attempt++) {
-      if (model.closed)
-        throw new AppError('unavailable', { internal: 'the model was unloaded', retryable: true })
-      const place = await placeOf(model)
       try {
+        const place = await placeOf(model)
         const reply = await place.process.request({ ...frame, model: place.modelId }, runMsMax)
         return resultOf(reply, names, model.files)
       } catch (error) {
@@ -143,7 +149,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
     }
   }
 
-  function exile(model: Model, error: ProcessEnded): AppError {
+  function exile(model: Model, error: ProcessEnded): EngineCrash {
     const now = performance.now()
     const again = now - model.lastCrashMs < CRASHES_APART_MS
     model.lastCrashMs = now
@@ -173,7 +179,8 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
     return {
       digest: files.digest,
       signature: files.signature,
-      run(inputs, outputs) {
+      async run(inputs, outputs) {
+        if (model.closed || closed) throw new AppError('unavailable', UNLOADED)
         const running = run(model, inputs, outputs)
         const settled: Promise<unknown> = running
           .then(noop, noop)
@@ -183,8 +190,8 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
       },
       async close() {
         if (model.closed) return
-        await Promise.all(model.inFlight)
         model.closed = true
+        await Promise.all(model.inFlight)
         await unload(model)
       },
     }
@@ -252,14 +259,8 @@ function resultOf(reply: Frame, names: readonly string[], files: ModelFiles): Ru
   return { outputs, computeUs: reply.computeUs }
 }
 
-function ended(error: ProcessEnded): AppError {
-  return new AppError('unavailable', {
-    public: 'The engine stopped while it worked on this; the same request may succeed.',
-    internal: error.message,
-    retryable: true,
-    retryAfterS: 1,
-    cause: error,
-  })
+function ended(error: ProcessEnded): EngineCrash {
+  return new EngineCrash(error.message)
 }
 
 /** The engine's words without where the file lies on this machine. */
@@ -267,5 +268,7 @@ function spoken(text: string, { graphPath }: ModelFiles): string {
   const folder = graphPath.slice(0, graphPath.lastIndexOf('/') + 1)
   return text.replaceAll(graphPath, 'the graph').replaceAll(folder, '').slice(0, 500)
 }
+
+const UNLOADED = { internal: 'the model was unloaded', retryable: true }
 
 function noop() {}

@@ -4,6 +4,7 @@
  * by what it reported last.
  */
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs'
+import './float16.ts'
 import { InferenceSession } from 'onnxruntime-node'
 import { type Inspection, inspect, isInvalidModel } from '#core/models/onnx/inspect.ts'
 import { derive } from '#core/models/onnx/signature.ts'

@@ -1,5 +1,7 @@
 /** Whether rows of a batch are the answers that they get alone: to the bit, within a tolerance, or not. */
+
 import type { Batching, Datatype } from '#schemas/signature.ts'
+import { float16Value } from './float16.ts'
 
 export type Elements = ArrayLike<number | bigint | string>
 export type Output = { dims: readonly number[]; data: Elements }
@@ -30,14 +32,17 @@ export function compareRow(
       const a = batched.data[(o * rows + row) * inner + i]!
       const b = lone.data[o * inner + i]!
       if (Object.is(a, b)) continue
-      if (!isClose(a, b, TOLERANCE[datatype])) return 'unbatched'
+      if (!isClose(a, b, datatype)) return 'unbatched'
       found = 'shape_sensitive'
     }
   }
   return found
 }
 
-function isClose(a: unknown, b: unknown, tolerance: number | undefined): boolean {
+function isClose(a: unknown, b: unknown, datatype: Datatype): boolean {
+  const tolerance = TOLERANCE[datatype]
   if (typeof a !== 'number' || typeof b !== 'number' || tolerance === undefined) return false
-  return Math.abs(a - b) <= tolerance + tolerance * Math.abs(b)
+  const [left, right] = datatype === 'FP16' ? [float16Value(a), float16Value(b)] : [a, b]
+  if (Number.isNaN(left) || Number.isNaN(right)) return Number.isNaN(left) && Number.isNaN(right)
+  return left === right || Math.abs(left - right) <= tolerance + tolerance * Math.abs(right)
 }

@@ -1,6 +1,7 @@
 /** Rows as the tensors that ONNX Runtime takes: one, or several joined along each input's batch axis. */
 import { Tensor } from 'onnxruntime-node'
 import type { Inspection } from '#core/models/onnx/inspect.ts'
+import { float16Bits } from '#core/models/onnx/raw.ts'
 import type { Datatype, Signature } from '#schemas/signature.ts'
 import { drawRow, type Sizes, type Style, seededRandom, shapeFor } from './guess.ts'
 
@@ -22,7 +23,7 @@ const FORMS: Record<Exclude<Datatype, 'BF16'>, { type: string; fill: Fill }> = {
   INT16: { type: 'int16', fill: numbers(Int16Array) },
   INT32: { type: 'int32', fill: numbers(Int32Array) },
   INT64: { type: 'int64', fill: values => BigInt64Array.from(values as bigint[]) },
-  FP16: { type: 'float16', fill: values => float16(values as number[]) },
+  FP16: { type: 'float16', fill: values => Uint16Array.from(values as number[], float16Bits) },
   FP32: { type: 'float32', fill: numbers(Float32Array) },
   FP64: { type: 'float64', fill: numbers(Float64Array) },
   BYTES: { type: 'string', fill: values => values as string[] },
@@ -80,11 +81,4 @@ function interleave(rows: unknown[][], shape: number[], axis: number): unknown[]
     for (const row of rows) for (let i = 0; i < inner; i++) all.push(row[o * inner + i])
   }
   return all
-}
-
-/** The binding passes FP16 as Float16Array where the language has it. */
-function float16(values: number[]): Uint16Array {
-  const make = (globalThis as unknown as { Float16Array: { from(v: number[]): Uint16Array } })
-    .Float16Array
-  return make.from(values)
 }

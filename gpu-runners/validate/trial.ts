@@ -20,6 +20,8 @@ const BATCHES = [ROWS, 8, 33]
 const LARGER_FACTORS = [2, 4]
 const GUESSED_ELEMENTS_MAX = 2 ** 21
 const TIMING_MS = 40
+/** Comparing rows is worth a few seconds, not a minute. */
+const JUDGING_MS = 3_000
 
 type Outputs = Record<string, Tensor>
 type Found = { rows: Row[]; lone: Outputs[]; firstMs: number; sizes: Sizes; style: Style }
@@ -41,8 +43,7 @@ type Clock = { leftMs(): number }
 export async function runTrial(
   task: TrialTask,
 ): Promise<{ signature: Signature; trial: TrialReport }> {
-  const endsMs = performance.now() + task.budgetMs
-  const clock = { leftMs: () => endsMs - performance.now() }
+  const clock = startClock(task.budgetMs)
   const found = await findRows(task, clock)
   const first = found.rows[0]!
   const trial: TrialReport = {
@@ -54,12 +55,17 @@ export async function runTrial(
   }
   const signature = await settleRows(task, found, clock)
   if (signature.inputs.every(input => input.batch_axis === null)) return { signature, trial }
-  const batching = await judgeSizes(task, signature, found, clock, trial)
+  const batching = await judgeSizes(task, signature, found, startClock(JUDGING_MS), trial)
   if (trial.batchRows > 0) {
     const micros = (await timeRun(task, repeat(found.rows, trial.batchRows))) * 1000
     trial.microsPerRowBatched = Math.round(micros / trial.batchRows)
   }
   return { signature: { ...signature, batching }, trial }
+}
+
+function startClock(budgetMs: number): Clock {
+  const endsMs = performance.now() + budgetMs
+  return { leftMs: () => endsMs - performance.now() }
 }
 
 /** The signature with what one row and three rows together show of the outputs. */
@@ -86,7 +92,7 @@ async function judgeSizes(
   trial.batchRows = first.batchRows
   let batching = first.batching
   for (const factor of Object.keys(found.sizes).length > 0 ? LARGER_FACTORS : []) {
-    if (batching === 'unbatched' || found.firstMs * factor ** 2 * ROWS > clock.leftMs() / 4) break
+    if (batching === 'unbatched' || found.firstMs * factor ** 2 * ROWS > clock.leftMs()) break
     const rows = rowsFor(task, scaled(found.sizes, factor), found.style, false)
     const larger = rows && (await runEach(task, rows))
     if (!larger || 'error' in larger) continue
@@ -107,7 +113,7 @@ async function judgeBatches(
   let batchRows = 0
   for (const rows of BATCHES) {
     if (batching === 'unbatched') break
-    if (found.lone.length < ROWS || found.firstMs * rows > clock.leftMs() / 4) break
+    if (found.lone.length < ROWS || found.firstMs * rows > clock.leftMs()) break
     const result = await attempt(task, repeat(found.rows, rows))
     batching =
       'error' in result

@@ -88,9 +88,10 @@ function verdictOf(ending: Ending, limits: ValidationLimits): Verdict {
   const last = reports.at(-1)
   if (last && 'verdict' in last) return last.verdict
   if (ending.killedFor === 'abort') throw new AppError('canceled')
-  const detail = blame(ending, limits, during(last))
+  const detail = last && blame(ending, limits, during(last))
   if (detail) return { ok: false, code: 'invalid_model', detail }
   const internal = `validator ended with ${ending.signal ?? ending.code}: ${ending.stderr.slice(-2000)}`
+  // Killed by somebody else, or before it had opened the file: the next attempt may be luckier.
   if (ending.signal) throw new AppError('unavailable', { internal, retryable: true })
   throw new AppError('internal', { internal })
 }
@@ -107,9 +108,9 @@ function blame(ending: Ending, limits: ValidationLimits, when: string): string |
   return null
 }
 
-function during(last: Stage | undefined): string {
-  if (last?.stage === 'load') return 'while it was loaded'
-  if (last?.stage !== 'trial') return 'while its graph was read'
+function during(last: Stage): string {
+  if (last.stage === 'load') return 'while it was loaded'
+  if (last.stage !== 'trial') return 'while its graph was read'
   return `in its trial run with ${describeShapes(last.shapes)}`
 }
 

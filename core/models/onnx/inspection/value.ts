@@ -62,7 +62,7 @@ function readType(reader: WireReader, span: Span, what: string, value: GraphValu
     const kind = KINDS[part.number]
     if (kind)
       throw invalid(
-        `${what} is ${kind}; only tensors can travel in requests. ${hint(part.number)}`.trim(),
+        `${what} is ${kind}; only tensors can travel in requests. ${hint(what, part.number)}`.trim(),
       )
     if (part.number !== TYPE.tensor) continue
     if (tensors++ > 0) throw invalid(`${what} declares its type twice.`)
@@ -72,8 +72,8 @@ function readType(reader: WireReader, span: Span, what: string, value: GraphValu
     throw invalid(`${what} declares no type; it must be a tensor with an element type.`)
 }
 
-function hint(kind: number): string {
-  if (kind !== TYPE.sequence && kind !== TYPE.map) return ''
+function hint(what: string, kind: number): string {
+  if (what.startsWith('Input') || (kind !== TYPE.sequence && kind !== TYPE.map)) return ''
   return 'Exporters of scikit-learn make such outputs unless told otherwise: use the option zipmap=False.'
 }
 

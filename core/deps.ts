@@ -144,9 +144,14 @@ export type InferenceCall = {
 }
 export type InferenceReply = { body: Uint8Array; jsonLength: number | null; receiptId: string }
 
+/** Tells when the caller has gone: an AbortSignal, or the cheaper thing that a runtime has. */
+export type Departure = {
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
+}
+
 /** Finds a runner that has the model warm. Rejects with an AppError. */
 export type InferenceRouter = {
-  infer(call: InferenceCall, signal: AbortSignal | null): Promise<InferenceReply>
+  infer(call: InferenceCall, departure: Departure | null): Promise<InferenceReply>
   /** Whether a runner is there. */
   ready(): Promise<boolean>
 }

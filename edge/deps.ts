@@ -1,6 +1,6 @@
 /** What the edge is given by the entry that runs it: bindings, by process, loopback or network alike. */
 import type { Context } from 'hono'
-import type { Blobs, Clock, InferenceRouter, Log, Objects } from '#core/deps.ts'
+import type { Blobs, Clock, Departure, InferenceRouter, Log, Objects } from '#core/deps.ts'
 import type { Signer } from '#core/internal/signing.ts'
 
 export type EdgeDeps = {
@@ -25,5 +25,5 @@ export type Http = {
   /** The body as it comes, for what is stored and not read. */
   stream(c: Context): AsyncIterable<Uint8Array>
   /** Ends when the caller has gone; null where that cannot be known. */
-  departed(c: Context): AbortSignal | null
+  departed(c: Context): Departure | null
 }

@@ -59,8 +59,10 @@ function resolveModel(deps: FunctionsDeps, input: { call: Call; model: string; v
   )
 }
 
-async function recordReceipts(deps: FunctionsDeps, input: { entries: usage.Entry[] }) {
-  return { fresh: await usage.record(deps, input.entries) }
+async function recordReceipts(deps: FunctionsDeps, input: { lines: usage.Line[] }) {
+  const { entries, orphans } = usage.entriesOf(input.lines)
+  if (orphans > 0) deps.log.error('usage.receipts_without_context', { orphans })
+  return { fresh: await usage.record(deps, entries) }
 }
 
 function useQueue(

@@ -75,22 +75,6 @@ export function decodeRequest(given: {
   }
 }
 
-/** Model metadata in the protocol's form; -1 is a dimension that a request chooses. */
-export function modelMetadata(name: string, versions: string[], signature: Signature) {
-  const describe = ({ name, datatype, shape }: Signature['inputs'][number]) => ({
-    name,
-    datatype,
-    shape,
-  })
-  return {
-    name,
-    versions,
-    platform: 'onnx_onnxv1',
-    inputs: signature.inputs.map(describe),
-    outputs: signature.outputs.map(describe),
-  }
-}
-
 function decodeInputs(
   given: unknown,
   body: Uint8Array,

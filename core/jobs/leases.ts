@@ -9,11 +9,9 @@ import { AppError } from '#core/error.ts'
 import type { StepId } from '#schemas/ids.ts'
 import { runs, steps } from '#schemas/tables/jobs.ts'
 import * as jobs from './jobs.ts'
+import { LEASE_MS } from './lease-times.ts'
 import type { NewStep, Run, Step } from './jobs.ts'
 
-/** A lease outlives three missed heartbeats. */
-export const LEASE_MS = 15_000
-export const HEARTBEAT_MS = 4_000
 const ATTEMPTS_MAX = 5
 /** Leases that ended without a word: after so many the step itself is what kills its runners. */
 const LOSSES_MAX = 25

@@ -53,8 +53,14 @@ export async function publish(
   const [version] = await unit.tx
     .insert(modelVersions)
     .values({
-      tenantId, id, model: name, number, digest, manifest,
-      state: 'validating', createdAt: new Date(now),
+      tenantId,
+      id,
+      model: name,
+      number,
+      digest,
+      manifest,
+      state: 'validating',
+      createdAt: new Date(now),
     })
     .returning()
   await outbox.promise(unit, tenantId, [{ queue: 'validate', body: { versionId: id } }])
@@ -122,8 +128,16 @@ export async function list(unit: Unit, query: PageQuery) {
     .where(after ? gt(models.name, after) : undefined)
     .orderBy(asc(models.name))
     .limit(query.limit + 1)
-  const aliases = await aliasesOf(unit, rows.map(row => row.name))
-  return pageOf(rows, query, row => cursorOf('models', row.name), row => shownModel(row, aliases))
+  const aliases = await aliasesOf(
+    unit,
+    rows.map(row => row.name),
+  )
+  return pageOf(
+    rows,
+    query,
+    row => cursorOf('models', row.name),
+    row => shownModel(row, aliases),
+  )
 }
 
 export async function version(unit: Unit, input: { model: string; version: string }) {
@@ -147,7 +161,12 @@ export async function versions(
     )
     .orderBy(desc(modelVersions.number))
     .limit(input.limit + 1)
-  const page = pageOf(rows, input, row => cursorOf('versions', row.number), row => row)
+  const page = pageOf(
+    rows,
+    input,
+    row => cursorOf('versions', row.number),
+    row => row,
+  )
   return { ...page, data: await Promise.all(page.data.map(row => shownVersion(unit, row))) }
 }
 
@@ -177,11 +196,7 @@ export async function setAlias(
   return get(unit, { model })
 }
 
-export async function removeAlias(
-  unit: Unit,
-  call: Call,
-  input: { model: string; alias: string },
-) {
+export async function removeAlias(unit: Unit, call: Call, input: { model: string; alias: string }) {
   const { model, alias } = input
   const [removed] = await unit.tx
     .delete(modelAliases)
@@ -228,7 +243,8 @@ async function locked(unit: Unit, name: string, wanted: string): Promise<Version
 }
 
 async function versionOf(unit: Unit, name: string, wanted?: string): Promise<Version> {
-  const number = wanted === undefined ? await defaultNumber(unit, name) : await numberOf(unit, name, wanted)
+  const number =
+    wanted === undefined ? await defaultNumber(unit, name) : await numberOf(unit, name, wanted)
   if (number === null) throw missing(name, wanted)
   const [row] = await unit.tx
     .select()
@@ -278,11 +294,16 @@ async function checkedManifest(
   }
   for (const [index, file] of given.files.entries()) {
     const pointer = `/files/${index}`
-    if (paths.indexOf(file.path) !== index) problems.push({ pointer, detail: `"${file.path}" is listed twice` })
+    if (paths.indexOf(file.path) !== index)
+      problems.push({ pointer, detail: `"${file.path}" is listed twice` })
     const stored = await uploads.fileOf(unit, file.sha256)
-    if (!stored) problems.push({ pointer, detail: `upload "${file.path}" first: no file has this digest` })
+    if (!stored)
+      problems.push({ pointer, detail: `upload "${file.path}" first: no file has this digest` })
     else if (stored.size !== file.size) {
-      problems.push({ pointer, detail: `"${file.path}" has ${stored.size} bytes, not ${file.size}` })
+      problems.push({
+        pointer,
+        detail: `"${file.path}" has ${stored.size} bytes, not ${file.size}`,
+      })
     }
   }
   if (problems.length > 0) {
@@ -334,6 +355,9 @@ async function shownVersion(unit: Unit, row: Version) {
 }
 
 function missing(name: string, wanted?: string): AppError {
-  const what = wanted === undefined ? `a model "${name}" with a ready version` : `a version "${wanted}" of a model "${name}"`
+  const what =
+    wanted === undefined
+      ? `a model "${name}" with a ready version`
+      : `a version "${wanted}" of a model "${name}"`
   return new AppError('not_found', { public: `There is no ${what.slice(2)}.` })
 }

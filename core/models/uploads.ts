@@ -40,7 +40,9 @@ type UploadDeps = { db: Database; blobs: Blobs; clock: Clock }
 
 export async function get(deps: UploadDeps, call: Call, input: { upload_id: string }) {
   const { tenantId } = call.caller
-  const upload = await deps.db.tenant(tenantId, tx => find({ tx, clock: deps.clock }, input.upload_id))
+  const upload = await deps.db.tenant(tenantId, tx =>
+    find({ tx, clock: deps.clock }, input.upload_id),
+  )
   const parts =
     upload.state === 'open' ? await deps.blobs.listParts(blobKeys.upload(tenantId, upload.id)) : []
   return shown(upload, parts)
@@ -98,7 +100,10 @@ export async function fileOf(unit: Pick<Unit, 'tx'>, sha256: string) {
 
 async function find(unit: Unit, id: string): Promise<Upload> {
   const [row] = isId('upload', id)
-    ? await unit.tx.select().from(uploads).where(eq(uploads.id, id as UploadId))
+    ? await unit.tx
+        .select()
+        .from(uploads)
+        .where(eq(uploads.id, id as UploadId))
     : []
   if (!row) throw new AppError('not_found', { public: 'There is no upload with this id.' })
   return row

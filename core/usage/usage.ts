@@ -6,6 +6,7 @@ import { receiptContexts as contexts, receipts } from '#schemas/tables/usage.ts'
 
 export { append, type Entry, type KnownContexts, record } from './ledger.ts'
 export * from './receipt.ts'
+export { entriesOf, type Line } from './receipt-log.ts'
 
 export type Group = 'model' | 'key' | 'project' | 'job' | 'day' | 'hour'
 export type Quantities = {

@@ -1,0 +1,36 @@
+/**
+ * Receipts as lines of JSON, as runners log and ship them. A context line comes before the receipts
+ * that name it by number: `{"context":3,…}`, then `[3,"rcp_…","req_…",at,rows,computeUs,in,out]`.
+ */
+import type { Entry } from './ledger.ts'
+import type { Receipt, ReceiptContext } from './receipt.ts'
+
+export type ContextLine = { context: number; is: ReceiptContext }
+export type ReceiptLine = [number, string, string, number, number, number, number, number]
+export type Line = ContextLine | ReceiptLine
+
+export function contextLine(context: number, is: ReceiptContext): string {
+  return JSON.stringify({ context, is })
+}
+
+/** Ids are plain ASCII, so the line is put together without a serializer. */
+export function receiptLine(context: number, r: Omit<Receipt, 'requests'>): string {
+  return `[${context},"${r.id}","${r.work}",${r.at},${r.rows},${r.computeUs},${r.bytesIn},${r.bytesOut}]`
+}
+
+/** The ledger's entries of a log. A receipt whose context is not in it is left out and counted. */
+export function entriesOf(lines: readonly Line[]): { entries: Entry[]; orphans: number } {
+  const contexts = new Map<number, Entry>()
+  let orphans = 0
+  for (const line of lines) {
+    if (!Array.isArray(line)) {
+      contexts.set(line.context, { context: line.is, receipts: [] })
+      continue
+    }
+    const [number, id, work, at, rows, computeUs, bytesIn, bytesOut] = line
+    const entry = contexts.get(number)
+    if (!entry) orphans++
+    else entry.receipts.push({ id, work, at, requests: 1, rows, computeUs, bytesIn, bytesOut })
+  }
+  return { entries: [...contexts.values()].filter(entry => entry.receipts.length > 0), orphans }
+}

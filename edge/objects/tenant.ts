@@ -1,0 +1,28 @@
+/** A tenant's object as a Durable Object: a shell around the class that also runs over `node:sqlite`. */
+import { DurableObject } from 'cloudflare:workers'
+import type { ObjectSql, RateLease } from '#core/deps.ts'
+import { type LeaseInput, TenantRates } from '#core/tenants/rate-object.ts'
+
+export class TenantObject extends DurableObject {
+  #rates: TenantRates | null = null
+
+  leaseRate(input: LeaseInput): RateLease {
+    try {
+      return this.ctx.storage.transactionSync(() => {
+        this.#rates ??= new TenantRates(sqlOf(this.ctx.storage), { now: () => Date.now() })
+        return this.#rates.leaseRate(input)
+      })
+    } catch (error) {
+      // What it remembers may be ahead of what was stored: it opens anew.
+      this.#rates = null
+      throw error
+    }
+  }
+}
+
+function sqlOf(storage: DurableObjectStorage): ObjectSql {
+  return {
+    exec: <Row>(query: string, ...values: (string | number | null)[]) =>
+      storage.sql.exec(query, ...values).toArray() as Row[],
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The hop between router and runner: one stream, many requests, frames of
+ * `length u32 | type u8 | id u32 | payload` (little-endian), written together once per turn of the event
+ * loop, so that under load one system call carries many requests.
+ */
+import type { Duplex } from 'node:stream'
+
+export const FRAME = {
+  /** runner → router, first: a signed token and the runner's name. */
+  hello: 1,
+  /** runner → router: the digests that are warm now. */
+  warm: 2,
+  /** router → runner: what the requests that name this id share. */
+  context: 3,
+  infer: 4,
+  reply: 5,
+  error: 6,
+  /** router → runner: the caller has gone. */
+  cancel: 7,
+  /** runner → router: so many receipts of this channel, from its start, are in the ledger. */
+  shipped: 8,
+  /** runner → router: send nothing new. */
+  drain: 9,
+} as const
+export type FrameType = (typeof FRAME)[keyof typeof FRAME]
+
+const HEADER_BYTES = 9
+/** A frame holds one body and its header; bodies are bounded at the edge. */
+export const FRAME_BYTES_MAX = 256 * 1024 ** 2
+/** Below this a payload is copied beside its neighbours: one write is cheaper than many. */
+const COPIED_BYTES_MAX = 16_384
+const PAGE_BYTES = 65_536
+
+export type Channel = {
+  /** Queues a frame of the concatenated parts; it leaves with the others of this turn. */
+  send(type: FrameType, id: number, parts: readonly Uint8Array[]): void
+  /** Writes what is queued now. */
+  flush(): void
+  close(): void
+}
+
+/** Frames over a stream. `onFrame` gets views that stay valid; a broken frame ends the stream. */
+export function openChannel(
+  stream: Duplex,
+  on: { frame(type: FrameType, id: number, payload: Buffer): void; end(error?: Error): void },
+): Channel {
+  let page = Buffer.allocUnsafe(PAGE_BYTES)
+  let at = 0
+  let written = 0
+  let scheduled = false
+  let pending: Buffer = Buffer.alloc(0)
+  let ended = false
+
+  function end(error?: Error): void {
+    if (ended) return
+    ended = true
+    stream.destroy()
+    on.end(error)
+  }
+
+  function handOver(): void {
+    if (at > written) stream.write(page.subarray(written, at))
+    written = at
+  }
+
+  function room(bytes: number): void {
+    if (at + bytes <= page.length) return
+    handOver()
+    // The old page may still wait in the socket: it is left to it.
+    page = Buffer.allocUnsafe(Math.max(PAGE_BYTES, bytes))
+    at = 0
+    written = 0
+  }
+
+  function flush(): void {
+    scheduled = false
+    if (ended) return
+    stream.cork()
+    handOver()
+    stream.uncork()
+  }
+
+  function send(type: FrameType, id: number, parts: readonly Uint8Array[]): void {
+    if (ended) return
+    let length = 5
+    for (const part of parts) length += part.length
+    room(HEADER_BYTES)
+    page.writeUInt32LE(length, at)
+    page[at + 4] = type
+    page.writeUInt32LE(id, at + 5)
+    at += HEADER_BYTES
+    for (const part of parts) {
+      if (part.length > COPIED_BYTES_MAX) {
+        handOver()
+        stream.write(part)
+      } else {
+        room(part.length)
+        page.set(part, at)
+        at += part.length
+      }
+    }
+    if (!scheduled) {
+      scheduled = true
+      setImmediate(flush)
+    }
+  }
+
+  function read(chunk: Buffer): void {
+    let data = pending.length > 0 ? Buffer.concat([pending, chunk]) : chunk
+    while (data.length >= 4) {
+      const length = data.readUInt32LE(0)
+      if (length < 5 || length > FRAME_BYTES_MAX) return end(new Error(`frame of ${length} bytes`))
+      if (data.length < 4 + length) break
+      const payload = data.subarray(HEADER_BYTES, 4 + length)
+      on.frame(data[4] as FrameType, data.readUInt32LE(5), payload)
+      if (ended) return
+      data = data.subarray(4 + length)
+    }
+    pending = data
+  }
+
+  stream.on('data', read)
+  stream.on('error', end)
+  stream.on('close', () => end())
+  return { send, flush, close: () => stream.end() }
+}
+
+export const jsonPart = (value: unknown) => Buffer.from(JSON.stringify(value))
+export const fromJsonPart = <T>(payload: Buffer) => JSON.parse(payload.toString()) as T

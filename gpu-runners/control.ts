@@ -1,0 +1,56 @@
+/** The runner's one way to the control API: signed with its own key, retried while it may help. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock } from '#core/deps.ts'
+import { AppError, fromProblem } from '#core/error.ts'
+import { sha256Hex, type Signer, TOKEN_HEADER } from '#core/internal/signing.ts'
+
+const RETRY_FIRST_MS = 100
+const RETRY_MAX_MS = 2_000
+
+export type Control = {
+  /** One question; throws the functions' error, or `unavailable` when they do not answer. */
+  ask<T>(path: string, input: unknown, signal?: AbortSignal): Promise<T>
+  /** The same with a body that is JSON already. */
+  askJson<T>(path: string, json: string, signal?: AbortSignal): Promise<T>
+  /** Asks until there is an answer, of whatever kind; only the signal ends it early. */
+  insist<T>(path: string, input: unknown, signal?: AbortSignal): Promise<T>
+}
+
+export function openControl(deps: { url: string; signer: Signer; clock: Clock }): Control {
+  async function askJson<T>(path: string, json: string, signal?: AbortSignal): Promise<T> {
+    const body = new TextEncoder().encode(json)
+    const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
+    const token = await deps.signer.sign(claims, deps.clock.now())
+    const headers = { [TOKEN_HEADER]: token, 'content-type': 'application/json' }
+    let response: Response
+    let answer: unknown
+    try {
+      response = await fetch(deps.url + path, { method: 'POST', headers, body, signal })
+      answer = await response.json()
+    } catch (cause) {
+      throw new AppError('unavailable', { internal: `functions: ${cause}`, retryable: true, cause })
+    }
+    if (!response.ok) throw fromProblem(answer)
+    return answer as T
+  }
+
+  const ask = <T>(path: string, input: unknown, signal?: AbortSignal) =>
+    askJson<T>(path, JSON.stringify(input), signal)
+
+  async function insist<T>(path: string, input: unknown, signal?: AbortSignal): Promise<T> {
+    for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
+      try {
+        return await ask<T>(path, input, signal)
+      } catch (error) {
+        if (!mayPass(error) || signal?.aborted) throw error
+      }
+      await sleep(pauseMs, undefined, { signal })
+    }
+  }
+
+  return { ask, askJson, insist }
+}
+
+function mayPass(error: unknown): boolean {
+  return error instanceof AppError && error.status >= 500
+}

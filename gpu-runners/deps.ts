@@ -1,0 +1,33 @@
+/** What a runner is made of, built once from its environment. */
+import type { Blobs, Clock, Log, Queue } from '#core/deps.ts'
+import { openSigner, type Signer } from '#core/internal/signing.ts'
+import { folderBlobs } from '#platform/blob/folder.ts'
+import { openLog } from '#platform/log.ts'
+import { remoteQueue } from '#platform/queue/remote.ts'
+import { type Control, openControl } from './control.ts'
+import type { Engine } from './engines/engine.ts'
+import { openEngine } from './engines/onnxruntime.ts'
+import type { RunnerEnv } from './env.ts'
+
+export type RunnerDeps = {
+  clock: Clock
+  log: Log
+  signer: Signer
+  control: Control
+  queue: Queue
+  blobs: Blobs
+  engine: Engine
+}
+
+export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
+  const clock = { now: () => Date.now() }
+  const log = openLog({ place: env.name, clock })
+  const signer = await openSigner('runner', env.key)
+  const control = openControl({ url: env.functionsUrl, signer, clock })
+  const queue = remoteQueue({
+    request: (operation, input, signal) =>
+      control.ask('/internal/queue', { operation, input }, signal),
+  })
+  const blobs = folderBlobs({ root: env.blobsFolder })
+  return { clock, log, signer, control, queue, blobs, engine: openEngine({ log }) }
+}

@@ -1,0 +1,73 @@
+/** What the hot frames carry, in bytes: both ends of the hop read and write them here. */
+import type { Caller } from '#core/caller.ts'
+import type { Servable } from '#core/deps.ts'
+import type { RequestId } from '#schemas/ids.ts'
+
+/** What requests of one key to one version share: sent once, then named by number. */
+export type Shared = { caller: Caller; model: Servable }
+
+export type InferHead = {
+  context: number
+  deadline: number
+  jsonLength: number | null
+  requestId: RequestId
+}
+const INFER_FIXED = 17
+
+export function inferHead(head: InferHead): Buffer {
+  const id = head.requestId
+  const bytes = Buffer.allocUnsafe(INFER_FIXED + id.length)
+  bytes.writeUInt32LE(head.context, 0)
+  bytes.writeDoubleLE(head.deadline, 4)
+  bytes.writeInt32LE(head.jsonLength ?? -1, 12)
+  bytes[16] = id.length
+  bytes.write(id, INFER_FIXED, 'latin1')
+  return bytes
+}
+
+export function readInfer(payload: Buffer): { head: InferHead; body: Buffer } {
+  const end = INFER_FIXED + payload[16]!
+  const jsonLength = payload.readInt32LE(12)
+  return {
+    head: {
+      context: payload.readUInt32LE(0),
+      deadline: payload.readDoubleLE(4),
+      jsonLength: jsonLength < 0 ? null : jsonLength,
+      requestId: payload.toString('latin1', INFER_FIXED, end) as RequestId,
+    },
+    body: payload.subarray(end),
+  }
+}
+
+/** A reply's head holds the receipt whole: the router keeps a copy until the ledger has it. */
+export type ReplyHead = {
+  jsonLength: number | null
+  /** The receipt as its line in the log. */
+  line: string
+  receiptId: string
+}
+const REPLY_FIXED = 7
+
+export function replyHead(head: ReplyHead): Buffer {
+  const bytes = Buffer.allocUnsafe(REPLY_FIXED + head.receiptId.length + head.line.length * 3)
+  bytes.writeInt32LE(head.jsonLength ?? -1, 0)
+  bytes[4] = head.receiptId.length
+  bytes.write(head.receiptId, REPLY_FIXED, 'latin1')
+  const lineBytes = bytes.write(head.line, REPLY_FIXED + head.receiptId.length, 'utf8')
+  bytes.writeUInt16LE(lineBytes, 5)
+  return bytes.subarray(0, REPLY_FIXED + head.receiptId.length + lineBytes)
+}
+
+export function readReply(payload: Buffer): { head: Omit<ReplyHead, 'line'>; line: Buffer; body: Buffer } {
+  const lineAt = REPLY_FIXED + payload[4]!
+  const end = lineAt + payload.readUInt16LE(5)
+  const jsonLength = payload.readInt32LE(0)
+  return {
+    head: {
+      jsonLength: jsonLength < 0 ? null : jsonLength,
+      receiptId: payload.toString('latin1', REPLY_FIXED, lineAt),
+    },
+    line: payload.subarray(lineAt, end),
+    body: payload.subarray(end),
+  }
+}

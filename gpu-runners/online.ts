@@ -1,0 +1,143 @@
+/**
+ * Online inference on a runner: a frame comes in, its tensors join a batch, its reply leaves in a frame.
+ * All replies of one turn share one write to the receipt log, and none leaves before it.
+ */
+import type { Clock, Log } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { decodeRequest, encodeReply } from '#core/inference/oip.ts'
+import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
+import { type Channel, FRAME, type FrameType, fromJsonPart, jsonPart } from './channel.ts'
+import { type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
+import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
+import { onlineReceipt, receiptContextOf } from './receipts.ts'
+import type { Resident, Residents } from './residents.ts'
+
+type Context = Shared & { numbered: NumberedContext }
+type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }
+
+export type OnlineDeps = { residents: Residents; receipts: ReceiptLog; clock: Clock; log: Log }
+
+/** Numbers of contexts in this process's receipts, whichever channel they came by. */
+let nextNumber = 0
+
+/** Serves the frames of one channel. */
+export function serveOnline(deps: OnlineDeps, channel: Channel) {
+  const contexts = new Map<number, Context>()
+  const running = new Map<number, AbortController>()
+  let replies: Reply[] = []
+
+  function onFrame(type: FrameType, id: number, payload: Buffer): void {
+    if (type === FRAME.infer) void infer(id, payload)
+    else if (type === FRAME.cancel) running.get(id)?.abort()
+    else if (type === FRAME.context) addContext(id, fromJsonPart<Shared>(payload))
+  }
+
+  function addContext(id: number, shared: Shared): void {
+    const number = nextNumber++
+    const numbered = { number, line: contextLine(number, receiptContextOf(shared)) }
+    contexts.set(id, { ...shared, numbered })
+  }
+
+  async function infer(id: number, payload: Buffer): Promise<void> {
+    const { head, body } = readInfer(payload)
+    const context = contexts.get(head.context)!
+    const controller = new AbortController()
+    running.set(id, controller)
+    try {
+      const { model, caller } = context
+      const resident =
+        deps.residents.warm(model.digest) ?? (await deps.residents.get(caller.tenantId, model))
+      reply(id, context, head, body, await run(resident, context, head, body, controller.signal))
+    } catch (error) {
+      fail(id, context, error)
+    } finally {
+      running.delete(id)
+    }
+  }
+
+  async function run(
+    { batcher }: Resident,
+    { caller, model }: Context,
+    head: InferHead,
+    body: Buffer,
+    signal: AbortSignal,
+  ) {
+    const { signature } = model
+    const request = decodeRequest({ body, jsonLength: head.jsonLength, signature })
+    const answer = await batcher.submit({
+      tenant: caller.tenantId,
+      inputs: request.inputs,
+      outputs: request.outputs.map(output => signature.outputs[output.index]!.name),
+      deadlineMs: head.deadline,
+      signal,
+    })
+    const encoded = encodeReply({
+      modelName: model.model,
+      modelVersion: String(model.version),
+      id: request.id ?? head.requestId,
+      signature,
+      outputs: answer.outputs,
+      requested: request.outputs,
+    })
+    return { ...encoded, rows: request.rows, computeUs: answer.computeUs }
+  }
+
+  function reply(
+    id: number,
+    context: Context,
+    head: InferHead,
+    body: Buffer,
+    done: Awaited<ReturnType<typeof run>>,
+  ): void {
+    const receipt = onlineReceipt(context.caller.tenantId, {
+      work: head.requestId,
+      at: deps.clock.now(),
+      rows: done.rows,
+      computeUs: done.computeUs,
+      bytesIn: body.length,
+      bytesOut: done.body.length,
+    })
+    const line = receiptLine(context.numbered.number, receipt)
+    const frameHead = replyHead({ jsonLength: done.jsonLength, line, receiptId: receipt.id })
+    if (replies.length === 0) setImmediate(flush)
+    replies.push({ id, context, line, frame: [frameHead, done.body] })
+  }
+
+  function flush(): void {
+    const ready = replies
+    replies = []
+    try {
+      deps.receipts.append(ready.map(({ context, line }) => ({ context: context.numbered, line })))
+    } catch (error) {
+      for (const { id, context } of ready) fail(id, context, noReceipt(error))
+      return
+    }
+    for (const { id, frame } of ready) channel.send(FRAME.reply, id, frame)
+    channel.flush()
+  }
+
+  function fail(id: number, context: Context, error: unknown): void {
+    const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
+    if (known.status >= 500) {
+      deps.log.error('runner.failed', {
+        model: context.model.model,
+        digest: context.model.digest,
+        code: known.code,
+        error: String(error instanceof Error ? error.stack : error),
+      })
+    }
+    const { code, retryAfterS } = known
+    channel.send(FRAME.error, id, [jsonPart({ code, public: known.public, retryAfterS })])
+  }
+
+  return { onFrame, inFlight: () => running.size }
+}
+
+/** Work without a receipt is not answered: what is not written cannot be billed, and would be given away. */
+function noReceipt(cause: unknown): AppError {
+  const full = (cause as NodeJS.ErrnoException).code === 'ENOSPC'
+  return new AppError(full ? 'insufficient_storage' : 'internal', {
+    internal: `receipt log: ${String(cause)}`,
+    cause,
+  })
+}

@@ -1,0 +1,190 @@
+/**
+ * The runner's own log of receipts. A line is in the file before its reply leaves (kill -9 loses none)
+ * and on the disk within 50 ms (a power failure loses at most those). The folder is the queue: segments
+ * are closed every quarter of a second, shipped to the ledger in order, and deleted when it has them,
+ * so what a dead runner left is shipped by the next one with the same code.
+ */
+import {
+  closeSync,
+  fdatasync,
+  fsync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock, Log } from '#core/deps.ts'
+
+const SYNC_MS = 50
+const SEGMENT_MS = 250
+const SHIP_RETRY_MS = 500
+const SEGMENT_BYTES_MAX = 4 * 1024 ** 2
+
+/** A context under the number by which this process's receipts name it. */
+export type NumberedContext = { number: number; line: string }
+
+export type ReceiptLog = {
+  /** Writes the receipts of this turn. Throws when the disk refuses them: no reply has left yet. */
+  append(receipts: readonly { context: NumberedContext; line: string }[]): void
+  /** Receipts that this process has written. */
+  count(): number
+  /** Ships what there is; resolves when the ledger has it or the wait is over. */
+  close(waitMs: number): Promise<void>
+}
+
+type Segment = {
+  name: string
+  fd: number
+  bytes: number
+  receipts: number
+  contexts: Set<number>
+  dirty: boolean
+  /** Syncs under way; the file is closed after the last of them. */
+  syncs: number
+  ended: boolean
+}
+
+export function openReceiptLog(
+  deps: { clock: Clock; log: Log },
+  o: {
+    folder: string
+    /** Sends a segment's lines, as a JSON array, to the ledger; resolves when they are committed. */
+    ship(lines: string): Promise<void>
+    /** Receipts of this process that the ledger has now, from the first. */
+    onShipped(count: number): void
+  },
+): ReceiptLog {
+  mkdirSync(o.folder, { recursive: true, mode: 0o700 })
+  const folderFd = openSync(o.folder, 'r')
+  /** Receipts by segment of this process; a segment that is not here was left by a dead one. */
+  const counts = new Map<string, number>()
+  let segment: Segment | null = null
+  let appended = 0
+  let shipped = 0
+  let serial = 0
+  let stopped = false
+
+  function current(): Segment {
+    if (segment) return segment
+    const name = `${String(deps.clock.now()).padStart(15, '0')}-${process.pid}-${serial++}.log`
+    const fd = openSync(join(o.folder, name), 'wx', 0o600)
+    counts.set(name, 0)
+    segment = {
+      name, fd, bytes: 0, receipts: 0, contexts: new Set(), dirty: false, syncs: 0, ended: false,
+    }
+    // The file's name must be on the disk as well as its bytes.
+    fsync(folderFd, error => error && deps.log.error('receipts.sync_failed', { error: String(error) }))
+    return segment
+  }
+
+  function sync(into: Segment): void {
+    into.dirty = false
+    into.syncs++
+    fdatasync(into.fd, error => {
+      into.syncs--
+      if (error) deps.log.error('receipts.sync_failed', { error: String(error) })
+      if (into.ended && into.syncs === 0) closeSync(into.fd)
+    })
+  }
+
+  function endSegment(): void {
+    if (!segment) return
+    counts.set(segment.name, segment.receipts)
+    segment.ended = true
+    sync(segment)
+    segment = null
+  }
+
+  async function shipAll(): Promise<boolean> {
+    const names = readdirSync(o.folder).filter(name => name.endsWith('.log') && name !== segment?.name)
+    for (const name of names.sort()) {
+      const path = join(o.folder, name)
+      try {
+        const lines = wholeLines(readFileSync(path, 'utf8'), !counts.has(name), deps.log)
+        if (lines.length > 0) await o.ship(`[${lines.join(',')}]`)
+      } catch (error) {
+        deps.log.error('receipts.not_shipped', { segment: name, error: String(error) })
+        return false
+      }
+      unlinkSync(path)
+      shipped += counts.get(name) ?? 0
+      counts.delete(name)
+      o.onShipped(shipped)
+    }
+    return true
+  }
+
+  async function shipping(): Promise<void> {
+    while (!stopped) {
+      await sleep(SEGMENT_MS)
+      if (segment && segment.receipts > 0) endSegment()
+      if (!(await shipAll())) await sleep(SHIP_RETRY_MS)
+    }
+  }
+
+  const syncTimer = setInterval(() => segment?.dirty && sync(segment), SYNC_MS)
+  const running = shipping()
+
+  return {
+    append(receipts) {
+      const into = current()
+      let text = ''
+      for (const { context, line } of receipts) {
+        if (!into.contexts.has(context.number)) {
+          into.contexts.add(context.number)
+          text += `${context.line}\n`
+        }
+        text += `${line}\n`
+      }
+      try {
+        writeWhole(into.fd, Buffer.from(text))
+      } catch (error) {
+        // What was written may end in half a line: nothing may follow it.
+        endSegment()
+        throw error
+      }
+      into.bytes += text.length
+      into.receipts += receipts.length
+      appended += receipts.length
+      into.dirty = true
+      if (into.bytes > SEGMENT_BYTES_MAX) endSegment()
+    },
+    count: () => appended,
+    async close(waitMs) {
+      stopped = true
+      clearInterval(syncTimer)
+      await running
+      endSegment()
+      await Promise.race([shipAll(), sleep(waitMs, undefined, { ref: false })])
+    },
+  }
+}
+
+function writeWhole(fd: number, bytes: Buffer): void {
+  let at = 0
+  while (at < bytes.length) at += writeSync(fd, bytes, at)
+}
+
+/** The lines of a segment. A process that died while writing leaves half a line, a power failure worse. */
+function wholeLines(text: string, leftByDead: boolean, log: Log): string[] {
+  const lines = text.split('\n')
+  const torn = lines.pop()
+  if (torn) log.error('receipts.torn_line', { bytes: torn.length })
+  if (!leftByDead) return lines
+  const whole = lines.filter(isJson)
+  if (whole.length < lines.length) log.error('receipts.broken_lines', { lines: lines.length - whole.length })
+  return whole
+}
+
+function isJson(line: string): boolean {
+  try {
+    JSON.parse(line)
+    return true
+  } catch {
+    return false
+  }
+}

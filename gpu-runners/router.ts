@@ -1,0 +1,253 @@
+/**
+ * The router: runners dial it and say which models they have warm; requests go to one of them over its
+ * channel. A runner that is lost has its requests sent to another: the receipt's id is made from the
+ * request, so work that was done twice is billed once.
+ */
+import type { Duplex } from 'node:stream'
+import type { Clock, InferenceCall, InferenceReply, InferenceRouter, Log } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { Verifier } from '#core/internal/signing.ts'
+import type { ErrorCode } from '#schemas/errors.ts'
+import { contextLine, type ReceiptLine } from '#core/usage/receipt-log.ts'
+import { type Channel, FRAME, type FrameType, fromJsonPart, jsonPart, openChannel } from './channel.ts'
+import { inferHead, readReply, type Shared } from './messages.ts'
+import { receiptContextOf } from './receipts.ts'
+
+/** How long a request waits for any runner to come (back). */
+const NO_RUNNER_WAIT_MS = 10_000
+/** Requests in flight to one runner; over it the queue would only grow. */
+const IN_FLIGHT_MAX = 20_000
+const CONTEXTS_MAX = 50_000
+export const HELLO_PATH = '/hello'
+
+type Pending = {
+  call: InferenceCall
+  /** Where it is in flight; null while it waits for a runner. */
+  at: { runner: Runner; id: number } | null
+  departed: boolean
+  resolve(reply: InferenceReply): void
+  reject(error: unknown): void
+}
+type Runner = {
+  name: string
+  channel: Channel
+  warm: Set<string>
+  draining: boolean
+  pending: Map<number, Pending>
+  contexts: Map<string, number>
+  /** Receipts that came back and that the ledger may not have yet, oldest first. */
+  copies: { call: InferenceCall; line: Buffer }[]
+  /** How many receipts of this channel have left `copies`. */
+  dropped: number
+}
+
+export type Router = {
+  router: InferenceRouter
+  /** Takes over a connection that a runner has dialled. */
+  attach(stream: Duplex): void
+  close(): void
+}
+
+export function createRouter(deps: {
+  clock: Clock
+  log: Log
+  verifier: Verifier
+  /** Sends lines, as a JSON array, to the ledger: for receipts whose runner was lost. */
+  ship(lines: string): Promise<void>
+}): Router {
+  const runners = new Set<Runner>()
+  const waiting = new Set<() => void>()
+  let nextId = 1
+
+  function attach(stream: Duplex): void {
+    let runner: Runner | null = null
+    const channel = openChannel(stream, {
+      frame(type, id, payload) {
+        if (runner) onFrame(runner, type, id, payload)
+        else if (type === FRAME.hello) void greet(payload).catch(refuse)
+        else stream.destroy()
+      },
+      end() {
+        if (runner) lose(runner)
+      },
+    })
+    async function greet(payload: Buffer): Promise<void> {
+      const hello = fromJsonPart<{ token: string; runner: string }>(payload)
+      const request = { method: 'POST', path: HELLO_PATH, body: Buffer.from(hello.runner) }
+      const claims = await deps.verifier.verify(hello.token, request, deps.clock.now())
+      if (claims.from !== 'runner') throw new AppError('unauthenticated')
+      runner = {
+        name: hello.runner, channel, warm: new Set(), draining: false,
+        pending: new Map(), contexts: new Map(), copies: [], dropped: 0,
+      }
+      runners.add(runner)
+      deps.log.info('router.runner_joined', { runner: runner.name })
+      for (const wake of waiting) wake()
+    }
+    function refuse(error: unknown): void {
+      deps.log.error('router.runner_refused', { error: String(error) })
+      stream.destroy()
+    }
+  }
+
+  function onFrame(runner: Runner, type: FrameType, id: number, payload: Buffer): void {
+    if (type === FRAME.warm) runner.warm = new Set(fromJsonPart<string[]>(payload))
+    else if (type === FRAME.drain) runner.draining = true
+    else if (type === FRAME.shipped) dropCopies(runner, payload.readDoubleLE(0))
+    else if (type === FRAME.reply) onReply(runner, id, payload)
+    else if (type === FRAME.error) onError(runner, id, payload)
+  }
+
+  function onReply(runner: Runner, id: number, payload: Buffer): void {
+    const pending = take(runner, id)
+    if (!pending) return
+    const { head, line, body } = readReply(payload)
+    runner.copies.push({ call: pending.call, line })
+    pending.resolve({ ...head, body })
+  }
+
+  function onError(runner: Runner, id: number, payload: Buffer): void {
+    const pending = take(runner, id)
+    const error = fromJsonPart<{ code: ErrorCode; public: string; retryAfterS?: number }>(payload)
+    pending?.reject(new AppError(error.code, { ...error, internal: `runner ${runner.name}: ${error.public}` }))
+  }
+
+  function take(runner: Runner, id: number): Pending | undefined {
+    const pending = runner.pending.get(id)
+    runner.pending.delete(id)
+    return pending
+  }
+
+  function lose(runner: Runner): void {
+    runners.delete(runner)
+    deps.log.error('router.runner_lost', { runner: runner.name, in_flight: runner.pending.size })
+    shipCopies(runner)
+    for (const pending of runner.pending.values()) place(pending)
+    runner.pending.clear()
+  }
+
+  function dropCopies(runner: Runner, shipped: number): void {
+    runner.copies.splice(0, shipped - runner.dropped)
+    runner.dropped = Math.max(runner.dropped, shipped)
+  }
+
+  /** Its disk may be lost with the runner; if it is not, the ledger keeps one of each. */
+  function shipCopies(runner: Runner): void {
+    const lines: string[] = []
+    const numbers = new Map<string, number>()
+    for (const { call, line } of runner.copies) {
+      const shared = sharedOf(call)
+      const key = sharedKey(shared)
+      let number = numbers.get(key)
+      if (number === undefined) {
+        number = numbers.size
+        numbers.set(key, number)
+        lines.push(contextLine(number, receiptContextOf(shared)))
+      }
+      const [, ...rest] = JSON.parse(line.toString()) as ReceiptLine
+      lines.push(JSON.stringify([number, ...rest]))
+    }
+    if (lines.length === 0) return
+    deps.ship(`[${lines.join(',')}]`).catch(error => {
+      deps.log.error('router.copies_not_shipped', { runner: runner.name, error: String(error) })
+    })
+  }
+
+  /** Sends a request to a runner, or lets it wait for one. */
+  function place(pending: Pending): void {
+    const now = deps.clock.now()
+    const { call } = pending
+    pending.at = null
+    if (pending.departed) return pending.reject(new AppError('canceled'))
+    if (call.deadline <= now) return pending.reject(new AppError('deadline_exceeded'))
+    const runner = choose(runners, call.model.digest)
+    if (!runner) return wait(pending, Math.min(NO_RUNNER_WAIT_MS, call.deadline - now))
+    if (runner.pending.size >= IN_FLIGHT_MAX) {
+      return pending.reject(new AppError('overloaded', { retryable: true, retryAfterS: 1 }))
+    }
+    const id = nextId
+    nextId = nextId === 0xffffffff ? 1 : nextId + 1
+    runner.pending.set(id, pending)
+    pending.at = { runner, id }
+    const { requestId } = call.call
+    const head = inferHead({
+      context: contextId(runner, call), deadline: call.deadline, jsonLength: call.jsonLength, requestId,
+    })
+    runner.channel.send(FRAME.infer, id, [head, call.body])
+  }
+
+  function wait(pending: Pending, waitMs: number): void {
+    const timer = setTimeout(() => {
+      waiting.delete(wake)
+      pending.reject(
+        new AppError('unavailable', { public: 'No runner is there to run the model.', retryAfterS: 1 }),
+      )
+    }, waitMs)
+    const wake = () => {
+      clearTimeout(timer)
+      waiting.delete(wake)
+      place(pending)
+    }
+    waiting.add(wake)
+  }
+
+  function contextId(runner: Runner, call: InferenceCall): number {
+    const shared = sharedOf(call)
+    const key = sharedKey(shared)
+    const known = runner.contexts.get(key)
+    if (known !== undefined) return known
+    // Numbers are never used twice on a channel; forgetting some only means sending them again.
+    if (runner.contexts.size >= CONTEXTS_MAX) runner.contexts.clear()
+    const id = nextId++
+    runner.contexts.set(key, id)
+    runner.channel.send(FRAME.context, id, [jsonPart(shared)])
+    return id
+  }
+
+  return {
+    router: {
+      infer(call, departure) {
+        return new Promise((resolve, reject) => {
+          const pending: Pending = { call, at: null, departed: false, resolve, reject }
+          departure?.addEventListener('abort', () => depart(pending), { once: true })
+          place(pending)
+        })
+      },
+      ready: async () => [...runners].some(runner => !runner.draining),
+    },
+    attach,
+    close() {
+      for (const runner of runners) runner.channel.close()
+    },
+  }
+
+  /** Its work is dropped where it has not begun; a reply that comes all the same is for nobody. */
+  function depart(pending: Pending): void {
+    pending.departed = true
+    pending.at?.runner.channel.send(FRAME.cancel, pending.at.id, [])
+  }
+}
+
+/** Warm before cold, then the one with the least to do. */
+function choose(runners: Iterable<Runner>, digest: string): Runner | null {
+  let best: Runner | null = null
+  let bestCost = Infinity
+  for (const runner of runners) {
+    if (runner.draining) continue
+    const cost = runner.pending.size + (runner.warm.has(digest) ? 0 : 1_000)
+    if (cost < bestCost) {
+      best = runner
+      bestCost = cost
+    }
+  }
+  return best
+}
+
+function sharedOf({ call, model }: InferenceCall): Shared {
+  return { caller: call.caller, model }
+}
+
+/** Two calls of one key to one version share; the digest alone would mix models of the same bytes. */
+function sharedKey({ caller, model }: Shared): string {
+  return `${caller.keyId} ${model.model} ${model.version} ${model.digest}`
+}

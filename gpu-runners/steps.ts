@@ -1,0 +1,118 @@
+/** Steps of runs: received, leased with an epoch, kept by a heartbeat, finished or given back. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Log, Message, Queue } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { Assignment, Outcome } from '#core/inference/bulk.ts'
+import { HEARTBEAT_MS } from '#core/jobs/lease-times.ts'
+import type { StepId, TenantId } from '#schemas/ids.ts'
+import { QUEUES } from '#schemas/queues.ts'
+import type { Control } from './control.ts'
+import { holdMessage } from './hold.ts'
+
+export type Leased = Extract<Assignment, { status: 'leased' }>
+export type StepDeps = {
+  queue: Queue
+  control: Control
+  log: Log
+  runner: string
+  work(assignment: Leased, signal: AbortSignal): Promise<Outcome>
+}
+
+/** Works on steps one after the other until the signal fires. */
+export async function steps(deps: StepDeps, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const [message] = await deps.queue.receive('work', { max: 1, waitS: 20, signal })
+      if (message) await step(deps, message, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      deps.log.error('runner.step_failed', { error: String(error) })
+      await sleep(500, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+async function step(deps: StepDeps, message: Message, draining: AbortSignal): Promise<void> {
+  const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
+  const { queue, control, runner } = deps
+  const lease = { tenantId, stepId, runner }
+  const assignment = await control.ask<Assignment>('/internal/steps/lease', lease, draining)
+  if (assignment.status === 'held') {
+    await queue.extend('work', message.receipt, assignment.waitS + 1)
+    return
+  }
+  if (assignment.status === 'leased') {
+    const hold = holdMessage(queue, 'work', message, QUEUES.work.visibilityS)
+    try {
+      await perform(deps, assignment, draining)
+    } finally {
+      hold.release()
+    }
+  }
+  await queue.delete('work', [message.receipt])
+}
+
+/** Does the work of a lease and says how it ended. A lease that was lost is dropped in silence. */
+async function perform(deps: StepDeps, assignment: Leased, draining: AbortSignal): Promise<void> {
+  const { tenantId, stepId, epoch } = assignment
+  const began = performance.now()
+  const lost = new AbortController()
+  const beat = setInterval(() => void heartbeat(deps, assignment, lost), HEARTBEAT_MS)
+  let outcome = 'done'
+  try {
+    const result = await deps.work(assignment, AbortSignal.any([draining, lost.signal]))
+    const finish = { tenantId, stepId, epoch, outcome: result }
+    await deps.control.insist('/internal/steps/finish', finish, lost.signal)
+  } catch (error) {
+    outcome = lost.signal.aborted || isStale(error) ? 'lost' : draining.aborted ? 'preempted' : 'failed'
+    if (outcome !== 'lost') await giveBack(deps, assignment, error, draining.aborted)
+  } finally {
+    clearInterval(beat)
+    deps.log.info('runner.step', {
+      run: assignment.runId,
+      step: stepId,
+      kind: assignment.kind,
+      number: assignment.number,
+      epoch,
+      outcome,
+      ms: Math.round(performance.now() - began),
+    })
+  }
+}
+
+async function heartbeat(deps: StepDeps, lease: Leased, lost: AbortController): Promise<void> {
+  const { tenantId, stepId, epoch } = lease
+  try {
+    await deps.control.ask('/internal/steps/heartbeat', { tenantId, stepId, epoch })
+  } catch (error) {
+    // Silence of the functions is no loss: the epoch check decides at the end.
+    if (isStale(error)) lost.abort()
+  }
+}
+
+async function giveBack(
+  deps: StepDeps,
+  { tenantId, stepId, epoch }: Leased,
+  error: unknown,
+  preempted: boolean,
+): Promise<void> {
+  const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
+  const permanent = known.status < 500
+  if (!preempted) deps.log.error('runner.step_error', { step: stepId, error: String(error) })
+  const failure = {
+    tenantId,
+    stepId,
+    epoch,
+    kind: preempted ? 'preempted' : permanent ? 'permanent' : 'retryable',
+    error: { code: known.code, detail: known.public },
+  }
+  try {
+    await deps.control.insist('/internal/steps/fail', failure, AbortSignal.timeout(10_000))
+  } catch (failed) {
+    if (!isStale(failed)) throw failed
+  }
+}
+
+function isStale(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'stale_epoch'
+}

@@ -1,0 +1,79 @@
+/** Uploaded versions are judged here: the sandbox says what a model is, the control API keeps it. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import * as blobKeys from '#core/blob-keys.ts'
+import type { Blobs, Log, Message, Queue } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { TenantId, VersionId } from '#schemas/ids.ts'
+import { QUEUES } from '#schemas/queues.ts'
+import type { Manifest } from '#schemas/tables/models.ts'
+import type { Control } from './control.ts'
+import { holdMessage } from './hold.ts'
+import { validateModel } from './validate/validate.ts'
+
+export type ValidationDeps = { queue: Queue; control: Control; blobs: Blobs; log: Log }
+
+/** Judges versions one after the other until the signal fires. */
+export async function validations(deps: ValidationDeps, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const [message] = await deps.queue.receive('validate', { max: 1, waitS: 20, signal })
+      if (message) await validation(deps, message, signal)
+    } catch (error) {
+      if (signal.aborted) return
+      deps.log.error('runner.validation_failed', { error: String(error) })
+      await sleep(1_000, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+async function validation(deps: ValidationDeps, message: Message, signal: AbortSignal): Promise<void> {
+  const { tenantId, versionId } = JSON.parse(message.body) as {
+    tenantId: TenantId
+    versionId: VersionId
+  }
+  const hold = holdMessage(deps.queue, 'validate', message, QUEUES.validate.visibilityS)
+  try {
+    const { manifest } = await deps.control.ask<{ manifest: Manifest | null }>(
+      '/internal/validations/open',
+      { tenantId, versionId },
+      signal,
+    )
+    if (manifest) {
+      const verdict = await judge(deps, tenantId, manifest, signal)
+      await deps.control.insist('/internal/validations/judge', { tenantId, versionId, verdict }, signal)
+    }
+    await deps.queue.delete('validate', [message.receipt])
+  } catch (error) {
+    // Given back at once: whoever is there next tries again.
+    hold.release()
+    await deps.queue.extend('validate', message.receipt, signal.aborted ? 0 : 2).catch(() => {})
+    throw error
+  } finally {
+    hold.release()
+  }
+}
+
+async function judge(
+  deps: ValidationDeps,
+  tenantId: TenantId,
+  manifest: Manifest,
+  signal: AbortSignal,
+) {
+  const files = await Promise.all(
+    manifest.files.map(async file => ({
+      ...file,
+      localPath: await deps.blobs.localFile(blobKeys.file(tenantId, file.sha256)),
+    })),
+  )
+  const input = {
+    files,
+    graph: manifest.graph,
+    batchAxes: manifest.batch_axes,
+    trialDims: manifest.trial_shapes,
+  }
+  const verdict = await validateModel({ log: deps.log }, input, signal)
+  if (!verdict.ok) return { ok: false as const, detail: verdict.detail }
+  const { signature, ok, ...report } = verdict
+  if (!ok) throw new AppError('internal')
+  return { ok: true as const, signature, report }
+}

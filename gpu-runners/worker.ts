@@ -1,0 +1,68 @@
+/** A runner: online batches over its channel to the router, bulk steps and validations from the queue. */
+import { mkdirSync, rmSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { endWithParent, reportReady } from '#platform/parent.ts'
+import { runStep } from './bulk/bulk.ts'
+import { openDeps } from './deps.ts'
+import { type Dialled, dialRouter } from './dial.ts'
+import { readEnv } from './env.ts'
+import { serveOnline } from './online.ts'
+import { openReceiptLog } from './receipt-log.ts'
+import { openResidents } from './residents.ts'
+import { type Leased, steps } from './steps.ts'
+import { validations } from './validations.ts'
+
+const DRAIN_MS_MAX = 8_000
+const SHIP_MS_MAX = 3_000
+
+const env = readEnv()
+const deps = await openDeps(env)
+const { clock, log } = deps
+rmSync(env.scratchFolder, { recursive: true, force: true })
+mkdirSync(env.scratchFolder, { recursive: true, mode: 0o700 })
+
+let dialled: Dialled | undefined
+const residents = openResidents(deps, {
+  folder: `${env.scratchFolder}/models`,
+  onChange: digests => dialled?.announce(digests),
+})
+const receipts = openReceiptLog(deps, {
+  folder: env.receiptsFolder,
+  ship: async lines => {
+    await deps.control.askJson('/internal/receipts', `{"lines":${lines}}`)
+  },
+  onShipped: count => dialled?.shipped(count),
+})
+dialled = dialRouter(deps, {
+  socketPath: env.routerSocket,
+  runner: env.name,
+  receiptsSoFar: () => receipts.count(),
+  serve: channel => serveOnline({ residents, receipts, clock, log }, channel),
+})
+
+const draining = new AbortController()
+const work = (assignment: Leased, signal: AbortSignal) =>
+  runStep({ ...deps, scratch: env.scratchFolder, modelFor: bulkModel }, assignment, signal)
+const loops = [
+  steps({ ...deps, runner: env.name, work }, draining.signal),
+  validations(deps, draining.signal),
+]
+
+endWithParent(async why => {
+  draining.abort()
+  dialled.drain()
+  const until = clock.now() + DRAIN_MS_MAX
+  while (why === 'stop' && dialled.inFlight() > 0 && clock.now() < until) await sleep(20)
+  if (why === 'stop') await Promise.race([Promise.all(loops), sleep(DRAIN_MS_MAX)])
+  dialled.close()
+  await receipts.close(why === 'stop' ? SHIP_MS_MAX : 0)
+  await deps.engine.close()
+})
+reportReady()
+
+/** Bulk work has engine processes of its own, so that it never stands in front of online requests. */
+async function bulkModel({ tenantId, model }: Leased) {
+  const graphPath = await residents.graphPath(tenantId, model)
+  const { digest, signature } = model
+  return deps.engine.load({ digest, graphPath, signature }, { lane: 'bulk' })
+}

@@ -36,6 +36,10 @@ const models = new Map<number, Model>()
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
+// The binding takes 16-bit floats as their bits, but its JavaScript side prefers this class, which the
+// native side reads as empty. It looks at the first tensor, so here is early enough.
+Reflect.deleteProperty(globalThis, 'Float16Array')
+
 // Ctrl-C reaches the whole process group; the runner decides when its engines end.
 process.on('SIGINT', () => {})
 process.on('SIGTERM', () => {})

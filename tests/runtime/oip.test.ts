@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { AppError } from '#core/error.ts'
-import { decodeRequest, encodeReply, modelMetadata, parseJsonLength } from '#core/inference/oip.ts'
+import { modelMetadata } from '#core/inference/metadata.ts'
+import { decodeRequest, encodeReply, parseJsonLength } from '#core/inference/oip.ts'
 import { allocate, bytesOf, type Tensor, type TensorData } from '#core/inference/tensor.ts'
 import { DATATYPES, type Datatype, type Signature, type TensorSpec } from '#schemas/signature.ts'
 
@@ -493,7 +494,7 @@ describe('the binary extension', () => {
 })
 
 test('metadata gives the protocol its platform, versions and tensors', () => {
-  expect(modelMetadata('m', ['1', '2'], one('FP32', [-1, 2]))).toEqual({
+  expect(modelMetadata('m', ['1', '2'], one('FP32', [-1, 2]))).toMatchObject({
     name: 'm',
     versions: ['1', '2'],
     platform: 'onnx_onnxv1',

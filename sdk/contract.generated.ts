@@ -1,0 +1,706 @@
+/** Generated from the contracts of the API by sdk/generate.ts; not to be edited. */
+
+export const SCOPES = [
+  'tenants:read',
+  'tenants:write',
+  'keys:read',
+  'keys:write',
+  'audit:read',
+  'models:read',
+  'models:write',
+  'infer',
+  'jobs:read',
+  'jobs:write',
+  'files:write',
+  'usage:read',
+] as const
+export const GROUPS = [
+  'model',
+  'key',
+  'project',
+  'job',
+  'day',
+  'hour',
+] as const
+export const DATATYPES = [
+  'BOOL',
+  'UINT8',
+  'UINT16',
+  'UINT32',
+  'UINT64',
+  'INT8',
+  'INT16',
+  'INT32',
+  'INT64',
+  'FP16',
+  'BF16',
+  'FP32',
+  'FP64',
+  'BYTES',
+] as const
+
+export type ErrorCode =
+  | 'invalid_request'
+  | 'invalid_cursor'
+  | 'unauthenticated'
+  | 'insufficient_scope'
+  | 'not_found'
+  | 'method_not_allowed'
+  | 'conflict'
+  | 'idempotency_in_flight'
+  | 'stale_epoch'
+  | 'in_use'
+  | 'payload_too_large'
+  | 'unsupported_media_type'
+  | 'invalid_body'
+  | 'invalid_model'
+  | 'idempotency_mismatch'
+  | 'digest_mismatch'
+  | 'invalid_input'
+  | 'rate_limited'
+  | 'canceled'
+  | 'internal'
+  | 'inference_failed'
+  | 'unavailable'
+  | 'overloaded'
+  | 'deadline_exceeded'
+  | 'insufficient_storage'
+
+export type ApiKey = {
+  id: string
+  public_id: string
+  name: string
+  scopes: Array<string>
+  project: string | null
+  tags: Record<string, string>
+  created_at: string
+  expires_at: string | null
+  revoked_at: string | null
+  rotated_from: string | null
+}
+
+export type IssuedKey = {
+  id: string
+  public_id: string
+  name: string
+  scopes: Array<string>
+  project: string | null
+  tags: Record<string, string>
+  created_at: string
+  expires_at: string | null
+  revoked_at: string | null
+  rotated_from: string | null
+  key: string
+}
+
+export type Job = {
+  id: string
+  kind: string
+  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+  model: string
+  version: number
+  digest: string
+  input: {
+    sha256: string
+    size: number
+    format: 'jsonl' | 'parquet'
+  }
+  rows_total: number | null
+  rows_done: number
+  rows_failed: number
+  progress: number
+  result: {
+    size: number
+    url: string
+  } | null
+  error: {
+    code: string
+    detail: string
+  } | null
+  created_at: string
+  started_at: string | null
+  ended_at: string | null
+  expires_at: string
+}
+
+export type JobBody = {
+  kind?: 'inference'
+  model: string
+  version?: number | string
+  input: {
+    sha256: string
+    format: 'jsonl' | 'parquet'
+  }
+  expires_in_s?: number
+}
+
+export type Manifest = {
+  graph?: string
+  files: Array<{
+    path: string
+    sha256: string
+    size: number
+  }>
+  batch_axes?: Record<string, number | null>
+  trial_shapes?: Record<string, Array<number>>
+}
+
+export type Model = {
+  name: string
+  latest: number
+  aliases: Record<string, number>
+  created_at: string
+}
+
+export type Quantities = {
+  receipts: number
+  requests: number
+  rows: number
+  compute_us: number
+  bytes_in: number
+  bytes_out: number
+}
+
+export type Receipt = {
+  seq: number
+  id: string
+  at: string
+  kind: string
+  work: string
+  model: string
+  version: number
+  digest: string
+  key: string
+  project: string | null
+  tags: Record<string, string>
+  price_book: string
+  requests: number
+  rows: number
+  compute_us: number
+  bytes_in: number
+  bytes_out: number
+}
+
+export type Signature = {
+  inputs: Array<{
+    name: string
+    datatype: 'BOOL' | 'UINT8' | 'UINT16' | 'UINT32' | 'UINT64' | 'INT8' | 'INT16' | 'INT32' | 'INT64' | 'FP16' | 'BF16' | 'FP32' | 'FP64' | 'BYTES'
+    shape: Array<number>
+    batch_axis: number | null
+  }>
+  outputs: Array<{
+    name: string
+    datatype: 'BOOL' | 'UINT8' | 'UINT16' | 'UINT32' | 'UINT64' | 'INT8' | 'INT16' | 'INT32' | 'INT64' | 'FP16' | 'BF16' | 'FP32' | 'FP64' | 'BYTES'
+    shape: Array<number>
+    batch_axis: number | null
+  }>
+  batching: 'invariant' | 'shape_sensitive' | 'unbatched'
+}
+
+export type Tenant = {
+  id: string
+  name: string
+  plan: string
+  created_at: string
+}
+
+export type Upload = {
+  id: string
+  sha256: string
+  size: number
+  state: 'open' | 'complete'
+  part_bytes_max: number
+  parts: Array<{
+    number: number
+    size: number
+    sha256: string
+  }>
+  created_at: string
+}
+
+export type Version = {
+  model: string
+  version: number
+  digest: string
+  state: 'validating' | 'ready' | 'invalid' | 'deleted'
+  aliases: Array<string>
+  manifest: unknown
+  signature: Signature | null
+  report: Record<string, unknown> | null
+  error: string | null
+  created_at: string
+  ready_at: string | null
+}
+
+/** What each route takes and answers; a Response where the answer is no JSON. */
+export type Contract = {
+  /** Whether the edge runs. */
+  'health.live': {
+    input: {}
+    reply: {
+      live: boolean
+    }
+  }
+  /** Whether work can be done: functions and a runner answer. */
+  'health.ready': {
+    input: {}
+    reply: {
+      ready: boolean
+    }
+  }
+  /** This API as OpenAPI 3.1. */
+  'openapi': {
+    input: {}
+    reply: Response
+  }
+  /** Create a tenant and its first API key. */
+  'tenants.create': {
+    input: {
+      body: {
+        name: string
+        plan?: 'standard'
+      }
+    }
+    reply: {
+      tenant: Tenant
+      key: IssuedKey
+    }
+  }
+  /** List this tenant and those that it created. */
+  'tenants.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<Tenant>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show one tenant. */
+  'tenants.get': {
+    input: {
+      params: { tenant_id: string }
+    }
+    reply: Tenant
+  }
+  /** Show the key that asks, and its tenant. */
+  'keys.whoami': {
+    input: {}
+    reply: {
+      tenant: Tenant
+      key: ApiKey
+    }
+  }
+  /** Create an API key; the reply is the only place that ever shows it. */
+  'keys.create': {
+    input: {
+      body: {
+        name: string
+        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read'>
+        project?: string
+        tags?: Record<string, string>
+        expires_at?: string
+      }
+    }
+    reply: IssuedKey
+  }
+  /** List API keys, revoked ones included. */
+  'keys.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<ApiKey>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show one API key. */
+  'keys.get': {
+    input: {
+      params: { key_id: string }
+    }
+    reply: ApiKey
+  }
+  /** Issue a successor; the old key works on for the overlap. */
+  'keys.rotate': {
+    input: {
+      params: { key_id: string }
+      body: {
+        overlap_s?: number
+      }
+    }
+    reply: IssuedKey
+  }
+  /** Revoke an API key; everywhere within ten seconds. */
+  'keys.revoke': {
+    input: {
+      params: { key_id: string }
+    }
+    reply: ApiKey
+  }
+  /** List who changed what, newest first. */
+  'audit.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        id: string
+        at: string
+        actor: string
+        action: string
+        target: string
+        request_id: string
+        detail: Record<string, unknown>
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Begin an upload: the digest first, then its parts. */
+  'uploads.create': {
+    input: {
+      body: {
+        sha256: string
+        size: number
+      }
+    }
+    reply: Upload
+  }
+  /** Show which parts have arrived, to resume. */
+  'uploads.get': {
+    input: {
+      params: { upload_id: string }
+    }
+    reply: Upload
+  }
+  /** Store one part; sending it again replaces it. */
+  'uploads.part': {
+    input: {
+      params: { upload_id: string; number: string }
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      number: number
+      size: number
+      sha256: string
+    }
+  }
+  /** Join the parts and verify size and digest. */
+  'uploads.complete': {
+    input: {
+      params: { upload_id: string }
+    }
+    reply: Upload
+  }
+  /** Publish a version from uploaded files; answers when it is validated and ready. */
+  'models.publish': {
+    input: {
+      params: { model: string }
+      body: Manifest
+    }
+    reply: Version
+  }
+  /** List models. */
+  'models.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<Model>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show a model and its aliases. */
+  'models.get': {
+    input: {
+      params: { model: string }
+    }
+    reply: Model
+  }
+  /** List versions, newest first. */
+  'models.versions': {
+    input: {
+      params: { model: string }
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<Version>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show one version, by number or alias. */
+  'models.version': {
+    input: {
+      params: { model: string; version: string }
+    }
+    reply: Version
+  }
+  /** Delete a version that no alias and no running job uses. */
+  'models.delete': {
+    input: {
+      params: { model: string; version: string }
+    }
+    reply: Version
+  }
+  /** Point an alias at a ready version, in one step. */
+  'models.alias': {
+    input: {
+      params: { model: string; alias: string }
+      body: {
+        version: number
+      }
+    }
+    reply: Model
+  }
+  /** Remove an alias. */
+  'models.unalias': {
+    input: {
+      params: { model: string; alias: string }
+    }
+    reply: Model
+  }
+  /** Server metadata. */
+  'oip.server': {
+    input: {}
+    reply: {
+      name: string
+      version: string
+      extensions: Array<string>
+    }
+  }
+  /** Whether the server runs. */
+  'oip.live': {
+    input: {}
+    reply: {
+      live: boolean
+    }
+  }
+  /** Whether the server can answer: functions and a runner are there. */
+  'oip.ready': {
+    input: {}
+    reply: {
+      ready: boolean
+    }
+  }
+  /** Metadata of the version that serves. */
+  'oip.metadata': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      name: string
+      versions: Array<string>
+      platform: string
+    }
+  }
+  /** Metadata of one version, by number or alias. */
+  'oip.metadata_version': {
+    input: {
+      params: { model: string; version: string }
+    }
+    reply: {
+      name: string
+      versions: Array<string>
+      platform: string
+    }
+  }
+  /** Whether the model can answer. */
+  'oip.model_ready': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      name: string
+      ready: boolean
+    }
+  }
+  /** Whether one version can answer. */
+  'oip.version_ready': {
+    input: {
+      params: { model: string; version: string }
+    }
+    reply: {
+      name: string
+      ready: boolean
+    }
+  }
+  /** Run the version that `champion` names, or else the newest ready one. */
+  'oip.infer': {
+    input: {
+      params: { model: string }
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      model_name: string
+      outputs: Array<unknown>
+    }
+  }
+  /** Run one version, by number or alias. */
+  'oip.infer_version': {
+    input: {
+      params: { model: string; version: string }
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      model_name: string
+      outputs: Array<unknown>
+    }
+  }
+  /** Run a model over every row of an uploaded file. */
+  'jobs.create': {
+    input: {
+      body: JobBody
+    }
+    reply: Job
+  }
+  /** List jobs, newest first. */
+  'jobs.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<Job>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show a job and its progress. */
+  'jobs.get': {
+    input: {
+      params: { job_id: string }
+    }
+    reply: Job
+  }
+  /** Stop a job; shards that are done stay billed. */
+  'jobs.cancel': {
+    input: {
+      params: { job_id: string }
+    }
+    reply: Job
+  }
+  /** The result file, in the format and order of the input. Takes Range. */
+  'jobs.results': {
+    input: {
+      params: { job_id: string }
+    }
+    reply: Response
+  }
+  /** Totals of a period, by model, key, project, job, day or hour. */
+  'usage.totals': {
+    input: {
+      query?: {
+        from?: string
+        to?: string
+        group_by?: string
+      }
+    }
+    reply: {
+      from: string | null
+      to: string | null
+      total: Quantities
+      data: Array<{
+        receipts: number
+        requests: number
+        rows: number
+        compute_us: number
+        bytes_in: number
+        bytes_out: number
+        group: Record<string, string | null>
+      }>
+    }
+  }
+  /** Receipts in ledger order; a cursor never skips one that comes later. */
+  'usage.receipts': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<Receipt>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+}
+
+export type RouteName = keyof Contract
+
+export type RouteEntry = {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  path: string
+  /** Takes an Idempotency-Key. */
+  idempotent: boolean
+  /** The body is bytes. */
+  raw: boolean
+  /** The answer is JSON. */
+  json: boolean
+}
+
+export const ROUTES: Record<RouteName, RouteEntry> = {
+  'health.live': { method: 'GET', path: '/health/live', idempotent: false, raw: false, json: true },
+  'health.ready': { method: 'GET', path: '/health/ready', idempotent: false, raw: false, json: true },
+  'openapi': { method: 'GET', path: '/openapi.json', idempotent: false, raw: false, json: false },
+  'tenants.create': { method: 'POST', path: '/v1/tenants', idempotent: true, raw: false, json: true },
+  'tenants.list': { method: 'GET', path: '/v1/tenants', idempotent: false, raw: false, json: true },
+  'tenants.get': { method: 'GET', path: '/v1/tenants/:tenant_id', idempotent: false, raw: false, json: true },
+  'keys.whoami': { method: 'GET', path: '/v1/keys/self', idempotent: false, raw: false, json: true },
+  'keys.create': { method: 'POST', path: '/v1/keys', idempotent: true, raw: false, json: true },
+  'keys.list': { method: 'GET', path: '/v1/keys', idempotent: false, raw: false, json: true },
+  'keys.get': { method: 'GET', path: '/v1/keys/:key_id', idempotent: false, raw: false, json: true },
+  'keys.rotate': { method: 'POST', path: '/v1/keys/:key_id/rotate', idempotent: true, raw: false, json: true },
+  'keys.revoke': { method: 'DELETE', path: '/v1/keys/:key_id', idempotent: false, raw: false, json: true },
+  'audit.list': { method: 'GET', path: '/v1/audit', idempotent: false, raw: false, json: true },
+  'uploads.create': { method: 'POST', path: '/v1/uploads', idempotent: true, raw: false, json: true },
+  'uploads.get': { method: 'GET', path: '/v1/uploads/:upload_id', idempotent: false, raw: false, json: true },
+  'uploads.part': { method: 'PUT', path: '/v1/uploads/:upload_id/parts/:number', idempotent: false, raw: true, json: true },
+  'uploads.complete': { method: 'POST', path: '/v1/uploads/:upload_id/complete', idempotent: false, raw: false, json: true },
+  'models.publish': { method: 'POST', path: '/v1/registry/models/:model/versions', idempotent: true, raw: false, json: true },
+  'models.list': { method: 'GET', path: '/v1/registry/models', idempotent: false, raw: false, json: true },
+  'models.get': { method: 'GET', path: '/v1/registry/models/:model', idempotent: false, raw: false, json: true },
+  'models.versions': { method: 'GET', path: '/v1/registry/models/:model/versions', idempotent: false, raw: false, json: true },
+  'models.version': { method: 'GET', path: '/v1/registry/models/:model/versions/:version', idempotent: false, raw: false, json: true },
+  'models.delete': { method: 'DELETE', path: '/v1/registry/models/:model/versions/:version', idempotent: false, raw: false, json: true },
+  'models.alias': { method: 'PUT', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
+  'models.unalias': { method: 'DELETE', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
+  'oip.server': { method: 'GET', path: '/v2', idempotent: false, raw: false, json: true },
+  'oip.live': { method: 'GET', path: '/v2/health/live', idempotent: false, raw: false, json: true },
+  'oip.ready': { method: 'GET', path: '/v2/health/ready', idempotent: false, raw: false, json: true },
+  'oip.metadata': { method: 'GET', path: '/v2/models/:model', idempotent: false, raw: false, json: true },
+  'oip.metadata_version': { method: 'GET', path: '/v2/models/:model/versions/:version', idempotent: false, raw: false, json: true },
+  'oip.model_ready': { method: 'GET', path: '/v2/models/:model/ready', idempotent: false, raw: false, json: true },
+  'oip.version_ready': { method: 'GET', path: '/v2/models/:model/versions/:version/ready', idempotent: false, raw: false, json: true },
+  'oip.infer': { method: 'POST', path: '/v2/models/:model/infer', idempotent: false, raw: true, json: true },
+  'oip.infer_version': { method: 'POST', path: '/v2/models/:model/versions/:version/infer', idempotent: false, raw: true, json: true },
+  'jobs.create': { method: 'POST', path: '/v1/jobs', idempotent: true, raw: false, json: true },
+  'jobs.list': { method: 'GET', path: '/v1/jobs', idempotent: false, raw: false, json: true },
+  'jobs.get': { method: 'GET', path: '/v1/jobs/:job_id', idempotent: false, raw: false, json: true },
+  'jobs.cancel': { method: 'POST', path: '/v1/jobs/:job_id/cancel', idempotent: false, raw: false, json: true },
+  'jobs.results': { method: 'GET', path: '/v1/jobs/:job_id/results', idempotent: false, raw: false, json: false },
+  'usage.totals': { method: 'GET', path: '/v1/usage', idempotent: false, raw: false, json: true },
+  'usage.receipts': { method: 'GET', path: '/v1/receipts', idempotent: false, raw: false, json: true },
+}

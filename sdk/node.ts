@@ -1,0 +1,71 @@
+/** What the client needs of a file system: sources to upload, and a place for results. */
+import { createHash, randomUUID } from 'node:crypto'
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import type { Galley } from './client.ts'
+import type { FileSource } from './upload.ts'
+
+const READ_BYTES = 1024 ** 2
+
+/** A file as a source, open while `work` runs. */
+export async function withFile<T>(
+  path: string,
+  work: (source: FileSource) => Promise<T>,
+): Promise<T> {
+  const file = await open(path, 'r')
+  try {
+    const { size } = await file.stat()
+    return await work({
+      size,
+      sha256: signal => digestOf(file, size, signal),
+      read: (start, end) => readSpan(file, start, end),
+    })
+  } finally {
+    await file.close()
+  }
+}
+
+/** Writes the result of a job beside `path` and then renames it, so that no half result stands there. */
+export async function saveResults(
+  galley: Galley,
+  jobId: string,
+  path: string,
+  options: { signal?: AbortSignal; onProgress?: (bytes: number) => void } = {},
+): Promise<{ path: string; size: number }> {
+  const partial = `${path}.${randomUUID().slice(0, 8)}.part`
+  const file = await open(partial, 'wx')
+  try {
+    let size = 0
+    for await (const chunk of galley.jobs.results(jobId, options)) {
+      await file.writeFile(chunk)
+      size += chunk.length
+      options.onProgress?.(size)
+    }
+    await file.sync()
+    await file.close()
+    await rename(partial, path)
+    return { path, size }
+  } catch (error) {
+    await file.close().catch(() => {})
+    await unlink(partial).catch(() => {})
+    throw error
+  }
+}
+
+async function digestOf(file: FileHandle, size: number, signal?: AbortSignal): Promise<string> {
+  const hash = createHash('sha256')
+  for (let at = 0; at < size; at += READ_BYTES) {
+    signal?.throwIfAborted()
+    hash.update(await readSpan(file, at, Math.min(size, at + READ_BYTES)))
+  }
+  return hash.digest('hex')
+}
+
+async function readSpan(file: FileHandle, start: number, end: number) {
+  const bytes = new Uint8Array(end - start)
+  for (let at = 0; at < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, at, bytes.length - at, start + at)
+    if (bytesRead === 0) throw new Error('The file became shorter while it was read.')
+    at += bytesRead
+  }
+  return bytes
+}

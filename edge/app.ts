@@ -88,11 +88,11 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'uploads.part': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
-    return granted.ok ? blobs.putPart(edge.deps, c, await granted.json()) : granted
+    return granted.ok ? blobs.putPart(edge.deps, c, await granted.json() as never) : granted
   },
   'jobs.results': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
-    return granted.ok ? blobs.getResults(edge.deps, c, await granted.json()) : granted
+    return granted.ok ? blobs.getResults(edge.deps, c, await granted.json() as never) : granted
   },
 }
 

@@ -6,7 +6,7 @@ import { openLog } from '#platform/log.ts'
 import { remoteQueue } from '#platform/queue/remote.ts'
 import { type Control, openControl } from './control.ts'
 import type { Engine } from './engines/engine.ts'
-import { openEngine } from './engines/onnxruntime.ts'
+import { openOnnxRuntime } from './engines/onnxruntime.ts'
 import type { RunnerEnv } from './env.ts'
 
 export type RunnerDeps = {
@@ -29,5 +29,5 @@ export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
       control.ask('/internal/queue', { operation, input }, signal),
   })
   const blobs = folderBlobs({ root: env.blobsFolder })
-  return { clock, log, signer, control, queue, blobs, engine: openEngine({ log }) }
+  return { clock, log, signer, control, queue, blobs, engine: openOnnxRuntime({ log }) }
 }

@@ -11,8 +11,12 @@ export type PlaceSpec = {
   edge?: Edge
   /** False: it never sees the database. */
   database: boolean
+  /** The signing keys that it holds. */
+  keys: SigningKey[]
   env?: Record<string, string>
 }
+/** The deployment's secret, from which every key follows, or the key of one place. */
+export type SigningKey = 'GALLEY_SECRET' | 'GALLEY_EDGE_KEY' | 'GALLEY_RUNNER_KEY'
 
 /** Memory that a model gave back returns to the system, and nothing is reported to anyone. */
 const ENGINE_ENV = {
@@ -23,18 +27,27 @@ const ENGINE_ENV = {
 
 /** From the innermost to the edge; a stop goes the other way. `migrations` is the step before. */
 export const PLACES: PlaceSpec[] = [
-  { name: 'objects', entry: 'local/places/objects.ts', after: [], edge: 'node', database: true },
+  {
+    name: 'objects',
+    entry: 'local/places/objects.ts',
+    after: [],
+    edge: 'node',
+    database: false,
+    keys: ['GALLEY_EDGE_KEY'],
+  },
   {
     name: 'functions',
     entry: 'local/places/functions.ts',
     after: ['migrations'],
     database: true,
+    keys: ['GALLEY_SECRET'],
   },
   {
     name: 'runner',
     entry: 'gpu-runners/worker.ts',
     after: ['migrations'],
     database: false,
+    keys: ['GALLEY_RUNNER_KEY'],
     env: { GALLEY_RUNNER: 'runner-0', ...ENGINE_ENV },
   },
   {
@@ -43,20 +56,23 @@ export const PLACES: PlaceSpec[] = [
     after: ['functions'],
     edge: 'workerd',
     database: false,
+    keys: ['GALLEY_EDGE_KEY', 'GALLEY_RUNNER_KEY'],
   },
   {
     name: 'edge',
     entry: 'local/places/edge.ts',
     after: ['objects', 'functions'],
     edge: 'node',
-    database: true,
+    database: false,
+    keys: ['GALLEY_EDGE_KEY', 'GALLEY_RUNNER_KEY'],
   },
   {
     name: 'edge',
     entry: 'local/places/workerd.ts',
     after: ['functions', 'router'],
     edge: 'workerd',
-    database: true,
+    database: false,
+    keys: ['GALLEY_EDGE_KEY'],
   },
 ]
 

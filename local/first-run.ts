@@ -1,4 +1,15 @@
-/** What a newcomer finds: a first tenant, its key, a small real model, and one proven prediction. */
+/**
+ * What a newcomer finds: a first tenant, its key, a small real model, and one proven prediction. Each
+ * part is decided and stored before it is asked for, so a start that was killed half way goes on.
+ */
+import { createHash } from 'node:crypto'
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import * as z from 'zod'
+import { AppError } from '#core/error.ts'
+import { openSigner, placeKey, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
+import { mint } from '#core/tenants/tenants.ts'
+import { newId } from '#schemas/ids.ts'
 import type { Galley } from './galley.ts'
 
 export type FirstRun = {
@@ -8,7 +19,145 @@ export type FirstRun = {
   curl: string
 }
 
+const FIRST_FILE = 'first.json'
+/** Where the command line finds a Galley that runs on this machine. */
+const LOCAL_FILE = 'local.json'
+const MODEL = 'iris'
+const GRAPH = fileURLToPath(new URL('../examples/iris/iris.onnx', import.meta.url))
+const FLOWER = {
+  inputs: [{ name: 'measurements', shape: [1, 4], datatype: 'FP32', data: [5.1, 3.5, 1.4, 0.2] }],
+}
+
+const first = z.object({
+  tenantId: z.string(),
+  keyId: z.string(),
+  name: z.string(),
+  publicId: z.string(),
+  hash: z.string(),
+  key: z.string(),
+})
+type First = z.infer<typeof first>
+
 /** Makes what is missing, then asks for one prediction through the public API. */
 export async function firstRun(galley: Galley): Promise<FirstRun> {
-  return { key: '', curl: `  curl -s ${galley.url}/health/ready` }
+  const decided = await decide()
+  await createTenant(galley, decided)
+  const { key } = decided
+  if (!(await call(galley, key, 'GET', `/v1/registry/models/${MODEL}/versions/champion`)).ok) {
+    await publish(galley, key)
+  }
+  const answer = await call(galley, key, 'POST', `/v2/models/${MODEL}/infer`, FLOWER)
+  if (!answer.ok || !('outputs' in answer.body)) throw refused('The first prediction', answer)
+  writeDurably(LOCAL_FILE, JSON.stringify({ url: galley.url, key }))
+  return { key, curl: curlLine(galley.url, key) }
+}
+
+/** Names and key of the first tenant: read, or made up and stored before anything is asked. */
+async function decide(): Promise<First> {
+  const text = readIfThere(FIRST_FILE)
+  if (text !== null) return parsed(text)
+  const { key, publicId, hash } = await mint()
+  const made = { tenantId: newId('tenant'), keyId: newId('key'), name: 'local', publicId, hash, key }
+  writeDurably(FIRST_FILE, JSON.stringify(made))
+  return made
+}
+
+function parsed(text: string): First {
+  try {
+    return first.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new AppError('internal', {
+      public: `${FIRST_FILE} in the data folder is damaged; restore it from a backup, or start with another --data folder.`,
+      cause,
+    })
+  }
+}
+
+async function createTenant(galley: Galley, decided: First): Promise<void> {
+  const path = '/internal/first'
+  const signer = await openSigner('supervisor', await placeKey(galley.signingKey, 'supervisor'))
+  const { key, ...named } = decided
+  const body = JSON.stringify(named)
+  const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
+  const headers = { [TOKEN_HEADER]: await signer.sign(claims, Date.now()) }
+  const url = `http://127.0.0.1:${galley.ports.functions}${path}`
+  const response = await fetch(url, { method: 'POST', headers, body })
+  if (!response.ok) throw refused('The first tenant', { ...response, body: await response.json() })
+}
+
+async function publish(galley: Galley, key: string): Promise<void> {
+  const bytes = readFileSync(GRAPH)
+  const sha256 = createHash('sha256').update(bytes).digest('hex')
+  const size = bytes.length
+  const post = (path: string, body: unknown) => must(galley, key, 'POST', path, body)
+  const upload = await post('/v1/uploads', { sha256, size })
+  if (upload.state === 'open') {
+    await must(galley, key, 'PUT', `/v1/uploads/${upload.id}/parts/1`, bytes)
+    await post(`/v1/uploads/${upload.id}/complete`, {})
+  }
+  const files = [{ path: 'iris.onnx', sha256, size }]
+  const { version } = await post(`/v1/registry/models/${MODEL}/versions`, { files })
+  await must(galley, key, 'PUT', `/v1/registry/models/${MODEL}/aliases/champion`, { version })
+}
+
+type Answer = { ok: boolean; status: number; body: Record<string, unknown> }
+
+async function must(galley: Galley, key: string, method: string, path: string, body: unknown) {
+  const answer = await call(galley, key, method, path, body)
+  if (!answer.ok) throw refused(`${method} ${path}`, answer)
+  return answer.body
+}
+
+async function call(
+  { url }: Galley,
+  key: string,
+  method: string,
+  path: string,
+  body?: unknown,
+): Promise<Answer> {
+  const raw = body instanceof Uint8Array
+  const response = await fetch(url + path, {
+    method,
+    headers: {
+      authorization: `Bearer ${key}`,
+      ...(body !== undefined && !raw && { 'content-type': 'application/json' }),
+    },
+    body: body === undefined ? undefined : raw ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body),
+  })
+  return { ok: response.ok, status: response.status, body: (await response.json()) as Answer['body'] }
+}
+
+function refused(what: string, answer: { status: number; body: unknown }): AppError {
+  return new AppError('internal', {
+    public: `${what} failed at the first start (status ${answer.status}): ${JSON.stringify(answer.body)}. The logs are in the data folder.`,
+  })
+}
+
+function curlLine(url: string, key: string): string {
+  return [
+    `  curl -s ${url}/v2/models/${MODEL}/infer \\`,
+    `    -H 'Authorization: Bearer ${key}' \\`,
+    `    -d '${JSON.stringify(FLOWER)}'`,
+  ].join('\n')
+}
+
+function readIfThere(name: string): string | null {
+  try {
+    return readFileSync(name, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+}
+
+/** All of it or nothing, and on the disk: the data folder is the working directory. */
+function writeDurably(name: string, text: string): void {
+  const fd = openSync(`${name}.new`, 'w', 0o600)
+  writeFileSync(fd, text)
+  fsyncSync(fd)
+  closeSync(fd)
+  renameSync(`${name}.new`, name)
+  const folder = openSync('.', 'r')
+  fsyncSync(folder)
+  closeSync(folder)
 }

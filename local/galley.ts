@@ -4,7 +4,8 @@
  */
 import { join } from 'node:path'
 import type { Clock, Log } from '#core/deps.ts'
-import { entryPath, type PlaceSpec } from './children.ts'
+import { entryPath, type PlaceSpec, type SigningKey } from './children.ts'
+import { placeKey } from '#core/internal/signing.ts'
 import { inheritedEnv } from './env.ts'
 import type { Flags } from './flags.ts'
 import { type DataFolder, openFolder } from './folder.ts'
@@ -61,7 +62,8 @@ export async function startGalley(
     const ports = { functions: functions!, objects: objects!, router: router! }
     const urls = databaseUrls(flags, folder)
     const env = placeEnv(flags, folder, port, ports)
-    const context: Context = { flags, deps, folder, log, logs, env, urls }
+    const keys = await signingKeys(folder)
+    const context: Context = { flags, deps, folder, log, logs, env, urls, keys }
     const supervision = supervise(specs(context), { clock: deps.clock, log })
     const stop = (graceMs?: number) => supervision.stop(graceMs).finally(close)
     const hurry = () => void stop(0)
@@ -86,6 +88,7 @@ type Context = {
   logs: Logs
   env: Record<string, string>
   urls: { admin: string; app: string }
+  keys: Record<SigningKey, string>
 }
 
 function specs(context: Context): (ChildSpec | StepSpec)[] {
@@ -108,15 +111,26 @@ function postgresSpec({ folder, log, logs }: Context): ChildSpec {
   }
 }
 
-function placeSpec(place: PlaceSpec, { env, folder, logs, urls }: Context): ChildSpec {
+function placeSpec(place: PlaceSpec, { env, folder, logs, urls, keys }: Context): ChildSpec {
   const database: Record<string, string> = place.database ? { GALLEY_DATABASE_URL: urls.app } : {}
+  const held = Object.fromEntries(place.keys.map(name => [name, keys[name]]))
   const options = {
     entry: entryPath(place),
     cwd: folder.path,
-    env: { ...env, ...database, ...place.env },
+    env: { ...env, ...held, ...database, ...place.env },
     output: logs.open(place.name),
   }
   return { name: place.name, after: place.after, start: signal => startPlace(options, signal) }
+}
+
+/** The secrets that places sign with; each place holds no more of them than it must. */
+async function signingKeys(folder: DataFolder): Promise<Record<SigningKey, string>> {
+  const secret = folder.secrets.signing_key
+  return {
+    GALLEY_SECRET: secret,
+    GALLEY_EDGE_KEY: await placeKey(secret, 'edge'),
+    GALLEY_RUNNER_KEY: await placeKey(secret, 'runner'),
+  }
 }
 
 /** What every place is told; each parses its own part of it in its `env.ts`. */
@@ -124,7 +138,6 @@ function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) 
   return {
     ...inheritedEnv(),
     GALLEY_DATA: folder.path,
-    GALLEY_SECRET: folder.secrets.signing_key,
     GALLEY_HOST: flags.host,
     GALLEY_PORT: String(port),
     GALLEY_EDGE: flags.edge,

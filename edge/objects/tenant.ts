@@ -1,12 +1,12 @@
 /** A tenant's object as a Durable Object: a shell around the class that also runs over `node:sqlite`. */
 import { DurableObject } from 'cloudflare:workers'
 import type { ObjectSql, RateLease } from '#core/deps.ts'
-import { type LeaseInput, TenantRates } from '#core/tenants/rate-object.ts'
+import { TenantRates } from '#core/tenants/rate-object.ts'
 
 export class TenantObject extends DurableObject {
   #rates: TenantRates | null = null
 
-  leaseRate(input: LeaseInput): RateLease {
+  leaseRate(input: Parameters<TenantRates['leaseRate']>[0]): RateLease {
     try {
       return this.ctx.storage.transactionSync(() => {
         this.#rates ??= new TenantRates(sqlOf(this.ctx.storage), { now: () => Date.now() })

@@ -1,0 +1,87 @@
+/** The entry on Workers: the app over bindings, made once per isolate, and the Durable Objects. */
+import { waitUntil } from 'cloudflare:workers'
+import type { Hono } from 'hono'
+import type { Log, Objects } from '#core/deps.ts'
+import { openSigner, STREAMED, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
+import { remoteBlobs } from '#platform/blob/remote.ts'
+import { createApp } from './app.ts'
+import type { EdgeDeps } from './deps.ts'
+import { type EdgeEnv, readEnv, type WorkerEnv } from './env.ts'
+import { withKeyRecords } from './key-records.ts'
+import { remoteRouter } from './remote-router.ts'
+import { webHttp } from './web-http.ts'
+
+export { TenantObject } from './objects/tenant.ts'
+
+let app: Promise<Hono> | undefined
+
+export default {
+  async fetch(request, env, context) {
+    app ??= open(readEnv(env))
+    const reply = Promise.resolve((await app).fetch(request))
+    // Others may wait for what this request looks up: it goes on when its own caller hangs up.
+    context.waitUntil(reply)
+    return reply
+  },
+} satisfies ExportedHandler<WorkerEnv>
+
+async function open(env: EdgeEnv): Promise<Hono> {
+  const clock = { now: () => Date.now() }
+  const log = consoleLog()
+  const signer = await openSigner('edge', env.key)
+  const background = (work: Promise<unknown>) => waitUntil(work)
+  const functions = functionsOf(env)
+  const send = (request: Request) => fetch(request)
+  return createApp({
+    functions: env.keys
+      ? withKeyRecords(functions, { clock, background, store: env.keys })
+      : functions,
+    router: remoteRouter({ fetch: send, origin: env.routerUrl, signer, clock }),
+    objects: objectsOf(env),
+    blobs: remoteBlobs({ url: `${env.blobsUrl}/internal/blobs`, sign: signBlobs }),
+    signer,
+    clock,
+    log,
+    http: webHttp,
+    background,
+  })
+
+  async function signBlobs(request: Request): Promise<Request> {
+    const { method, url } = request
+    const { pathname, search } = new URL(url)
+    const body = request.body ? STREAMED : await sha256Hex('')
+    const claims = { call: null, method, path: pathname + search, body }
+    request.headers.set(TOKEN_HEADER, await signer.sign(claims, clock.now()))
+    return request
+  }
+}
+
+function functionsOf(env: EdgeEnv): EdgeDeps['functions'] {
+  const { functions, functionsUrl } = env
+  if (functions) return { fetch: request => functions.fetch(request) }
+  return {
+    fetch(request) {
+      const { pathname, search } = new URL(request.url)
+      return fetch(new Request(functionsUrl + pathname + search, request))
+    },
+  }
+}
+
+function objectsOf({ tenants }: EdgeEnv): Objects {
+  return {
+    tenant: tenantId => ({
+      leaseRate: input => tenants.get(tenants.idFromName(tenantId)).leaseRate(input),
+    }),
+  }
+}
+
+/** On Workers the console is the way into the log. */
+function consoleLog(): Log {
+  const line = (level: string, event: string, fields: Record<string, unknown> = {}) =>
+    // biome-ignore lint/suspicious/noConsole: there is no other
+    console.log(JSON.stringify({ level, place: 'edge', event, ...fields }))
+  return {
+    info: (event, fields) => line('info', event, fields),
+    error: (event, fields) => line('error', event, fields),
+  }
+}

@@ -1,0 +1,60 @@
+/** The edge on one machine: the Hono app on Node, with the router in the same process. */
+import { rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { openSigner, openVerifier } from '#core/internal/signing.ts'
+import { createApp } from '#edge/app.ts'
+import type { EdgeDeps } from '#edge/deps.ts'
+import { createRouter } from '#gpu-runners/router.ts'
+import { folderBlobs } from '#platform/blob/folder.ts'
+import { openLog } from '#platform/log.ts'
+import { remoteObjects } from '#platform/objects/remote.ts'
+import { endWithParent, reportReady } from '#platform/parent.ts'
+import { readEdgeEnv } from './env.ts'
+import { serveHttp } from './http-host.ts'
+import { nodeHttp } from './node-http.ts'
+import { shipper } from './ship.ts'
+
+const env = readEdgeEnv()
+const clock = { now: () => Date.now() }
+const log = openLog({ place: 'edge', clock })
+const signer = await openSigner('edge', env.key)
+const functions = { fetch: (request: Request) => fetch(rebased(request, env.functionsUrl)) }
+const { router, attach, close } = createRouter({
+  clock,
+  log,
+  verifier: await openVerifier({ runner: env.runnerKey }),
+  ship: shipper({ functions, signer, clock }),
+})
+const deps: EdgeDeps = {
+  functions,
+  router,
+  objects: remoteObjects({ fetch, origin: env.objectsUrl, signer, clock }),
+  blobs: folderBlobs({ root: env.blobsFolder }),
+  signer,
+  clock,
+  log,
+  http: nodeHttp,
+  background: work => void work.catch(error => log.error('edge.background', { error: String(error) })),
+}
+
+rmSync(env.routerSocket, { force: true })
+const runners = createServer(attach).listen(env.routerSocket)
+const app = createApp(deps)
+const server = await serveHttp({
+  host: env.host,
+  port: env.port,
+  fetch: (request, bindings) => app.fetch(request, bindings as object),
+})
+
+endWithParent(async why => {
+  if (why === 'stop') await server.close()
+  runners.close()
+  close()
+})
+reportReady()
+
+/** The app names no host; here the functions are a port on this machine. */
+function rebased(request: Request, origin: string): Request {
+  const url = new URL(request.url)
+  return new Request(origin + url.pathname + url.search, request)
+}

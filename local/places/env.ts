@@ -1,0 +1,40 @@
+/** What the places of one machine are told by their supervisor. */
+import * as z from 'zod'
+
+const port = z.coerce.number().int().min(1).max(65_535)
+const edge = z.object({
+  GALLEY_HOST: z.string(),
+  GALLEY_PORT: port,
+  GALLEY_EDGE_KEY: z.string().min(32),
+  GALLEY_RUNNER_KEY: z.string().min(32),
+  GALLEY_FUNCTIONS_PORT: port,
+  GALLEY_OBJECTS_PORT: port,
+  GALLEY_ROUTER_SOCKET: z.string(),
+  GALLEY_BLOBS: z.string().default('blobs'),
+})
+
+export type EdgeEnv = {
+  host: string
+  port: number
+  key: string
+  /** To know the runners that dial the router inside this process. */
+  runnerKey: string
+  functionsUrl: string
+  objectsUrl: string
+  routerSocket: string
+  blobsFolder: string
+}
+
+export function readEdgeEnv(from: Record<string, string | undefined> = process.env): EdgeEnv {
+  const env = edge.parse(from)
+  return {
+    host: env.GALLEY_HOST,
+    port: env.GALLEY_PORT,
+    key: env.GALLEY_EDGE_KEY,
+    runnerKey: env.GALLEY_RUNNER_KEY,
+    functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
+    objectsUrl: `http://127.0.0.1:${env.GALLEY_OBJECTS_PORT}`,
+    routerSocket: env.GALLEY_ROUTER_SOCKET,
+    blobsFolder: env.GALLEY_BLOBS,
+  }
+}

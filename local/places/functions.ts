@@ -1,0 +1,102 @@
+/** The functions on one machine: the control API over loopback, the outbox relay and the sweeps. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FunctionsDeps } from '#functions/deps.ts'
+import { createApi } from '#functions/api.ts'
+import { readEnv } from '#functions/env.ts'
+import { openVerifier, placeKey, PLACES, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
+import { problem } from '#core/error.ts'
+import * as jobs from '#core/jobs/jobs.ts'
+import * as outbox from '#core/outbox.ts'
+import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
+import { serveBlobs } from '#platform/blob/serve.ts'
+import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
+import { openLog } from '#platform/log.ts'
+import { endWithParent, reportReady } from '#platform/parent.ts'
+import { postgresQueue } from '#platform/queue/postgres.ts'
+import { serveHttp } from './http-host.ts'
+
+const RELAY_IDLE_MS = 1_000
+const SWEEP_MS = 10_000
+const BLOBS_PATH = '/internal/blobs'
+
+const env = readEnv()
+const clock = { now: () => Date.now() }
+const log = openLog({ place: 'functions', clock })
+const db = openDatabase({ url: env.databaseUrl, log })
+const queue = postgresQueue({ pool: db.pool, listen: connectionOf(env.databaseUrl) })
+const blobs = folderBlobs({ root: env.blobsFolder })
+const keys = Object.fromEntries(
+  await Promise.all(PLACES.map(async place => [place, await placeKey(env.secret, place)])),
+)
+const verifier = await openVerifier(keys)
+let wake = () => {}
+const deps: FunctionsDeps = {
+  db, queue, blobs, clock, log, verifier,
+  contexts: new Map(),
+  promised: () => wake(),
+}
+
+const api = createApi(deps)
+const blobHost = serveBlobs({ blobs, path: BLOBS_PATH, log })
+const stopping = new AbortController()
+const server = await serveHttp({
+  host: '127.0.0.1',
+  port: env.port,
+  fetch: request => (new URL(request.url).pathname.startsWith(BLOBS_PATH) ? answerBlobs(request) : api(request)),
+})
+const loops = [relay(), sweeps()]
+
+endWithParent(async why => {
+  stopping.abort()
+  wake()
+  if (why === 'stop') await Promise.race([server.close(), sleep(2_000)])
+  await Promise.race([Promise.all(loops), sleep(2_000)])
+  await queue.close()
+  await db.close()
+})
+reportReady()
+
+/** Bytes for an edge that cannot reach the folder itself: in the cloud these are presigned requests. */
+async function answerBlobs(request: Request): Promise<Response> {
+  try {
+    const url = new URL(request.url)
+    const claims = await verifier.verify(
+      request.headers.get(TOKEN_HEADER),
+      { method: request.method, path: url.pathname + url.search, body: STREAMED },
+      clock.now(),
+    )
+    if (claims.from === 'edge') return await blobHost(request)
+  } catch (error) {
+    const document = problem(error, 'unknown')
+    return Response.json(document, { status: document.status })
+  }
+  return Response.json({}, { status: 401 })
+}
+
+/** Sends promised messages as soon as a transaction has committed, and looks once a second besides. */
+async function relay(): Promise<void> {
+  while (!stopping.signal.aborted) {
+    const woken = new Promise<void>(resolve => {
+      wake = resolve
+    })
+    try {
+      while ((await outbox.relay(deps)) > 0);
+    } catch (error) {
+      log.error('functions.relay_failed', { error: String(error) })
+    }
+    await Promise.race([woken, sleep(RELAY_IDLE_MS, undefined, { ref: false })])
+  }
+}
+
+async function sweeps(): Promise<void> {
+  await sweepFolder({ root: env.blobsFolder }).catch(fault)
+  while (!stopping.signal.aborted) {
+    await jobs.sweep.expireRuns(deps).catch(fault)
+    await jobs.sweep.requeueSilentSteps(deps).catch(fault)
+    await sleep(SWEEP_MS, undefined, { signal: stopping.signal }).catch(() => {})
+  }
+}
+
+function fault(error: unknown): void {
+  log.error('functions.sweep_failed', { error: String(error) })
+}

@@ -1,0 +1,37 @@
+/** A fetch handler served by Node on one port. */
+import { createServer } from 'node:http'
+import { getRequestListener } from '@hono/node-server'
+
+const HEADERS_MS_MAX = 10_000
+const REQUEST_MS_MAX = 300_000
+const KEEP_ALIVE_MS = 65_000
+
+export type Served = { close(): Promise<void> }
+
+/** Resolves when it listens. `close` takes no more connections and waits for the requests under way. */
+export async function serveHttp(o: {
+  host: string
+  port: number
+  fetch(request: Request, env: unknown): Response | Promise<Response>
+}): Promise<Served> {
+  const server = createServer(
+    {
+      headersTimeout: HEADERS_MS_MAX,
+      requestTimeout: REQUEST_MS_MAX,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      noDelay: true,
+    },
+    getRequestListener(o.fetch, { overrideGlobalObjects: true }),
+  )
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(o.port, o.host, 1024, resolve)
+  })
+  return {
+    close: () =>
+      new Promise(resolve => {
+        server.close(() => resolve())
+        server.closeIdleConnections()
+      }),
+  }
+}

@@ -1,0 +1,54 @@
+/** The whole product, started once as a newcomer starts it, for every end-to-end test. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { TestProject } from 'vitest/node'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    product: { url: string; key: string; dataFolder: string; edge: string }
+  }
+}
+
+const START = fileURLToPath(new URL('../../local/start.ts', import.meta.url))
+
+export default async function setup(project: TestProject) {
+  const dataFolder = mkdtempSync(join(tmpdir(), 'galley-e2e-'))
+  const edge = process.env.GALLEY_EDGE ?? 'node'
+  const port = await freePort()
+  const child = spawn(
+    process.execPath,
+    [START, '--data', dataFolder, '--port', String(port), '--edge', edge],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  let printed = ''
+  child.stdout!.on('data', chunk => {
+    printed += chunk
+  })
+  await Promise.race([
+    new Promise<void>(resolve => {
+      child.stdout!.on('data', () => /^ready/m.test(printed) && resolve())
+    }),
+    once(child, 'exit').then(() => Promise.reject(new Error(`the product did not start: ${printed}`))),
+  ])
+  const { url, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
+  project.provide('product', { url, key, dataFolder, edge })
+  return async () => {
+    child.kill('SIGINT')
+    await once(child, 'exit')
+    rmSync(dataFolder, { recursive: true, force: true })
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise(resolve => {
+    const probe = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = probe.address() as { port: number }
+      probe.close(() => resolve(port))
+    })
+  })
+}

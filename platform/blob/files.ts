@@ -6,7 +6,6 @@
 import { randomBytes } from 'node:crypto'
 import { open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import * as z from 'zod'
 import type { BlobInfo } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import {
@@ -18,19 +17,13 @@ import {
   type Written,
   writeSynced,
 } from './disk.ts'
-import { cutRange } from './key.ts'
-import type { PlainBlobs } from './upload.ts'
+import { cutRange, type PlainBlobs } from './key.ts'
 import { writerTag } from './writer.ts'
 
 /** In no key: what follows it in a file's name is ours. */
 const MARK = '~'
 const LIST_MAX = 1_000
-const pointerSchema = z.object({
-  size: z.number(),
-  sha256: z.string().length(64),
-  file: z.string().regex(/^[^/]+$/),
-})
-type Pointer = z.infer<typeof pointerSchema>
+type Pointer = Written & { file: string }
 
 /** The store and its paths. Keys are taken as they are: whoever calls has checked them. */
 export function blobFiles(root: string): PlainBlobs & { path(key: string): Promise<string> } {
@@ -156,10 +149,10 @@ async function readPointer(path: string): Promise<Pointer | null> {
   const text = await readFile(path, 'utf8').catch(ifMissing(null))
   if (text === null) return null
   try {
-    return pointerSchema.parse(JSON.parse(text))
-  } catch {
-    throw damaged(path, 'is not a pointer of the blob store')
-  }
+    const { size, sha256, file } = JSON.parse(text) as Pointer
+    if (size >= 0 && sha256.length === 64 && basename(file) === file) return { size, sha256, file }
+  } catch {}
+  throw damaged(path, 'is not a pointer of the blob store')
 }
 
 /** Keys in order. A folder's keys sort as its name with `/`, a file's as its name. */

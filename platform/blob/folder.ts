@@ -4,36 +4,17 @@ import { join, resolve } from 'node:path'
 import type { Blobs } from '#core/deps.ts'
 import { ifMissing } from './disk.ts'
 import { blobFiles } from './files.ts'
-import { checkKey, checkPrefix } from './key.ts'
+import { checkKey, withCheckedKeys } from './key.ts'
 import { uploads } from './upload.ts'
-import { isAbandoned } from './writer.ts'
+import { isWriterGone } from './writer.ts'
 
 /** The same folder may be given to many processes. One of them calls `sweepFolder` when it starts. */
 export function folderBlobs(o: { root: string }): Blobs {
   const root = resolve(o.root)
   const files = blobFiles(join(root, 'blobs'))
   return {
+    ...withCheckedKeys(files),
     ...uploads(files, blobFiles(join(root, 'uploads'))),
-    async put(key, body, options) {
-      checkKey(key)
-      return files.put(key, body, options)
-    },
-    async get(key, range) {
-      checkKey(key)
-      return files.get(key, range)
-    },
-    async head(key) {
-      checkKey(key)
-      return files.head(key)
-    },
-    async delete(key) {
-      checkKey(key)
-      return files.delete(key)
-    },
-    async list(prefix, options) {
-      checkPrefix(prefix)
-      return files.list(prefix, options)
-    },
     async localFile(key) {
       checkKey(key)
       return files.path(key)
@@ -41,16 +22,26 @@ export function folderBlobs(o: { root: string }): Blobs {
   }
 }
 
-/** Removes files that no pointer names and whose writer is gone; safe beside living writers. */
-export async function sweepFolder(o: { root: string }): Promise<{ removed: number }> {
+/** Longer than any writer takes from one piece to the next, or from the last piece to the name. */
+const UNNAMED_MS_MAX = 3_600_000
+
+/**
+ * Removes files that no pointer names: at once those of a writer that is gone, the others (whoever
+ * replaced or deleted them died) after a time in which no living writer leaves its file alone.
+ */
+export async function sweepFolder(o: {
+  root: string
+  unnamedMsMax?: number
+}): Promise<{ removed: number }> {
+  const { unnamedMsMax = UNNAMED_MS_MAX } = o
   let removed = 0
   for await (const { folder, name } of filesUnder(resolve(o.root))) {
     const [key, writer] = name.split('~')
     if (!writer) continue
     const path = join(folder, name)
     const ageMs = Date.now() - ((await stat(path).catch(() => null))?.mtimeMs ?? Date.now())
-    if (!isAbandoned(writer, ageMs)) continue
-    // Only its writer could still name the file, and that one is gone: what we read now stays true.
+    if (!isWriterGone(writer) && ageMs < unnamedMsMax) continue
+    // Only its writer could still name the file, and will not: what we read now stays true.
     const pointer = await readFile(join(folder, `${key}~`), 'utf8').catch(ifMissing(''))
     if (pointer.includes(`"${name}"`)) continue
     await rm(path, { force: true })

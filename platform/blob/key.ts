@@ -1,4 +1,5 @@
 /** The form of blob keys, the same on every engine: what is a path here must stay inside its folder. */
+import type { Blobs } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 
 /** A file system's name ends at 255 bytes and the drivers add some of their own. */
@@ -35,6 +36,35 @@ export function checkPart(uploadKey: string, number: number): void {
     throw new AppError('invalid_request', {
       public: `Part ${number} is not possible: parts are numbered from 1 to ${PART_NUMBER_MAX}.`,
     })
+  }
+}
+
+/** What a store must do; uploads and local files are built upon it. */
+export type PlainBlobs = Pick<Blobs, 'put' | 'get' | 'head' | 'delete' | 'list'>
+
+/** The same store for keys from outside. */
+export function withCheckedKeys(blobs: PlainBlobs): PlainBlobs {
+  return {
+    async put(key, body, options) {
+      checkKey(key)
+      return blobs.put(key, body, options)
+    },
+    async get(key, range) {
+      checkKey(key)
+      return blobs.get(key, range)
+    },
+    async head(key) {
+      checkKey(key)
+      return blobs.head(key)
+    },
+    async delete(key) {
+      checkKey(key)
+      return blobs.delete(key)
+    },
+    async list(prefix, options) {
+      checkPrefix(prefix)
+      return blobs.list(prefix, options)
+    },
   }
 }
 

@@ -1,7 +1,7 @@
 /** The client's half of blobs over HTTP. Web APIs alone: the edge takes it into its bundle. */
 import type { BlobInfo, BlobPart, Bytes } from '#core/deps.ts'
 import { AppError, fromProblem } from '#core/error.ts'
-import { cutRange } from './key.ts'
+import { checkKey, checkPart, checkPrefix, cutRange } from './key.ts'
 import {
   BLOB_PATH,
   DECLARED_HEADER,
@@ -29,8 +29,11 @@ type Limits = { sha256?: string; sizeMax?: number }
 /** Throws what the other side threw, and a retryable `unavailable` when nobody answered. */
 export function remoteBlobs(o: RemoteBlobsOptions): RemoteBlobs {
   const send = sender(o)
-  const path = (kind: string, key: string) =>
-    kind + key.split('/').map(encodeURIComponent).join('/')
+  // Checked before it becomes a URL, which would resolve `..` by itself; what passes needs no encoding.
+  const path = (kind: string, key: string) => {
+    checkKey(key)
+    return kind + key
+  }
 
   async function put<T>(to: string, body: Bytes, limits: Limits = {}): Promise<T> {
     const headers = new Headers()
@@ -47,7 +50,7 @@ export function remoteBlobs(o: RemoteBlobsOptions): RemoteBlobs {
 
   return {
     head,
-    put: (key, body, limits) => put<BlobInfo>(path(BLOB_PATH, key), body, limits),
+    put: async (key, body, limits) => put<BlobInfo>(path(BLOB_PATH, key), body, limits),
     async get(key, range) {
       if (range && cutRange(Number.MAX_SAFE_INTEGER, range).start === range.end) {
         const info = await head(key)
@@ -65,14 +68,17 @@ export function remoteBlobs(o: RemoteBlobsOptions): RemoteBlobs {
       await send('DELETE', path(BLOB_PATH, key))
     },
     async list(prefix, options = {}) {
+      checkPrefix(prefix)
       const query = new URLSearchParams({ prefix })
       if (options.after !== undefined) query.set('after', options.after)
       if (options.max !== undefined) query.set('max', String(options.max))
       const response = await send('GET', `${LIST_PATH}?${query}`)
       return ((await response.json()) as { blobs: BlobInfo[] }).blobs
     },
-    putPart: (uploadKey, number, body, limits) =>
-      put<BlobPart>(`${path(UPLOAD_PATH, uploadKey)}?part=${number}`, body, limits),
+    async putPart(uploadKey, number, body, limits) {
+      checkPart(uploadKey, number)
+      return put<BlobPart>(`${path(UPLOAD_PATH, uploadKey)}?part=${number}`, body, limits)
+    },
     async listParts(uploadKey) {
       const response = await send('GET', path(UPLOAD_PATH, uploadKey))
       return ((await response.json()) as { parts: BlobPart[] }).parts
@@ -98,7 +104,7 @@ function sender(o: RemoteBlobsOptions) {
     // `duplex` is what Node wants for a stream; the types of Workers do not know it.
     const init: RequestInit & { duplex?: 'half' } = { method, headers: sent.headers }
     if (source) {
-      init.body = source.body as BodyInit
+      init.body = source.body as RequestInit['body']
       init.duplex = 'half'
     }
     let response: Response

@@ -13,9 +13,9 @@ import type { BlobInfo, Blobs, Bytes } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { withLocalFiles } from './cache.ts'
 import { checkDigest, checkSize } from './disk.ts'
-import { checkKey, checkPrefix, cutRange } from './key.ts'
+import { cutRange, type PlainBlobs, withCheckedKeys } from './key.ts'
 import { multipart } from './s3-multipart.ts'
-import { type PlainBlobs, uploads } from './upload.ts'
+import { uploads } from './upload.ts'
 
 /** Bodies up to this go in one call; of a larger one this much is held at a time. */
 const PIECE_BYTES = 8_388_608
@@ -30,19 +30,14 @@ export function s3Blobs(
   o: Place & { cacheFolder: string; cacheBytesMax?: number; prefix?: string },
 ): Blobs {
   const base = o.prefix ?? ''
-  const blobs = objects(o, `${base}blobs/`)
-  const checked: PlainBlobs = {
-    put: async (key, body, limits) => (checkKey(key), blobs.put(key, body, limits)),
-    get: async (key, range) => (checkKey(key), blobs.get(key, range)),
-    head: async key => (checkKey(key), blobs.head(key)),
-    delete: async key => (checkKey(key), blobs.delete(key)),
-    list: async (prefix, options) => (checkPrefix(prefix), blobs.list(prefix, options)),
-  }
-  const all = { ...checked, ...uploads(blobs, objects(o, `${base}uploads/`)) }
+  const blobs = objects(o, base, 'blobs/')
+  const parts = objects(o, base, 'uploads/')
+  const all = { ...withCheckedKeys(blobs), ...uploads(blobs, parts) }
   return withLocalFiles(all, { folder: o.cacheFolder, bytesMax: o.cacheBytesMax })
 }
 
-function objects({ client, bucket: Bucket }: Place, prefix: string): PlainBlobs {
+function objects({ client, bucket: Bucket }: Place, base: string, kind: string): PlainBlobs {
+  const prefix = base + kind
   async function head(key: string): Promise<BlobInfo | null> {
     const found = await orNull(client.send(new HeadObjectCommand({ Bucket, Key: prefix + key })))
     return found && infoOf(key, found.ContentLength, found.Metadata)
@@ -75,11 +70,14 @@ function objects({ client, bucket: Bucket }: Place, prefix: string): PlainBlobs 
       }
       checkDigest(hash.copy().digest('hex'), limits.sha256)
     }
-    const to = limits.sha256 ? prefix + key : `unfinished/${randomUUID()}`
+    const to = limits.sha256 ? prefix + key : `${base}unfinished/${randomUUID()}`
     await ask(multipart({ client, Bucket, Key: to, sha256: limits.sha256 }, counted()))
     const sha256 = hash.digest('hex')
     if (!limits.sha256) {
-      const copy = { CopySource: `${Bucket}/${to}`, MetadataDirective: 'REPLACE' } as const
+      const copy = {
+        CopySource: `${Bucket}/${encodeURI(to)}`,
+        MetadataDirective: 'REPLACE',
+      } as const
       const target = { Bucket, Key: prefix + key, Metadata: { sha256 } }
       await ask(client.send(new CopyObjectCommand({ ...copy, ...target })))
       await ask(client.send(new DeleteObjectCommand({ Bucket, Key: to })))

@@ -5,12 +5,11 @@
  */
 import type { BlobPart, Blobs } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { checkKey, checkPart } from './key.ts'
+import { checkKey, checkPart, type PlainBlobs } from './key.ts'
 
-export type PlainBlobs = Pick<Blobs, 'put' | 'get' | 'head' | 'delete' | 'list'>
 export type Uploads = Pick<Blobs, 'putPart' | 'listParts' | 'completeUpload' | 'abortUpload'>
 
-/** `parts` holds keys of its own: `tenant/rest+of+the+upload's+key+00001`, no folder per upload. */
+/** `parts` holds keys of its own: `tenant/rest+of+the+upload's+key=00001`, no folder per upload. */
 export function uploads(blobs: PlainBlobs, parts: PlainBlobs): Uploads {
   async function listParts(uploadKey: string): Promise<BlobPart[]> {
     checkPart(uploadKey, 1)
@@ -96,10 +95,10 @@ function checkComplete(parts: BlobPart[], size: number): void {
   }
 }
 
-// `+` is in no key, so that uploads `a` and `a/b`, or `a` and `a1`, never share a prefix.
+// `+` and `=` are in no key, so that no upload's prefix begins another's: `a=`, `a1=`, `a+b=`.
 function partsPrefix(uploadKey: string): string {
   const [tenant, ...rest] = uploadKey.split('/')
-  return `${[tenant, rest.join('+')].filter(Boolean).join('/')}+`
+  return `${[tenant, rest.join('+')].filter(Boolean).join('/')}=`
 }
 
 function partKey(uploadKey: string, number: number): string {

@@ -6,8 +6,6 @@ import { createHash } from 'node:crypto'
 import { readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 
-/** Longer than any write takes, also by a process that was stopped for a while. */
-const ABANDONED_AFTER_MS = 86_400_000
 const TAG = /^([0-9a-f]{8})-(\d+)-/
 // A process id means something within its machine and its process namespace alone.
 const place = createHash('sha256').update(`${hostname()} ${namespace()}`).digest('hex').slice(0, 8)
@@ -16,11 +14,10 @@ export function writerTag(): string {
   return `${place}-${process.pid}-`
 }
 
-/** True when whoever began this file will not finish it. `name` is the part that starts with the tag. */
-export function isAbandoned(name: string, ageMs: number): boolean {
+/** True when whoever began this file is known to be gone. `name` is the part that starts with the tag. */
+export function isWriterGone(name: string): boolean {
   const [, where, pid] = TAG.exec(name) ?? []
-  if (where === place && pid && !isAlive(Number(pid))) return true
-  return ageMs > ABANDONED_AFTER_MS
+  return where === place && pid !== undefined && !isAlive(Number(pid))
 }
 
 function isAlive(pid: number): boolean {

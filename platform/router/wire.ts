@@ -1,0 +1,54 @@
+/**
+ * The form of an inference between a Worker and the router: one signed POST, whose body is the
+ * caller's own bytes. Which version is meant stands in the path by the hash of its description; a
+ * router that has not met it asks for it once, and then it travels in front of the body.
+ */
+import type { Servable } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+
+export const INFER_PATH = '/infer'
+export const READY_PATH = '/ready'
+/** On a 409: send it again with the version's description. */
+export const MODEL_WANTED_HEADER = 'galley-model-wanted'
+export const JSON_LENGTH_HEADER = 'galley-json-length'
+export const RECEIPT_HEADER = 'galley-receipt'
+/** The description of a version: its signature and the names of its files. */
+export const MODEL_BYTES_MAX = 1 << 20
+
+export type InferTarget = {
+  /** SHA-256 of the description's bytes. */
+  modelHash: string
+  deadline: number
+  jsonLength: number | null
+  /** Bytes of the description in front of the body; 0: the router knows it. */
+  modelBytes: number
+}
+
+/** Path and query, all of it under the signature. */
+export function pathOf({ modelHash, deadline, jsonLength, modelBytes }: InferTarget): string {
+  const json = jsonLength === null ? '' : `&json=${jsonLength}`
+  return `${INFER_PATH}?model=${modelHash}&deadline=${deadline}${json}&head=${modelBytes}`
+}
+
+/** Throws `invalid_request`: both halves are ours, so this means that they are of two versions. */
+export function targetOf(query: URLSearchParams): InferTarget {
+  const json = query.get('json')
+  const target = {
+    modelHash: query.get('model') ?? '',
+    deadline: Number(query.get('deadline')),
+    jsonLength: json === null ? null : Number(json),
+    modelBytes: Number(query.get('head')),
+  }
+  const { deadline, jsonLength, modelBytes } = target
+  const isCount = (n: number) => Number.isSafeInteger(n) && n >= 0
+  const isSound =
+    [deadline, jsonLength ?? 0, modelBytes].every(isCount) && modelBytes <= MODEL_BYTES_MAX
+  if (isSound && /^[0-9a-f]{64}$/.test(target.modelHash)) return target
+  throw new AppError('invalid_request', {
+    public: 'An inference names model, deadline and head in its query.',
+  })
+}
+
+export function modelFrom(bytes: Uint8Array): Servable {
+  return JSON.parse(new TextDecoder().decode(bytes)) as Servable
+}

@@ -7,7 +7,7 @@ import { type Channel, FRAME, jsonPart, openChannel } from './channel.ts'
 import { HELLO_PATH } from './router.ts'
 
 const RETRY_FIRST_MS = 20
-const RETRY_MAX_MS = 1_000
+const RETRY_MAX_MS = 200
 
 export type Dialled = {
   /** The digests that are warm, told to the router now and at every reconnect. */

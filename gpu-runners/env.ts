@@ -1,4 +1,5 @@
 /** All configuration of a runner, parsed once. */
+import { resolve } from 'node:path'
 import * as z from 'zod'
 
 const schema = z.object({
@@ -29,6 +30,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     routerSocket: env.GALLEY_ROUTER_SOCKET,
     blobsFolder: env.GALLEY_BLOBS,
     receiptsFolder: `receipts/${env.GALLEY_RUNNER}`,
-    scratchFolder: `scratch/${env.GALLEY_RUNNER}`,
+    // Engine processes have a working directory of their own: the path must be absolute.
+    scratchFolder: resolve('scratch', env.GALLEY_RUNNER),
   }
 }

@@ -61,11 +61,17 @@ export function createRouter(deps: {
 
   function attach(stream: Duplex): void {
     let runner: Runner | null = null
+    /** What came behind the hello while it was checked. */
+    let early: [FrameType, number, Buffer][] | null = null
     const channel = openChannel(stream, {
       frame(type, id, payload) {
         if (runner) onFrame(runner, type, id, payload)
-        else if (type === FRAME.hello) void greet(payload).catch(refuse)
-        else stream.destroy()
+        else if (early) early.push([type, id, payload])
+        else if (type !== FRAME.hello) refuse(new Error('the first frame is no hello'))
+        else {
+          early = []
+          greet(payload).catch(refuse)
+        }
       },
       end() {
         if (runner) lose(runner)
@@ -82,6 +88,7 @@ export function createRouter(deps: {
       }
       runners.add(runner)
       deps.log.info('router.runner_joined', { runner: runner.name })
+      for (const frame of early ?? []) onFrame(runner, ...frame)
       for (const wake of waiting) wake()
     }
     function refuse(error: unknown): void {

@@ -2,7 +2,6 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { endWithParent, reportReady } from '#platform/parent.ts'
-import { runStep } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
 import { type Dialled, dialRouter } from './dial.ts'
 import { readEnv } from './env.ts'
@@ -41,8 +40,8 @@ dialled = dialRouter(deps, {
 })
 
 const draining = new AbortController()
-const work = (assignment: Leased, signal: AbortSignal) =>
-  runStep({ ...deps, scratch: env.scratchFolder, modelFor: bulkModel }, assignment, signal)
+const work = async (assignment: Leased, signal: AbortSignal) =>
+  (await import('./bulk/bulk.ts')).runStep({ ...deps, scratch: env.scratchFolder, modelFor: bulkModel }, assignment, signal)
 const loops = [
   steps({ ...deps, runner: env.name, work }, draining.signal),
   validations(deps, draining.signal),

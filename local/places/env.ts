@@ -38,3 +38,10 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
     blobsFolder: env.GALLEY_BLOBS,
   }
 }
+
+const objects = z.object({ GALLEY_OBJECTS_PORT: port, GALLEY_EDGE_KEY: z.string().min(32) })
+
+export function readObjectsEnv(from: Record<string, string | undefined> = process.env) {
+  const env = objects.parse(from)
+  return { port: env.GALLEY_OBJECTS_PORT, edgeKey: env.GALLEY_EDGE_KEY, folder: 'objects' }
+}

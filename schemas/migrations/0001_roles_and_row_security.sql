@@ -29,7 +29,10 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO galley_app, galley_system;
 --> statement-breakpoint
 GRANT SELECT ON tenants, api_keys, runs, steps, model_versions TO galley_system;
 --> statement-breakpoint
-GRANT SELECT, DELETE ON outbox, idempotency TO galley_system;
+-- UPDATE for the row locks of the relay; it changes nothing.
+GRANT SELECT, UPDATE, DELETE ON outbox TO galley_system;
+--> statement-breakpoint
+GRANT SELECT, DELETE ON idempotency TO galley_system;
 --> statement-breakpoint
 DO $$
 DECLARE name text;

@@ -34,13 +34,13 @@ export async function append(
 ): Promise<number> {
   const tenantId = entries[0]?.context.tenantId
   if (!tenantId) return 0
-  const ids = new Map<Entry, number>()
-  for (const entry of entries) ids.set(entry, await contextId(unit.tx, entry.context, known))
-  // Taking the head's lock is a statement of its own: the next one must see what the holder before us
-  // committed, and a statement's snapshot is taken before it waits.
+  // Taking the head's lock is a statement of its own: the next ones must see what the holder before us
+  // committed, and a statement's snapshot is taken before it waits. Under it nobody else appends.
   const head = await unit.tx.execute<{ seq: string }>(sql`
     insert into ledger_heads as head (tenant_id) values (${tenantId})
     on conflict (tenant_id) do update set seq = head.seq returning seq`)
+  const ids = new Map<Entry, number>()
+  for (const entry of entries) ids.set(entry, await contextId(unit.tx, entry.context, known))
   const rows = entries.flatMap(entry => entry.receipts.map(r => ({ ...r, context: ids.get(entry)! })))
   const result = await unit.tx.execute<{ count: number }>(insertion(tenantId, head.rows[0]!.seq, rows))
   const fresh = Number(result.rows[0]!.count)
@@ -98,7 +98,6 @@ async function contextId(tx: Tx, context: ReceiptContext, known?: KnownContexts)
     values (${tenantId}, ${fingerprint}, ${context.keyId}, ${context.project},
       ${JSON.stringify(context.tags)}::jsonb, ${context.model}, ${context.version}, ${context.digest},
       ${context.kind}, ${context.priceBook})
-    on conflict (tenant_id, fingerprint) do update set kind = excluded.kind
     returning id`)
   return Number(inserted.rows[0]!.id)
 }

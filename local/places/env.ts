@@ -45,3 +45,48 @@ export function readObjectsEnv(from: Record<string, string | undefined> = proces
   const env = objects.parse(from)
   return { port: env.GALLEY_OBJECTS_PORT, edgeKey: env.GALLEY_EDGE_KEY, folder: 'objects' }
 }
+
+const router = z.object({
+  GALLEY_EDGE_KEY: z.string().min(32),
+  GALLEY_RUNNER_KEY: z.string().min(32),
+  GALLEY_FUNCTIONS_PORT: port,
+  GALLEY_ROUTER_PORT: port,
+  GALLEY_ROUTER_SOCKET: z.string(),
+})
+
+export function readRouterEnv(from: Record<string, string | undefined> = process.env) {
+  const env = router.parse(from)
+  return {
+    port: env.GALLEY_ROUTER_PORT,
+    socket: env.GALLEY_ROUTER_SOCKET,
+    edgeKey: env.GALLEY_EDGE_KEY,
+    runnerKey: env.GALLEY_RUNNER_KEY,
+    functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
+  }
+}
+
+const workerd = z.object({
+  GALLEY_HOST: z.string(),
+  GALLEY_PORT: port,
+  GALLEY_EDGE_KEY: z.string().min(32),
+  GALLEY_FUNCTIONS_PORT: port,
+  GALLEY_ROUTER_PORT: port,
+})
+
+export function readWorkerdEnv(from: Record<string, string | undefined> = process.env) {
+  const env = workerd.parse(from)
+  const functionsUrl = `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`
+  return {
+    host: env.GALLEY_HOST,
+    port: env.GALLEY_PORT,
+    bindings: {
+      FUNCTIONS_URL: functionsUrl,
+      ROUTER_URL: `http://127.0.0.1:${env.GALLEY_ROUTER_PORT}`,
+      BLOBS_URL: functionsUrl,
+      EDGE_KEY: env.GALLEY_EDGE_KEY,
+    },
+    objectsFolder: 'objects-workerd',
+    temporaryFolder: 'run/workerd',
+    bundleFolder: 'cache/edge',
+  }
+}

@@ -22,10 +22,10 @@ export type PlaceOptions = {
 const READY_MS_MAX = 60_000
 const KILL_MS = 5000
 
-/** Starts a place under this very Node. Resolves when it says that it is up. */
+/** Starts a place under this very Node and its flags. Resolves when it says that it is up. */
 export async function startPlace(options: PlaceOptions, signal: AbortSignal): Promise<Running> {
   signal.throwIfAborted()
-  const args = ['--disable-warning=ExperimentalWarning', options.entry, ...(options.args ?? [])]
+  const args = [...process.execArgv, options.entry, ...(options.args ?? [])]
   const { fd } = options.output
   const stdio = ['pipe', fd, fd, 'pipe'] as const
   const { cwd, env } = options

@@ -1,13 +1,12 @@
 /** `npm start`: everything on this machine, until Ctrl-C. */
-import { createReadStream } from 'node:fs'
+import { Socket } from 'node:net'
 import { relative } from 'node:path'
 import { AppError } from '#core/error.ts'
-import { migrate } from '#platform/db/migrate.ts'
 import { PLACES } from './children.ts'
 import { isLaunched } from './env.ts'
 import { firstRun } from './first-run.ts'
 import { type Flags, HELP, parseFlags } from './flags.ts'
-import { type Galley, startGalley } from './galley.ts'
+import { type Galley, type GalleyDeps, startGalley } from './galley.ts'
 
 /** One Ctrl-C reaches us several times: from the terminal, from npm and from the launcher. */
 const SAME_STOP_MS = 1000
@@ -22,8 +21,7 @@ let stoppedAt: number | undefined
 
 process.stdout.on('error', () => {})
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
-if (isLaunched())
-  createReadStream('', { fd: LAUNCHER_FD }).on('error', stop).on('end', stop).resume()
+if (isLaunched()) new Socket({ fd: LAUNCHER_FD }).on('error', stop).on('close', stop).resume()
 
 try {
   const flags = parseFlags(process.argv.slice(2), cwd)
@@ -36,6 +34,9 @@ try {
 }
 
 async function start(flags: Flags): Promise<void> {
+  // Loads while the database starts.
+  const migrations = import('#platform/db/migrate.ts')
+  const migrate: GalleyDeps['migrate'] = async config => (await migrations).migrate(config)
   galley = await startGalley(flags, { clock, places: PLACES, migrate }, interrupted.signal)
   const lines = [
     `Galley runs at ${galley.url} · data in ${relative(cwd, flags.dataFolder) || '.'} · edge ${flags.edge}`,

@@ -38,7 +38,7 @@ export function countOf(root, { dev }) {
 }
 
 function isDevOnly(entry) {
-  return entry.dev === true || entry.devOptional === true
+  return entry.dev === true
 }
 
 function packagesOf(path) {

@@ -2,6 +2,10 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
+/** Compiled code, which spares each process a tenth of a second; it goes when npm installs anew. */
+const COMPILE_CACHE = 'node_modules/.cache/galley'
 
 /** Runs one after the other, all of them; returns the first exit code that is not 0. */
 export async function runAll(root, node, runs) {
@@ -14,10 +18,12 @@ export async function runAll(root, node, runs) {
 }
 
 function runOne(root, node, run) {
-  const args = ['--disable-warning=ExperimentalWarning', join(root, run.entry), ...run.args]
+  const preload = pathToFileURL(join(root, 'local/quick-imports.mjs')).href
+  const flags = ['--disable-warning=ExperimentalWarning', `--import=${preload}`]
+  const args = [...flags, join(root, run.entry), ...run.args]
   const child = spawn(node, args, {
     cwd: run.here ? (process.env.INIT_CWD ?? process.cwd()) : root,
-    env: { ...process.env, ...run.env },
+    env: { NODE_COMPILE_CACHE: join(root, COMPILE_CACHE), ...process.env, ...run.env },
     // The last one is a pipe that says nothing; its end tells the child that we are gone.
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
   })

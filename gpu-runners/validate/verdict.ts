@@ -1,5 +1,6 @@
 /** What the child tells its parent: where it is, and in the end what it found. One JSON object a line. */
 import type { Signature } from '#schemas/signature.ts'
+import type { ValidationLimits } from './limits.ts'
 
 export type Stage =
   | { stage: 'inspect' | 'load' }
@@ -38,5 +39,5 @@ export type Task = {
   bundledFiles: { path: string; size: number }[]
   batchAxes: Record<string, number | null>
   trialDims: Record<string, number[]>
-  limits: import('./limits.ts').ValidationLimits
+  limits: ValidationLimits
 }

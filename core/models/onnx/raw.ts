@@ -47,7 +47,7 @@ function float32Bits(value: number): number {
 }
 
 /** The upper half of the 32-bit form, rounded to nearest, ties to even. */
-export function bfloat16Bits(value: number): number {
+function bfloat16Bits(value: number): number {
   if (Number.isNaN(value)) return 0x7fc0
   const bits = float32Bits(value)
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff

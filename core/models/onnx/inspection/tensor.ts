@@ -2,10 +2,9 @@
 
 import { ELEMENT_TYPES, type ElementType, ENTRY, TENSOR } from '../proto.ts'
 import { type Field, invalid, type Span, WIRE, type WireReader } from '../wire.ts'
-import { type BundledFile, checkExternal } from './external.ts'
+import { checkExternal } from './external.ts'
 import { quote, shapeText } from './quote.ts'
 
-export type { BundledFile }
 export type TensorFacts = {
   name: string
   dims: bigint[]

@@ -1,0 +1,27 @@
+/** Every command, in the order of help. */
+import type { Command } from '../command.ts'
+import { audit } from './audit.ts'
+import { jobs } from './jobs.ts'
+import { jobsCreate } from './jobs-create.ts'
+import { keys } from './keys.ts'
+import { login, whoami } from './login.ts'
+import { models } from './models.ts'
+import { modelsPublish } from './models-publish.ts'
+import { predict } from './predict.ts'
+import { tenants } from './tenants.ts'
+import { receipts, usage } from './usage.ts'
+
+export const COMMANDS: Command[] = [
+  login,
+  whoami,
+  modelsPublish,
+  ...models,
+  predict,
+  jobsCreate,
+  ...jobs,
+  usage,
+  receipts,
+  ...keys,
+  ...tenants,
+  audit,
+]

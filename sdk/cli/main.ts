@@ -1,0 +1,135 @@
+/** One run of the command line: find the command, read its arguments, run it, print what it gives. */
+import { parseArgs } from 'node:util'
+import { Galley } from '../client.ts'
+import { stringifyExact } from '../inference/exact-json.ts'
+import { type Command, type Context, type Output, UsageError, type Values } from './command.ts'
+import { COMMANDS } from './commands/all.ts'
+import { findTarget, type Target } from './connect.ts'
+import type { Environment } from './env.ts'
+import { exitCodeOf, sentenceOf } from './exit.ts'
+import { COMMON_OPTIONS, commandHelp, groupHelp, overview } from './help.ts'
+import type { Terminal } from './terminal.ts'
+
+export type Place = { environment: Environment; cwd: string; signal: AbortSignal }
+
+/** Returns the exit code. */
+export async function main(argv: string[], terminal: Terminal, place: Place): Promise<number> {
+  try {
+    return await run(argv, terminal, place)
+  } catch (error) {
+    if (place.signal.aborted) return 130
+    terminal.err(`galley: ${sentenceOf(error)}\n`)
+    return exitCodeOf(error)
+  }
+}
+
+async function run(argv: string[], terminal: Terminal, place: Place): Promise<number> {
+  const firstOption = argv.findIndex(arg => arg.startsWith('-'))
+  const words = firstOption < 0 ? argv : argv.slice(0, firstOption)
+  const wantsHelp = argv.some(arg => arg === '--help' || arg === '-h')
+  const command = commandOf(words)
+  if (!command) return withoutCommand(words, argv, wantsHelp, terminal)
+  if (wantsHelp) {
+    await terminal.out(commandHelp(command))
+    return 0
+  }
+  const { args, options } = parsed(command, argv.slice(command.words.split(' ').length))
+  const context = contextOf(options, terminal, place)
+  const output = await command.run(context, args, options as Values<Command['options']>)
+  return output ? print(context, output) : 0
+}
+
+async function print({ json, terminal }: Context, output: Output): Promise<number> {
+  await terminal.out(`${json ? stringifyExact(output.json, 2) : output.text}\n`)
+  if (output.failure === undefined) return 0
+  terminal.err(`galley: ${sentenceOf(output.failure)}\n`)
+  return 1
+}
+
+function commandOf(words: string[]): Command | undefined {
+  const two = words.slice(0, 2).join(' ')
+  return COMMANDS.find(each => each.words === two) ?? COMMANDS.find(each => each.words === words[0])
+}
+
+async function withoutCommand(
+  words: string[],
+  argv: string[],
+  wantsHelp: boolean,
+  terminal: Terminal,
+): Promise<number> {
+  if (argv.length === 0 || (wantsHelp && words.length === 0)) {
+    await terminal.out(overview(COMMANDS))
+    return 0
+  }
+  if (words.length === 0) {
+    throw new UsageError(`Options come after the command: galley <command> ${argv.join(' ')}`)
+  }
+  const group = COMMANDS.filter(each => each.words.startsWith(`${words[0]} `))
+  if (group.length === 0) {
+    throw new UsageError(`There is no command "${words[0]}"; "galley --help" lists all.`)
+  }
+  if (words.length > 1 && !wantsHelp) {
+    const known = group.map(each => each.words.split(' ')[1]).join(', ')
+    throw new UsageError(`"galley ${words[0]}" has no "${words[1]}"; it has ${known}.`)
+  }
+  const text = groupHelp(words[0]!, group)
+  if (wantsHelp) await terminal.out(text)
+  else terminal.err(text)
+  return wantsHelp ? 0 : 2
+}
+
+type Options = Record<string, string | boolean | string[] | undefined>
+
+function parsed(command: Command, argv: string[]): { args: string[]; options: Options } {
+  const known = { ...command.options, ...COMMON_OPTIONS }
+  const config = Object.fromEntries(
+    Object.entries(known).map(([name, { value, many = false }]) => [
+      name,
+      { type: value ? ('string' as const) : ('boolean' as const), multiple: many },
+    ]),
+  )
+  let result: ReturnType<typeof parseArgs>
+  try {
+    result = parseArgs({ args: argv, options: config, allowPositionals: true })
+  } catch (error) {
+    const [reason] = (error as Error).message.split('. ')
+    throw new UsageError(`${reason}; see "galley ${command.words} --help".`)
+  }
+  checkCount(command, result.positionals)
+  const none = Object.fromEntries(
+    Object.entries(known).map(([name, { value, many }]) => [
+      name,
+      many ? [] : value ? undefined : false,
+    ]),
+  )
+  return { args: result.positionals, options: { ...none, ...result.values } as Options }
+}
+
+function checkCount({ words, takes }: Command, args: string[]): void {
+  const needed = takes.filter(each => each.startsWith('<')).length
+  const most = takes.some(each => each.includes('...')) ? Number.POSITIVE_INFINITY : takes.length
+  if (args.length >= needed && args.length <= most) return
+  const wrong =
+    args.length < needed ? `${takes[args.length]} is missing` : `"${args[most]}" is too much`
+  throw new UsageError(`${wrong}: galley ${[words, ...takes].join(' ')}`)
+}
+
+function contextOf(options: Options, terminal: Terminal, place: Place): Context {
+  const { url, key, profile } = options as { url?: string; key?: string; profile?: string }
+  let found: Promise<Target> | undefined
+  const target = () => {
+    found ??= findTarget({ url, key, profile }, place.environment, place.cwd)
+    return found
+  }
+  return {
+    ...place,
+    terminal,
+    connector: { url, key, profile },
+    json: options.json === true,
+    target,
+    galley: async () => {
+      const { url: baseUrl, key: apiKey } = await target()
+      return new Galley({ baseUrl, key: apiKey })
+    },
+  }
+}

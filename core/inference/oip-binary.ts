@@ -6,7 +6,7 @@ import type { TensorSpec } from '#schemas/signature.ts'
 import { invalid } from './invalid.ts'
 import { bytesOf, ELEMENT_BYTES, type TensorData, viewOf } from './tensor.ts'
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** The values in `size` bytes at `at`. A view of the body where its alignment allows it, else a copy. */
 export function fromBinary(

@@ -12,14 +12,16 @@ const FP32_MAX = 3.4028234663852886e38
 // Half a step above the largest: what still rounds to it.
 const FP32_BOUND = 3.4028235677973366e38
 const DEPTH_MAX = 100
-const decoder = new TextDecoder('utf-8', { fatal: true })
+const documents = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
+// A byte-order mark inside a tensor is the caller's own.
+const elements = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const encoder = new TextEncoder()
 
 /** Parses the JSON part of a body. With `wide`, integers past 2^53 come as bigint. */
 export function parseJson(bytes: Uint8Array, wide: boolean): unknown {
   let text: string
   try {
-    text = decoder.decode(bytes)
+    text = documents.decode(bytes)
   } catch {
     invalid('The JSON of the body is not valid UTF-8.')
   }
@@ -81,8 +83,8 @@ export function toJson(tensor: Tensor): string {
   if (last < 0) return ''
   let text = ''
   if (Array.isArray(data)) {
-    for (let i = 0; i < last; i++) text += `${JSON.stringify(decoder.decode(data[i]!))},`
-    return text + JSON.stringify(decoder.decode(data[last]!))
+    for (let i = 0; i < last; i++) text += `${JSON.stringify(elements.decode(data[i]!))},`
+    return text + JSON.stringify(elements.decode(data[last]!))
   }
   if (tensor.datatype === 'BOOL') {
     for (let i = 0; i < last; i++) text += data[i] ? 'true,' : 'false,'

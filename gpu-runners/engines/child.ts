@@ -34,7 +34,7 @@ const ORT_TYPES = {
 const DATATYPE_OF = new Map(Object.entries(ORT_TYPES).map(([ours, theirs]) => [theirs, ours]))
 const models = new Map<number, Model>()
 const encoder = new TextEncoder()
-const decoder = new TextDecoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 
 // The binding takes 16-bit floats as their bits, but its JavaScript side prefers this class, which the
 // native side reads as empty. It looks at the first tensor, so here is early enough.

@@ -69,7 +69,9 @@ const x = (values: number[], width = 4): Tensor => ({
 })
 const pidOf = (engine: Engine, i = 0) => engine.processes()[i]!.pid
 const flat = (data: TensorData) =>
-  Array.isArray(data) ? Buffer.from(JSON.stringify(data.map(String))) : Buffer.from(bytesOf(data))
+  Array.isArray(data)
+    ? Buffer.from(JSON.stringify(data.map(e => [...e])))
+    : Buffer.from(bytesOf(data))
 async function gone(pid: number): Promise<boolean> {
   for (let i = 0; i < 500; i++) {
     try {
@@ -94,7 +96,7 @@ describe('values', () => {
       for (const rows of [0, 1, 3, 50_000]) {
         const data = allocate(datatype, rows * 3)
         if (Array.isArray(data)) {
-          for (const i of data.keys()) data[i] = new TextEncoder().encode('é'.repeat(i % 4))
+          for (const i of data.keys()) data[i] = new TextEncoder().encode('\ufeffé'.repeat(i % 4))
         } else {
           const raw = bytesOf(data)
           for (const i of raw.keys()) raw[i] = datatype === 'BOOL' ? i % 2 : (i * 31) % 120

@@ -421,7 +421,7 @@ describe('the binary extension', () => {
           return state
         }
         if (Array.isArray(data)) {
-          for (const i of data.keys()) data[i] = bytes('é'.repeat(next() % 5))
+          for (const i of data.keys()) data[i] = bytes('\ufeffé'.repeat(next() % 5))
         } else {
           const raw = bytesOf(data)
           for (let i = 0; i < raw.length; i++)

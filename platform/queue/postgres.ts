@@ -72,9 +72,7 @@ export function postgresQueue(o: {
 }): Queue & { close(): Promise<void> } {
   const bell = doorbell(o.listen)
   let closed = false
-  // Without a listener the loss of an idle connection would end the process.
-  const onIdleLoss = () => {}
-  o.pool.on('error', onIdleLoss)
+  outliveIdleLoss(o.pool)
 
   async function query<R extends pg.QueryResultRow>(text: string, values: unknown[]) {
     try {
@@ -163,9 +161,17 @@ export function postgresQueue(o: {
     async close() {
       closed = true
       await bell.close()
-      o.pool.off('error', onIdleLoss)
     },
   }
+}
+
+const outliving = new WeakSet<pg.Pool>()
+
+/** Without a listener the loss of an idle connection ends the process, also after this queue is closed. */
+function outliveIdleLoss(pool: pg.Pool): void {
+  if (outliving.has(pool)) return
+  outliving.add(pool)
+  pool.on('error', () => {})
 }
 
 function toMessage(row: Row): Message[] {

@@ -10,6 +10,8 @@ import { connectionOf } from '#platform/db/postgres.ts'
 export type Server = {
   /** As the application's role. */
   connection: pg.ClientConfig
+  /** As the owner of everything. */
+  admin: pg.ClientConfig
   start(): Promise<void>
   /** As a crash does it: kill -9 of the postmaster; its children see that and go. */
   kill(): Promise<void>
@@ -31,6 +33,7 @@ export async function startServer(): Promise<Server> {
   await migrate({ adminUrl: url(running!.user), appPassword: 'conformance' })
   return {
     connection: { ...connectionOf(url('galley_app')), password: 'conformance' },
+    admin: connectionOf(url(running!.user)),
     start,
     async kill() {
       process.kill(running.pid, 'SIGKILL')

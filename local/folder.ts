@@ -29,6 +29,9 @@ const FOLDERS = ['run', 'log', 'objects', 'blobs', 'receipts']
 /** What a first start that was killed may have left before it wrote `galley.json`. */
 const EARLY_NAMES = new Set([...FOLDERS, 'lock', 'lock-journal', 'lost+found', 'secrets.json'])
 
+const SQLITE_CANTOPEN = 14
+const SQLITE_NOTADB = 26
+
 const about = z.object({
   format: z.int(),
   created: z.string(),
@@ -166,7 +169,12 @@ function megabytes(bytes: number): number {
 function explained(error: unknown, path: string): unknown {
   const { code, errcode } = error as { code?: string; errcode?: number }
   if (code === 'ENOSPC') return diskFull(path, FREE_BYTES_MIN, 'no room')
-  const cannotOpen = code === 'ERR_SQLITE_ERROR' && errcode === 14
+  if (code === 'ERR_SQLITE_ERROR' && errcode === SQLITE_NOTADB)
+    return new AppError('conflict', {
+      public: `${join(path, 'lock')} is damaged: make sure that no Galley runs on this folder, then remove that file.`,
+      cause: error,
+    })
+  const cannotOpen = code === 'ERR_SQLITE_ERROR' && errcode === SQLITE_CANTOPEN
   if (!cannotOpen && !['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'].includes(code!))
     return error
   return new AppError('invalid_request', {

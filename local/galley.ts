@@ -4,8 +4,8 @@
  */
 import { join } from 'node:path'
 import type { Clock, Log } from '#core/deps.ts'
-import { entryPath, type PlaceSpec, type SigningKey } from './children.ts'
 import { placeKey } from '#core/internal/signing.ts'
+import { entryPath, type PlaceSpec, type SigningKey } from './children.ts'
 import { inheritedEnv } from './env.ts'
 import type { Flags } from './flags.ts'
 import { type DataFolder, openFolder } from './folder.ts'

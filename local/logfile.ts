@@ -9,6 +9,7 @@ import {
   ftruncateSync,
   openSync,
   readSync,
+  rmSync,
   writeSync,
 } from 'node:fs'
 import type { Clock, Log } from '#core/deps.ts'
@@ -30,17 +31,31 @@ export function openLogFile(path: string): LogFile {
   // Read too: the tail. Append: after a truncation every writer goes on at the new end.
   const fd = openSync(path, 'a+', 0o600)
   let openedAt = fstatSync(fd).size
-  return {
+  const file: LogFile = {
     path,
     fd,
     tail: lines => tailOf(fd, openedAt).slice(-lines),
     rotate(bytesMax = BYTES_MAX) {
       if (fstatSync(fd).size <= bytesMax) return
-      copyFileSync(path, `${path}.1`)
+      keepCopy(path)
       ftruncateSync(fd, 0)
       openedAt = 0
     },
-    close: () => closeSync(fd),
+    close() {
+      closeSync(fd)
+      // The number may soon be that of another file.
+      file.fd = -1
+    },
+  }
+  return file
+}
+
+/** On a full disk the old lines go: it is the place that must go on. */
+function keepCopy(path: string): void {
+  try {
+    copyFileSync(path, `${path}.1`)
+  } catch {
+    rmSync(`${path}.1`, { force: true })
   }
 }
 

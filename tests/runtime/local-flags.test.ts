@@ -1,0 +1,24 @@
+import { expect, test } from 'vitest'
+import { AppError } from '#core/error.ts'
+import { parseFlags } from '#local/flags.ts'
+
+test('without flags it listens on this machine only and keeps its data beside the project', () => {
+  expect(parseFlags([], '/home/ada')).toMatchObject({
+    host: '127.0.0.1',
+    port: 4500,
+    dataFolder: '/home/ada/.galley',
+    edge: 'node',
+  })
+})
+
+test.each([
+  [['--port', 'http'], '--port is a number from 0 to 65535, not "http"'],
+  [['--port', '70000'], '--port is a number'],
+  [['--edge', 'deno'], '--edge is node or workerd, not "deno"'],
+  [['--database-url', 'mysql://x'], '--database-url has the form postgres://'],
+  [['--prot', '1'], 'the flags are --port'],
+  [['serve'], 'the flags are --port'],
+])('%j is refused with what would be right', (args, sentence) => {
+  expect(() => parseFlags(args, '/')).toThrow(AppError)
+  expect(() => parseFlags(args, '/')).toThrow(sentence)
+})

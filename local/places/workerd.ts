@@ -34,7 +34,7 @@ function endGroupWithUs(): void {
     // Not the head of a group: started by hand, together with who knows what.
     return
   }
-  const script = 'cat >/dev/null; kill -9 -- "-$0"'
+  const script = 'cat >/dev/null; kill -9 "-$0"'
   const stdio = ['pipe', 'ignore', 'ignore'] as const
   const guard = spawn('/bin/sh', ['-c', script, String(process.pid)], { stdio: [...stdio] })
   guard.on('error', () => {})

@@ -70,7 +70,6 @@ export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
 /** Lines of the worker's own log are JSON already; the rest is workerd's. */
 function pass(log: Log, level: string, message: string): void {
   const write = level === 'error' ? log.error : log.info
-  if (!message.startsWith('{')) return write('workerd', { message })
   try {
     const {
       level: own,

@@ -13,7 +13,7 @@ import { type ObjectFile, openObjectFile } from './file.ts'
 /** An object that rests for so long gives its memory and its file back. */
 const IDLE_MS = 60_000
 /** Each holds two file descriptors. */
-const OPEN_MAX = 400
+const OPEN_MAX_DEFAULT = 400
 /** Lower case only: some file systems do not tell cases apart. */
 const NAME = /^[a-z0-9][a-z0-9_-]{0,127}$/
 
@@ -23,7 +23,13 @@ export type ObjectHost = {
   /** Commits what is waiting and closes the files. */
   close(): void
 }
-type Options = { folder: string; classes: Record<string, ObjectClass>; clock: Clock; log: Log }
+type Options = {
+  folder: string
+  classes: Record<string, ObjectClass>
+  clock: Clock
+  log: Log
+  openMax?: number
+}
 type Awake = { file: ObjectFile; methods: ObjectMethods | null; usedAt: number }
 type Waiting = {
   method: string
@@ -51,10 +57,12 @@ class Host {
   /** By `<class>/<name>`, the least recently used first. */
   readonly #awake = new Map<string, Awake>()
   #waiting = new Map<string, Waiting[]>()
+  readonly #openMax: number
   #closed = false
 
   constructor(options: Options) {
     this.#options = options
+    this.#openMax = options.openMax ?? OPEN_MAX_DEFAULT
     for (const className of Object.keys(options.classes)) {
       mkdirSync(join(options.folder, className), { recursive: true, mode: 0o700 })
     }
@@ -80,7 +88,7 @@ class Host {
   rest(): void {
     const before = this.#options.clock.now() - IDLE_MS
     for (const [id, { usedAt }] of this.#awake) {
-      if (usedAt < before || this.#awake.size > OPEN_MAX) this.#sleep(id)
+      if (usedAt < before || this.#awake.size > this.#openMax) this.#sleep(id)
     }
   }
 
@@ -94,7 +102,7 @@ class Host {
     const due = this.#waiting
     this.#waiting = new Map()
     for (const [id, calls] of due) this.#commit(id, calls)
-    if (this.#awake.size > OPEN_MAX) this.rest()
+    if (this.#awake.size > this.#openMax) this.rest()
   }
 
   #commit(id: string, calls: Waiting[]): void {

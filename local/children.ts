@@ -45,7 +45,7 @@ export const PLACES: PlaceSpec[] = [
   {
     name: 'runner',
     entry: 'gpu-runners/worker.ts',
-    after: ['migrations'],
+    after: [],
     database: false,
     keys: ['GALLEY_RUNNER_KEY'],
     env: { GALLEY_RUNNER: 'runner-0', ...ENGINE_ENV },
@@ -61,7 +61,7 @@ export const PLACES: PlaceSpec[] = [
   {
     name: 'edge',
     entry: 'local/places/edge.ts',
-    after: ['objects', 'functions'],
+    after: [],
     edge: 'node',
     database: false,
     keys: ['GALLEY_EDGE_KEY', 'GALLEY_RUNNER_KEY'],

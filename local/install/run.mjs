@@ -18,12 +18,10 @@ export async function runAll(root, node, runs) {
 }
 
 function runOne(root, node, run) {
-  const preload = pathToFileURL(join(root, 'local/quick-imports.mjs')).href
-  const flags = ['--disable-warning=ExperimentalWarning', `--import=${preload}`]
-  const args = [...flags, join(root, run.entry), ...run.args]
+  const args = ['--disable-warning=ExperimentalWarning', join(root, run.entry), ...run.args]
   const child = spawn(node, args, {
     cwd: run.here ? (process.env.INIT_CWD ?? process.cwd()) : root,
-    env: { NODE_COMPILE_CACHE: join(root, COMPILE_CACHE), ...process.env, ...run.env },
+    env: { ...environment(root), ...run.env },
     // The last one is a pipe that says nothing; its end tells the child that we are gone.
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
   })
@@ -37,4 +35,12 @@ function runOne(root, node, run) {
       resolve(code ?? 128 + constants.signals[signal])
     })
   })
+}
+
+/** Through the environment, so that it reaches the workers of tests and whatever a command starts. */
+function environment(root) {
+  const preload = `--import=${pathToFileURL(join(root, 'local/quick-imports.mjs')).href}`
+  const { NODE_OPTIONS, NODE_COMPILE_CACHE = join(root, COMPILE_CACHE) } = process.env
+  const options = NODE_OPTIONS ? `${NODE_OPTIONS} ${preload}` : preload
+  return { ...process.env, NODE_COMPILE_CACHE, NODE_OPTIONS: options }
 }

@@ -1,6 +1,6 @@
 /** Real processes for the tests of one machine, all of them ended with the test. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -19,8 +19,19 @@ export type Program = {
 
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'galley-test-'))
-  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 20 }))
+  onTestFinished(async () => {
+    // A server that is on its way down may still write into it.
+    for (; existsSync(folder); await pause(50)) remove(folder)
+  })
   return folder
+}
+
+function remove(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true })
+  } catch {
+    // Something was added in the meantime; the next round takes it.
+  }
 }
 
 /** Starts one of the programs beside this file. */

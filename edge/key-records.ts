@@ -39,8 +39,8 @@ export function withKeyRecords(
     if (!response.ok) return response
     const record = await response.text()
     // What is not there now may be there in a second: only what was found is kept.
-    const found = JSON.parse(record) as { caller?: unknown; revoked?: boolean }
-    if (found.caller && !found.revoked) {
+    const found = JSON.parse(record) as { caller?: unknown; revoked?: boolean } | null
+    if (found?.caller && !found.revoked) {
       const value = JSON.stringify({ at: askedAt, record } satisfies Stored)
       background(store.put(name, value, { expirationTtl: KV_TTL_S }).catch(() => {}))
     }

@@ -29,7 +29,7 @@ export type Workerd = {
 
 /** Starts workerd and resolves when it listens. It is started again when it dies. */
 export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
-  const { Miniflare, convertV4MiniflareOptions, Log, LogLevel } = loadMiniflare()
+  const { Miniflare, convertV4MiniflareOptions } = loadMiniflare()
   const miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       name: WORKER_NAME,
@@ -43,7 +43,7 @@ export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
       unsafeDirectSockets: [{ host: o.host, port: o.port }],
       cf: false,
       telemetry: { enabled: false },
-      log: new Log(LogLevel.WARN),
+      log: miniflareLog(o.log),
       logRequests: false,
     }),
     resourcePersistencePath: o.folder,
@@ -65,6 +65,16 @@ export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
     },
     close: () => miniflare.dispose(),
   }
+}
+
+function miniflareLog(log: Log) {
+  const { Log, LogLevel } = loadMiniflare()
+  class Lines extends Log {
+    override logWithLevel(level: number, message: string): void {
+      if (level <= LogLevel.WARN) log.error('workerd', { message })
+    }
+  }
+  return new Lines(LogLevel.WARN)
 }
 
 /** Lines of the worker's own log are JSON already; the rest is workerd's. */

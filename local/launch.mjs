@@ -14,6 +14,11 @@ if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
   process.exit(1)
 }
 
+if (process.platform === 'win32') {
+  process.stderr.write('Galley runs on Linux and macOS: on Windows, start it inside WSL.\n')
+  process.exit(1)
+}
+
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { runsOf } = await import('./install/commands.mjs')
 const { Refusal } = await import('./install/refusal.mjs')

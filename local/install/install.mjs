@@ -28,12 +28,11 @@ async function install(root, { dev }, reason) {
   const total = countOf(root, { dev })
   const kind = dev ? 'with development dependencies' : 'without development dependencies'
   const line = progress(`Installing ${total} packages ${kind} (${reason})`)
-  const { status, tail } = await npmCi(root, { dev }, done => line.update(done, total))
+  const { status, said } = await npmCi(root, { dev }, done => line.update(done, total))
   if (status === 0 && inspect(root, { dev }).usable) return line.end('Installed')
   line.end('Not installed')
-  const said = tail.map(text => `  ${text}`).join('\n')
   throw new Refusal(
-    `${said}\nnpm ci ended with ${status}: see above, check the network and "npm config get registry", then run the same command again.`,
+    `${said.map(text => `  ${text}`).join('\n')}\nnpm ci ended with ${status}: see above, check the network and "npm config get registry", then run the same command again.`,
   )
 }
 

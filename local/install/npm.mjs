@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process'
 import { basename, join } from 'node:path'
 
-const TAIL_LINES = 15
+const LINES_MAX = 12
+const ERROR = /^npm (error|ERR!) ./
 
 /**
  * A pipe that only we hold ends the whole group when we are killed: an npm that went on alone would
@@ -51,11 +52,14 @@ function guarded(cwd, command, onLine) {
   const options = { cwd, env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] }
   const child = spawn('/bin/sh', ['-c', GUARD, 'sh', ...command], options)
   const tail = []
+  const errors = []
   const hear = line => {
     onLine(line)
     if (/^npm (http|warn)/i.test(line) || line.trim() === '') return
+    // npm says what is wrong first and its usage last.
+    if (ERROR.test(line)) errors.push(line)
     tail.push(line)
-    if (tail.length > TAIL_LINES) tail.shift()
+    if (tail.length > LINES_MAX) tail.shift()
   }
   for (const stream of [child.stdout, child.stderr]) eachLine(stream, hear)
   const stopped = signal => {
@@ -67,7 +71,8 @@ function guarded(cwd, command, onLine) {
   return new Promise(resolve => {
     const end = status => {
       process.off('SIGINT', stopped).off('SIGTERM', stopped)
-      resolve({ status, tail })
+      const said = errors.length > 0 ? errors.slice(0, LINES_MAX) : tail
+      resolve({ status, said })
     }
     child.on('error', error => {
       tail.push(String(error))

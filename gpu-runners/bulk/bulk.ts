@@ -1,0 +1,117 @@
+/**
+ * Bulk inference on a runner: plan the shards of an input, run one of them, join their results. A step
+ * may be killed at any point and done again by another runner: results are named by the lease's epoch,
+ * and nothing is announced before it is stored.
+ */
+import * as blobKeys from '#core/blob-keys.ts'
+import type { Blobs, Clock, Log } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { Assignment, Outcome, ShardInput } from '#core/inference/bulk.ts'
+import type { Signature } from '#schemas/signature.ts'
+import { missing, planJsonl } from './plan.ts'
+import { type RunnableModel, runShard } from './shard.ts'
+
+export type Leased = Extract<Assignment, { status: 'leased' }>
+export type BulkDeps = {
+  blobs: Blobs
+  log: Log
+  clock: Clock
+  /** A folder for temporary files. */
+  scratch: string
+  /** The model of the assignment, loaded; whoever loads it also closes it. */
+  modelFor(assignment: Leased): Promise<RunnableModel>
+}
+
+/**
+ * Does the step. Rejects with the signal's reason when aborted, and with an AppError otherwise: one that
+ * is not `retryable` and no `internal` is the input's or the model's fault and would come again.
+ */
+export async function runStep(
+  deps: BulkDeps,
+  assignment: Leased,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { runId, stepId, kind, number, epoch } = assignment
+  const start = deps.clock.now()
+  const outcome = await perform(deps, assignment, signal)
+  const durationMs = deps.clock.now() - start
+  deps.log.info('bulk.step', {
+    tenant: assignment.tenantId,
+    job: runId,
+    step: stepId,
+    kind,
+    number,
+    epoch,
+    model: assignment.spec.digest,
+    durationMs,
+    ...summary(outcome),
+  })
+  return outcome
+}
+
+async function perform(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+  signal.throwIfAborted()
+  checkSignature(assignment.model.signature)
+  if (assignment.kind === 'plan') return plan(deps, assignment, signal)
+  if (assignment.kind === 'shard') return shard(deps, assignment, signal)
+  return merge(deps, assignment, signal)
+}
+
+async function plan(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+  const planned = await planJsonl(deps.blobs, inputKey(assignment), signal)
+  return { kind: 'plan', ...planned }
+}
+
+async function shard(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+  const { start, end, row, rows } = assignment.input as ShardInput
+  const { tenantId, runId, number, epoch } = assignment
+  const key = blobKeys.shard(tenantId, runId, number, epoch)
+  const model = await deps.modelFor(assignment)
+  const blob = await deps.blobs.get(inputKey(assignment), { start, end })
+  if (!blob) throw missing(inputKey(assignment))
+  const source = blob.body
+  const done = await runShard(
+    deps.blobs,
+    model,
+    { source, key, form: 'lines', row, rows, fileStart: start === 0 },
+    signal,
+  )
+  return { kind: 'shard', key, ...done }
+}
+
+async function merge(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+  const { tenantId, runId, epoch, parts } = assignment
+  const key = blobKeys.result(tenantId, runId, epoch)
+  const { size } = await deps.blobs.put(key, concatenated(deps.blobs, parts, signal))
+  return { kind: 'merge', key, size }
+}
+
+async function* concatenated(blobs: Blobs, keys: string[], signal: AbortSignal) {
+  for (const key of keys) {
+    const blob = await blobs.get(key)
+    if (!blob) throw missing(key)
+    for await (const chunk of blob.body) {
+      signal.throwIfAborted()
+      yield chunk
+    }
+  }
+}
+
+function inputKey({ tenantId, spec }: Leased): string {
+  return blobKeys.file(tenantId, spec.input.sha256)
+}
+
+function checkSignature({ inputs, outputs }: Signature): void {
+  const odd = [...inputs, ...outputs].find(tensor => tensor.datatype === 'BF16')
+  if (!odd) return
+  throw new AppError('invalid_body', {
+    public: `Tensor "${odd.name}" of the model is BF16, which has no form in JSONL and Parquet.`,
+  })
+}
+
+function summary(outcome: Outcome): Record<string, unknown> {
+  if (outcome.kind === 'plan') return { rows: outcome.rows, shards: outcome.shards.length }
+  if (outcome.kind === 'merge') return { bytes: outcome.size }
+  const { rowsDone, rowsFailed, computeUs, bytesIn, bytesOut } = outcome
+  return { rows: rowsDone, rowsFailed, computeUs, bytesIn, bytesOut }
+}

@@ -1,0 +1,119 @@
+/**
+ * Coding of shards off the thread that serves: JSON of a large row takes a tenth of a second to read.
+ * A thread is kept for the next shard and ends when there is none for a while; one that failed or was
+ * aborted is thrown away with all that it held.
+ */
+import { Worker } from 'node:worker_threads'
+import { AppError } from '#core/error.ts'
+import { buffersOf } from './buffers.ts'
+import type { ShardIo, ShardJob, Tally } from './code.ts'
+import type { FromThread } from './messages.ts'
+
+/** Longer than the pause between two shards of a job. */
+const IDLE_MS = 10_000
+/** Twice what the worst row of `ROW_BYTES_MAX` needs as values. */
+const HEAP_MB_MAX = 1_024
+
+const idle: { worker: Worker; wake(): void }[] = []
+
+/** Rejects with what `io` rejects with, with the abort's reason, or with what the thread found wrong. */
+export function codeInThread(job: ShardJob, io: ShardIo, signal: AbortSignal): Promise<Tally> {
+  signal.throwIfAborted()
+  const worker = takeWorker()
+  const { promise, resolve, reject } = Promise.withResolvers<Tally>()
+  const listeners = {
+    message(message: FromThread): void {
+      if (message.kind === 'done') {
+        stopListening()
+        giveBack(worker)
+        resolve(message.tally)
+      } else if (message.kind === 'fault') {
+        fail(new AppError(message.fault.code, message.fault))
+      } else {
+        answer(message, io).then(([value, transfer]) => {
+          worker.postMessage({ id: message.id, value }, transfer)
+        }, fail)
+      }
+    },
+    error: (error: Error) => fail(broken(error)),
+    exit: (code: number) => fail(broken(new Error(`the coding thread ended with ${code}`))),
+  }
+  const onAbort = () => fail(signal.reason)
+
+  // One by one: without its own listeners a worker delivers nothing any more.
+  function stopListening(): void {
+    for (const [name, listener] of Object.entries(listeners)) worker.off(name, listener)
+    signal.removeEventListener('abort', onAbort)
+  }
+  function fail(error: unknown): void {
+    stopListening()
+    worker.on('error', () => {})
+    worker.terminate().then(() => reject(error))
+  }
+
+  signal.addEventListener('abort', onAbort)
+  for (const [name, listener] of Object.entries(listeners)) worker.on(name, listener)
+  worker.postMessage(job)
+  return promise
+}
+
+type Asked = Extract<FromThread, { id: number }>
+
+async function answer(message: Asked, io: ShardIo): Promise<[unknown, ArrayBuffer[]]> {
+  switch (message.kind) {
+    case 'read':
+      return [await io.read(), []]
+    case 'write':
+      return [await io.write(message.bytes), []]
+    case 'run': {
+      const ran = await io.run(message.batch)
+      return [ran, buffersOf(ran.blocks.flatMap(block => block.outputs))]
+    }
+  }
+}
+
+function takeWorker(): Worker {
+  const kept = idle.pop()
+  if (kept) {
+    kept.wake()
+    return kept.worker
+  }
+  return new Worker(new URL('./thread.ts', import.meta.url), {
+    env: {},
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX },
+  })
+}
+
+function giveBack(worker: Worker): void {
+  const drop = () => {
+    const at = idle.indexOf(kept)
+    if (at >= 0) idle.splice(at, 1)
+    void worker.terminate()
+  }
+  const timer = setTimeout(drop, IDLE_MS)
+  const kept = {
+    worker,
+    wake() {
+      clearTimeout(timer)
+      worker.off('error', drop)
+      worker.off('exit', drop)
+      worker.ref()
+    },
+  }
+  timer.unref()
+  worker.on('error', drop)
+  worker.on('exit', drop)
+  worker.unref()
+  idle.push(kept)
+}
+
+function broken(error: Error): AppError {
+  const { code } = error as { code?: string }
+  if (code === 'ERR_WORKER_OUT_OF_MEMORY') {
+    return new AppError('invalid_body', {
+      public: 'A row of the input needs more memory to read than there is; write shorter rows.',
+      internal: error.message,
+    })
+  }
+  return new AppError('internal', { internal: error.stack ?? error.message, cause: error })
+}

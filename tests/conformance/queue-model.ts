@@ -24,6 +24,9 @@ type Held = { body: string; receipt: string }
 type Model = {
   ready: Set<string>
   held: Held[]
+  /** The last receipt of what was given back: still the newest until somebody receives it again. */
+  last: Map<string, string>
+  /** Receipts that a later receive or a delete has made worthless. */
   old: string[]
   counts: Map<string, number>
   sent: number
@@ -31,7 +34,14 @@ type Model = {
 
 export function followsTheModel(queue: () => Queue) {
   return fc.asyncProperty(steps, async walk => {
-    const model: Model = { ready: new Set(), held: [], old: [], counts: new Map(), sent: 0 }
+    const model: Model = {
+      ready: new Set(),
+      held: [],
+      last: new Map(),
+      old: [],
+      counts: new Map(),
+      sent: 0,
+    }
     for (const step of walk) await take(queue(), model, step)
     // At the end everything that was not deleted comes out, once.
     for (const { receipt } of model.held) await queue().extend('work', receipt, 0)
@@ -67,6 +77,8 @@ async function take(queue: Queue, model: Model, step: Step): Promise<void> {
       model.counts.set(body, (model.counts.get(body) ?? 0) + 1)
       expect(receiveCount).toBe(model.counts.get(body))
       model.held.push({ body, receipt })
+      const before = model.last.get(body)
+      if (before) model.old.push(before)
     }
   } else if (step.do === 'delete with an old receipt') {
     const receipt = model.old[step.at % model.old.length]
@@ -74,8 +86,11 @@ async function take(queue: Queue, model: Model, step: Step): Promise<void> {
   } else {
     const [held] = model.held.splice(step.at % Math.max(1, model.held.length), 1)
     if (!held) return
-    model.old.push(held.receipt)
-    if (step.do === 'delete') return queue.delete('work', [held.receipt])
+    if (step.do === 'delete') {
+      model.old.push(held.receipt)
+      return queue.delete('work', [held.receipt])
+    }
+    model.last.set(held.body, held.receipt)
     expect(await queue.extend('work', held.receipt, 0)).toBe(true)
     model.ready.add(held.body)
   }

@@ -14,7 +14,11 @@ const LIST_MS_MAX = 20_000
 const KV_TTL_S = 60
 const REVOKED_MAX = 10_000
 
-type KeyStore = Pick<KVNamespace, 'get' | 'put'>
+/** The part of a KV namespace that is used. */
+export type KeyStore = {
+  get(name: string): Promise<string | null>
+  put(name: string, value: string, options: { expirationTtl: number }): Promise<void>
+}
 type Stored = { at: number; record: string }
 
 export function withKeyRecords(
@@ -31,7 +35,8 @@ export function withKeyRecords(
     const askedAt = clock.now()
     const name = `key:${publicId}`
     if (askedAt - listReadAt < LIST_MS_MAX && !revoked.has(publicId)) {
-      const stored = await store.get<Stored>(name, 'json').catch(() => null)
+      const text = await store.get(name).catch(() => null)
+      const stored = text === null ? null : (JSON.parse(text) as Stored)
       const isYoung = stored && askedAt - stored.at < RECORD_MS_MAX && stored.at > changedAt
       if (isYoung && !revoked.has(publicId)) return jsonReply(stored.record)
     }

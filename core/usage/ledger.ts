@@ -39,10 +39,18 @@ export async function append(
   const head = await unit.tx.execute<{ seq: string }>(sql`
     insert into ledger_heads as head (tenant_id) values (${tenantId})
     on conflict (tenant_id) do update set seq = head.seq returning seq`)
-  const ids = new Map<Entry, number>()
-  for (const entry of entries) ids.set(entry, await contextId(unit.tx, entry.context, known))
-  const rows = entries.flatMap(entry => entry.receipts.map(r => ({ ...r, context: ids.get(entry)! })))
-  const result = await unit.tx.execute<{ count: number }>(insertion(tenantId, head.rows[0]!.seq, rows))
+  const rows: (Receipt & { context: number })[] = []
+  // Each context is looked up once: a second look would find what we have inserted ourselves and take
+  // it for committed.
+  const byContext = Map.groupBy(entries, entry => textOf(entry.context))
+  for (const [text, same] of byContext) {
+    const context = await contextId(unit.tx, same[0]!.context, text, known)
+    for (const { receipts } of same)
+      for (const receipt of receipts) rows.push({ ...receipt, context })
+  }
+  const result = await unit.tx.execute<{ count: number }>(
+    insertion(tenantId, head.rows[0]!.seq, rows),
+  )
   const fresh = Number(result.rows[0]!.count)
   if (fresh > 0) {
     await unit.tx.execute(
@@ -76,9 +84,17 @@ function insertion(tenantId: TenantId, headSeq: string, rows: (Receipt & { conte
     select count(*)::int as count from inserted`
 }
 
-async function contextId(tx: Tx, context: ReceiptContext, known?: KnownContexts): Promise<number> {
-  const { tenantId, ...rest } = context
-  const text = JSON.stringify(rest)
+function textOf({ tenantId: _, ...rest }: ReceiptContext): string {
+  return JSON.stringify(rest)
+}
+
+async function contextId(
+  tx: Tx,
+  context: ReceiptContext,
+  text: string,
+  known?: KnownContexts,
+): Promise<number> {
+  const { tenantId } = context
   const cached = known?.get(`${tenantId}\n${text}`)
   if (cached !== undefined) return cached
   const fingerprint = await sha256Hex(text)

@@ -3,9 +3,9 @@ import type { Blobs } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 
 /** A file system's name ends at 255 bytes and the drivers add some of their own. */
-export const KEY_LENGTH_MAX = 512
-export const SEGMENT_LENGTH_MAX = 180
-export const PART_NUMBER_MAX = 10_000
+const KEY_LENGTH_MAX = 512
+const SEGMENT_LENGTH_MAX = 180
+const PART_NUMBER_MAX = 10_000
 const SEGMENT = /^[A-Za-z0-9._-]+$/
 
 /** Throws `invalid_request` unless the key is `/`-separated segments of `[A-Za-z0-9._-]`, none of them dots. */

@@ -2,7 +2,7 @@
  * Joins calls that are made at the same time into one: while a batch is on its way the next one fills.
  * There is no timer, so a lone call waits for nothing.
  */
-export type BatchLimits<T> = {
+type BatchLimits<T> = {
   itemsMax: number
   /** Of all items of a batch, in the unit of `weigh`; a heavier item goes alone. */
   weightMax: number
@@ -53,7 +53,7 @@ export function microBatch<T>(run: (items: T[]) => Promise<unknown>, limits: Bat
 }
 
 /** Cuts a list where a batch would be over its limits. */
-export function chunks<T>(
+function chunks<T>(
   items: T[],
   limits: Pick<BatchLimits<T>, 'itemsMax' | 'weightMax' | 'weigh'>,
 ): T[][] {

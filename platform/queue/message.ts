@@ -6,10 +6,10 @@ import { AppError } from '#core/error.ts'
 
 /** Of one body in UTF-8: what an SQS queue takes everywhere, and enough for a reference to a blob. */
 export const BODY_BYTES_MAX = 262_144
-export const DELAY_S_MAX = 900
-export const VISIBILITY_S_MAX = 43_200
-export const MESSAGES_PER_RECEIVE_MAX = 10
-export const WAIT_S_MAX = 20
+const DELAY_S_MAX = 900
+const VISIBILITY_S_MAX = 43_200
+const MESSAGES_PER_RECEIVE_MAX = 10
+const WAIT_S_MAX = 20
 
 // SQS takes the characters of XML 1.0; PostgreSQL refuses NUL; a lone surrogate is no UTF-8 at all.
 const UNSENDABLE = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u

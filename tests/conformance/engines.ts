@@ -10,11 +10,6 @@ export type QueueFlags = {
   /** Characters beyond U+FFFF pass. */
   takesAllOfUnicode: boolean
 }
-export type BlobFlags = {
-  /** Many processes may write where the test can reach the files and kill the writer at any step. */
-  isFolder: boolean
-}
-
 export const QUEUE_ENGINES = {
   postgres: { outlivesItsServer: true, departsCleanly: true, takesAllOfUnicode: true },
   remote: { outlivesItsServer: true, departsCleanly: true, takesAllOfUnicode: true },
@@ -23,9 +18,3 @@ export const QUEUE_ENGINES = {
   // the protocol server refuses those beyond U+FFFF.
   sqs: { outlivesItsServer: false, departsCleanly: false, takesAllOfUnicode: false },
 } satisfies Record<string, QueueFlags>
-
-export const BLOB_ENGINES = {
-  folder: { isFolder: true },
-  remote: { isFolder: false },
-  s3: { isFolder: false },
-} satisfies Record<string, BlobFlags>

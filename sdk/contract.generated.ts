@@ -668,7 +668,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'tenants.create': { method: 'POST', path: '/v1/tenants', idempotent: true, raw: false, json: true },
   'tenants.list': { method: 'GET', path: '/v1/tenants', idempotent: false, raw: false, json: true },
   'tenants.get': { method: 'GET', path: '/v1/tenants/:tenant_id', idempotent: false, raw: false, json: true },
-  'keys.whoami': { method: 'GET', path: '/v1/keys/self', idempotent: false, raw: false, json: true },
+  'keys.whoami': { method: 'GET', path: '/v1/whoami', idempotent: false, raw: false, json: true },
   'keys.create': { method: 'POST', path: '/v1/keys', idempotent: true, raw: false, json: true },
   'keys.list': { method: 'GET', path: '/v1/keys', idempotent: false, raw: false, json: true },
   'keys.get': { method: 'GET', path: '/v1/keys/:key_id', idempotent: false, raw: false, json: true },

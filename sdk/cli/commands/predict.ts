@@ -22,7 +22,7 @@ argument in braces is {"name": values, …}, or a whole request of the Open Infe
   },
   examples: [
     'galley predict iris 5.1,3.5,1.4,0.2',
-    'galley predict iris@champion features=[[5.1,3.5,1.4,0.2],[6.7,3.0,5.2,2.3]]',
+    'galley predict iris@champion measurements=[[5.1,3.5,1.4,0.2],[6.7,3.0,5.2,2.3]]',
     'galley predict mixed \'{"age": [41], "city": ["Oslo"]}\' --outputs score --json',
     'galley predict iris --input request.json',
   ],

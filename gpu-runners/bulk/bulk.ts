@@ -8,6 +8,7 @@ import type { Blobs, Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Assignment, Outcome, ShardInput } from '#core/inference/bulk.ts'
 import type { Signature } from '#schemas/signature.ts'
+import { planParquet, withJoined, withRows } from './parquet/parquet.ts'
 import { missing, planJsonl } from './plan.ts'
 import { type RunnableModel, runShard } from './shard.ts'
 
@@ -58,31 +59,49 @@ async function perform(deps: BulkDeps, assignment: Leased, signal: AbortSignal):
 }
 
 async function plan(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
-  const planned = await planJsonl(deps.blobs, inputKey(assignment), signal)
+  const { blobs, scratch } = deps
+  const key = inputKey(assignment)
+  const planned = isParquet(assignment)
+    ? await planParquet(scratch, await blobs.localFile(key), assignment.model.signature, signal)
+    : await planJsonl(blobs, key, signal)
   return { kind: 'plan', ...planned }
 }
 
 async function shard(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+  const { blobs, scratch } = deps
   const { start, end, row, rows } = assignment.input as ShardInput
   const { tenantId, runId, number, epoch } = assignment
   const key = blobKeys.shard(tenantId, runId, number, epoch)
+  const input = inputKey(assignment)
   const model = await deps.modelFor(assignment)
-  const blob = await deps.blobs.get(inputKey(assignment), { start, end })
-  if (!blob) throw missing(inputKey(assignment))
+  const span = { key, row, rows, fileStart: start === 0 }
+  if (isParquet(assignment)) {
+    const path = await blobs.localFile(input)
+    const { signature } = model
+    const done = await withRows(scratch, path, { signature, start, end }, signal, source =>
+      runShard(blobs, model, { ...span, source, form: 'columns' }, signal),
+    )
+    return { kind: 'shard', key, ...done }
+  }
+  const blob = await blobs.get(input, { start, end })
+  if (!blob) throw missing(input)
   const source = blob.body
-  const done = await runShard(
-    deps.blobs,
-    model,
-    { source, key, form: 'lines', row, rows, fileStart: start === 0 },
-    signal,
-  )
+  const done = await runShard(blobs, model, { ...span, source, form: 'lines' }, signal)
   return { kind: 'shard', key, ...done }
 }
 
 async function merge(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
-  const { tenantId, runId, epoch, parts } = assignment
+  const { blobs, scratch } = deps
+  const { tenantId, runId, epoch, parts, model } = assignment
   const key = blobKeys.result(tenantId, runId, epoch)
-  const { size } = await deps.blobs.put(key, concatenated(deps.blobs, parts, signal))
+  const store = (bytes: AsyncIterable<Uint8Array>) => blobs.put(key, bytes)
+  if (!isParquet(assignment)) {
+    const { size } = await store(concatenated(blobs, parts, signal))
+    return { kind: 'merge', key, size }
+  }
+  const paths: string[] = []
+  for (const part of parts) paths.push(await blobs.localFile(part))
+  const { size } = await withJoined(scratch, paths, model.signature, signal, store)
   return { kind: 'merge', key, size }
 }
 
@@ -95,6 +114,10 @@ async function* concatenated(blobs: Blobs, keys: string[], signal: AbortSignal) 
       yield chunk
     }
   }
+}
+
+function isParquet({ spec }: Leased): boolean {
+  return spec.input.format === 'parquet'
 }
 
 function inputKey({ tenantId, spec }: Leased): string {

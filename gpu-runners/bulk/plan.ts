@@ -73,7 +73,8 @@ function spanCutter(limits: ShardLimits) {
   }
 }
 
-function joinPairs(shards: ShardInput[]): ShardInput[] {
+/** Half as many spans: each with its neighbour. */
+export function joinPairs(shards: ShardInput[]): ShardInput[] {
   const joined: ShardInput[] = []
   for (let i = 0; i < shards.length; i += 2) {
     const [first, second] = [shards[i]!, shards[i + 1]]

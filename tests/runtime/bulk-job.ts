@@ -109,12 +109,13 @@ export async function openWorkbench() {
     return steps
   }
 
-  async function text(key: string): Promise<string> {
+  async function bytes(key: string): Promise<Buffer> {
     const { body } = (await blobs.get(key))!
     const chunks: Uint8Array[] = []
     for await (const chunk of body) chunks.push(chunk)
-    return Buffer.concat(chunks).toString()
+    return Buffer.concat(chunks)
   }
+  const text = async (key: string) => (await bytes(key)).toString()
 
   return {
     root,
@@ -122,6 +123,8 @@ export async function openWorkbench() {
     load,
     store,
     job,
+    scratch,
+    bytes,
     text,
     fileKey: (sha256: string) => blobKeys.file(tenantId, sha256),
     /** The results of a whole job over JSONL text. */

@@ -5,27 +5,34 @@
  */
 import { Worker } from 'node:worker_threads'
 import { AppError } from '#core/error.ts'
+import { keeper } from '../keeper.ts'
 import { buffersOf } from './buffers.ts'
 import type { ShardIo, ShardJob, Tally } from './code.ts'
 import type { FromThread } from './messages.ts'
 
-/** Longer than the pause between two shards of a job. */
-const IDLE_MS = 10_000
 /** Twice what the worst row of `ROW_BYTES_MAX` needs as values. */
 const HEAP_MB_MAX = 1_024
 
-const idle: { worker: Worker; wake(): void }[] = []
+const threads = keeper<Worker>({
+  start: () =>
+    new Worker(new URL('./thread.ts', import.meta.url), {
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX },
+    }),
+  stop: worker => void worker.terminate(),
+  hold: (worker, held) => (held ? worker.ref() : worker.unref()),
+})
 
 /** Rejects with what `io` rejects with, with the abort's reason, or with what the thread found wrong. */
 export function codeInThread(job: ShardJob, io: ShardIo, signal: AbortSignal): Promise<Tally> {
   signal.throwIfAborted()
-  const worker = takeWorker()
+  const worker = threads.take()
   const { promise, resolve, reject } = Promise.withResolvers<Tally>()
   const listeners = {
     message(message: FromThread): void {
       if (message.kind === 'done') {
         stopListening()
-        giveBack(worker)
+        threads.giveBack(worker)
         resolve(message.tally)
       } else if (message.kind === 'fault') {
         fail(new AppError(message.fault.code, message.fault))
@@ -70,41 +77,6 @@ async function answer(message: Asked, io: ShardIo): Promise<[unknown, ArrayBuffe
       return [ran, buffersOf(ran.blocks.flatMap(block => block.outputs))]
     }
   }
-}
-
-function takeWorker(): Worker {
-  const kept = idle.pop()
-  if (kept) {
-    kept.wake()
-    return kept.worker
-  }
-  return new Worker(new URL('./thread.ts', import.meta.url), {
-    env: {},
-    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB_MAX },
-  })
-}
-
-function giveBack(worker: Worker): void {
-  const drop = () => {
-    const at = idle.indexOf(kept)
-    if (at >= 0) idle.splice(at, 1)
-    void worker.terminate()
-  }
-  const timer = setTimeout(drop, IDLE_MS)
-  const kept = {
-    worker,
-    wake() {
-      clearTimeout(timer)
-      worker.off('error', drop)
-      worker.off('exit', drop)
-      worker.ref()
-    },
-  }
-  timer.unref()
-  worker.on('error', drop)
-  worker.on('exit', drop)
-  worker.unref()
-  idle.push(kept)
 }
 
 function broken(error: Error): AppError {

@@ -1,11 +1,16 @@
 /** The bundle in workerd: on a socket of its own, its objects and its KV in a folder. */
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { setTimeout as pause } from 'node:timers/promises'
 import type { Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Bundle } from './bundle.ts'
 
 /** Part of the objects' path on disk: with another name they would begin anew. */
 const WORKER_NAME = 'galley-edge'
+/** Less than a supervisor waits. */
+const DRAIN_MS_MAX = 8_000
+const DRAIN_STEP_MS = 20
 
 export type WorkerdOptions = {
   bundle: Bundle
@@ -24,12 +29,14 @@ export type Workerd = {
   url: string
   /** The object of a tenant, for tests of the objects alone. */
   tenants: { leaseRate(name: string, input: unknown): Promise<unknown> }
+  /** Ends the requests under way first, on systems that name their processes' children. */
   close(): Promise<void>
 }
 
 /** Starts workerd and resolves when it listens. It is started again when it dies. */
 export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
   const { Miniflare, convertV4MiniflareOptions } = loadMiniflare()
+  let closing = false
   const miniflare = new Miniflare({
     ...convertV4MiniflareOptions({
       name: WORKER_NAME,
@@ -43,7 +50,7 @@ export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
       unsafeDirectSockets: [{ host: o.host, port: o.port }],
       cf: false,
       telemetry: { enabled: false },
-      log: miniflareLog(o.log),
+      log: miniflareLog(message => closing || o.log.error('workerd', { message })),
       logRequests: false,
     }),
     resourcePersistencePath: o.folder,
@@ -63,18 +70,42 @@ export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
         return object.leaseRate(input) as Promise<unknown>
       },
     },
-    close: () => miniflare.dispose(),
+    async close() {
+      closing = true
+      await drained()
+      await miniflare.dispose()
+    },
   }
 }
 
-function miniflareLog(log: Log) {
+function miniflareLog(warn: (message: string) => void) {
   const { Log, LogLevel } = loadMiniflare()
   class Lines extends Log {
     override logWithLevel(level: number, message: string): void {
-      if (level <= LogLevel.WARN) log.error('workerd', { message })
+      if (level <= LogLevel.WARN) warn(message)
     }
   }
   return new Lines(LogLevel.WARN)
+}
+
+/** workerd answers what it has begun when it is told to end; Miniflare would kill it. */
+async function drained(): Promise<void> {
+  const pids = workerdPids()
+  for (const pid of pids) process.kill(pid, 'SIGTERM')
+  for (let waitedMs = 0; waitedMs < DRAIN_MS_MAX; waitedMs += DRAIN_STEP_MS) {
+    if (!workerdPids().some(pid => pids.includes(pid))) return
+    await pause(DRAIN_STEP_MS)
+  }
+}
+
+function workerdPids(): number[] {
+  try {
+    const children = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+    const pids = children.split(' ').filter(Boolean).map(Number)
+    return pids.filter(pid => readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === 'workerd')
+  } catch {
+    return []
+  }
 }
 
 /** Lines of the worker's own log are JSON already; the rest is workerd's. */

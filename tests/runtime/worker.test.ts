@@ -181,6 +181,23 @@ test('who waits for what another looked up gets it, though the other has gone', 
   expect(looked).toHaveLength(1)
 })
 
+test('a stop lets the requests under way end', async () => {
+  const arrived = Promise.withResolvers<void>()
+  const open = Promise.withResolvers<void>()
+  answer = async ({ body, jsonLength }) => {
+    arrived.resolve()
+    await open.promise
+    return { body, jsonLength, receiptId: 'rct_1' }
+  }
+  const reply = infer('{"x":1}')
+  await arrived.promise
+  const restarted = restart()
+  await tick(100)
+  open.resolve()
+  expect(await (await reply).text()).toBe('{"x":1}')
+  await restarted
+})
+
 test('parts and results pass through, in order and without being held whole', async () => {
   const bytes = randomBytes(8 * 1024 ** 2)
   const grant = { uploadKey: 'ten_x/upload', number: 1, sizeMax: bytes.length }

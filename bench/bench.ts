@@ -9,8 +9,6 @@ const [name = ''] = process.argv.slice(2)
 const start = BENCHMARKS[name]
 if (start) await start()
 else {
-  process.stderr.write(
-    `npm run bench -- <name>, one of: ${Object.keys(BENCHMARKS).join(', ')}\n`,
-  )
+  process.stderr.write(`npm run bench -- <name>, one of: ${Object.keys(BENCHMARKS).join(', ')}\n`)
   process.exitCode = 2
 }

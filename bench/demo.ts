@@ -3,46 +3,45 @@
  * published, asked 1,000 times, run over 100,000 rows in bulk, and the bill read to the row; every
  * answer is compared with a direct ONNX Runtime run.
  */
-import { createHash } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import * as ort from 'onnxruntime-node'
-import { type Product, startProduct } from './product.ts'
+import { Galley } from '#sdk/client.ts'
+import { startProduct } from './product.ts'
 
 const ONLINE = 1_000
 const BULK_ROWS = 100_000
 const CALLERS = 16
 const FEATURES = 4
+const MODEL = 'demo'
+const PROJECT = 'demo'
 const GRAPH = fileURLToPath(new URL('../examples/iris/iris.onnx', import.meta.url))
-/** Shares of a batch may round differently from a lone row in the last bits; the model is no larger. */
+/** Rows of a batch may round differently from lone ones in the last bits. */
 const TOLERANCE = 1e-6
 const BILLED_WITHIN_MS = 30_000
 
-type Reply = Record<string, never>
 type Row = { probabilities: number[]; species: string }
 
 const phases: Record<string, number> = {}
 const product = await phase('start', () => startProduct())
 try {
   const direct = await ort.InferenceSession.create(GRAPH)
-  const { model, key } = await phase('publish', () => publish(product))
-  const online = await phase('online', () => askOnline(product, key, model, direct))
-  const bulk = await phase('bulk', () => runBulk(product, key, model, direct))
-  const usage = await phase('billing', () => billed(product, key, ONLINE + BULK_ROWS))
-  const receipts = await receiptRows(product, key)
-  const ok =
-    online.mismatches + bulk.mismatches === 0 &&
-    usage.rows === ONLINE + BULK_ROWS &&
-    receipts === usage.rows
+  const galley = await phase('publish', publish)
+  const online = await phase('online', () => askOnline(galley, direct))
+  const bulk = await phase('bulk', () => runBulk(galley, direct))
+  const billed = await phase('billing', () => billedRows(galley, ONLINE + BULK_ROWS))
+  const receipts = await receiptRows(galley)
+  const mismatches = online.mismatches + bulk.mismatches
+  const ok = mismatches === 0 && billed === ONLINE + BULK_ROWS && receipts === billed
   print({
     demo: 'main-job',
     ok,
     online: online.answered,
     bulk_rows: bulk.rows,
-    billed_rows: usage.rows,
+    billed_rows: billed,
     receipt_rows: receipts,
-    mismatches: online.mismatches + bulk.mismatches,
+    mismatches,
     ms: phases,
   })
   if (!ok) process.exitCode = 1
@@ -59,68 +58,52 @@ async function phase<T>(name: string, work: () => Promise<T>): Promise<T> {
 }
 
 /** A key with a project of its own pays for the demo, and the model is a new one. */
-async function publish(product: Product) {
-  const created = await call(product, product.key, 'POST', '/v1/keys', {
-    name: 'demo',
-    scopes: ['infer', 'models:write', 'models:read', 'files:write', 'jobs:write', 'jobs:read', 'usage:read'],
-    project: 'demo',
+async function publish(): Promise<Galley> {
+  const operator = new Galley({ baseUrl: product.url, key: product.key })
+  const { key } = await operator.request('keys.create', {
+    body: {
+      name: 'demo',
+      scopes: ['infer', 'models:write', 'files:write', 'jobs:write', 'jobs:read', 'usage:read'],
+      project: PROJECT,
+    },
   })
-  const key = created.key as string
-  const file = await upload(product, key, readFileSync(GRAPH))
-  await call(product, key, 'POST', '/v1/registry/models/demo/versions', {
-    files: [{ path: 'iris.onnx', ...file }],
-  })
-  return { model: 'demo', key }
+  const galley = new Galley({ baseUrl: product.url, key })
+  await galley.publish(MODEL, { 'iris.onnx': readFileSync(GRAPH) })
+  return galley
 }
 
-async function askOnline(
-  product: Product,
-  key: string,
-  model: string,
-  direct: ort.InferenceSession,
-) {
+async function askOnline(galley: Galley, direct: ort.InferenceSession) {
   let next = 0
+  let answered = 0
   let mismatches = 0
   const caller = async () => {
     for (let i = next++; i < ONLINE; i = next++) {
       const data = flower(i)
-      const reply = await call(product, key, 'POST', `/v2/models/${model}/infer`, {
+      const reply = await galley.infer(MODEL, {
         inputs: [{ name: 'measurements', shape: [1, FEATURES], datatype: 'FP32', data }],
       })
-      const outputs = Object.fromEntries(
-        (reply.outputs as { name: string; data: never[] }[]).map(output => [output.name, output.data]),
-      )
-      const expected = (await runDirect(direct, [data]))[0]!
-      const given = { probabilities: outputs.probabilities!, species: outputs.species![0]! }
-      if (!same(given, expected)) mismatches++
+      const of = (name: string) => reply.outputs.find(output => output.name === name)!.data
+      const given = { probabilities: of('probabilities'), species: of('species')[0] } as Row
+      const [expected] = await runDirect(direct, [data])
+      if (!same(given, expected!)) mismatches++
+      answered++
     }
   }
   await Promise.all(Array.from({ length: CALLERS }, caller))
-  return { answered: Math.min(next, ONLINE), mismatches }
+  return { answered, mismatches }
 }
 
-async function runBulk(
-  product: Product,
-  key: string,
-  model: string,
-  direct: ort.InferenceSession,
-) {
+async function runBulk(galley: Galley, direct: ort.InferenceSession) {
   const rows = Array.from({ length: BULK_ROWS }, (_, i) => flower(i))
-  const lines = rows.map(measurements => JSON.stringify({ measurements }))
-  const file = await upload(product, key, Buffer.from(`${lines.join('\n')}\n`))
-  let job = await call(product, key, 'POST', '/v1/jobs', {
-    model,
-    input: { sha256: file.sha256, format: 'jsonl' },
+  const lines = rows.map(measurements => `${JSON.stringify({ measurements })}\n`)
+  const job = await galley.jobs.run({
+    model: MODEL,
+    format: 'jsonl',
+    rows: new TextEncoder().encode(lines.join('')),
   })
-  while (['queued', 'running'].includes(job.state as string)) {
-    await sleep(200)
-    job = await call(product, key, 'GET', `/v1/jobs/${job.id as string}`)
-  }
-  if (job.state !== 'done') throw new Error(`The job ended ${job.state}: ${JSON.stringify(job.error)}`)
-  const response = await fetch(`${product.url}/v1/jobs/${job.id as string}/results`, {
-    headers: { authorization: `Bearer ${key}` },
-  })
-  const results = (await response.text()).trimEnd().split('\n')
+  const chunks: Uint8Array[] = []
+  for await (const chunk of galley.jobs.results(job.id)) chunks.push(chunk)
+  const results = Buffer.concat(chunks).toString().trimEnd().split('\n')
   const expected = await runDirect(direct, rows)
   let mismatches = Math.abs(results.length - BULK_ROWS)
   for (const [i, line] of results.entries()) {
@@ -131,31 +114,21 @@ async function runBulk(
 }
 
 /** The rows that the bill counts, once they are all there. */
-async function billed(product: Product, key: string, rows: number) {
+async function billedRows(galley: Galley, expected: number): Promise<number> {
   const until = performance.now() + BILLED_WITHIN_MS
   for (;;) {
-    const usage = await call(product, key, 'GET', '/v1/usage?group_by=project,model')
-    const own = (usage.data as { group: { project: string }; rows: number }[]).filter(
-      row => row.group.project === 'demo',
-    )
-    const sum = own.reduce((total, row) => total + row.rows, 0)
-    if (sum >= rows || performance.now() > until) return { rows: sum }
+    const usage = await galley.request('usage.totals', { query: { group_by: 'project' } })
+    const rows = usage.data.find(row => row.group.project === PROJECT)?.rows ?? 0
+    if (rows >= expected || performance.now() > until) return rows
     await sleep(100)
   }
 }
 
 /** The same, counted receipt by receipt. */
-async function receiptRows(product: Product, key: string): Promise<number> {
+async function receiptRows(galley: Galley): Promise<number> {
   let rows = 0
-  let cursor: string | null = ''
-  while (cursor !== null) {
-    const page: Reply = await call(
-      product, key, 'GET', `/v1/receipts?limit=1000${cursor && `&cursor=${cursor}`}`,
-    )
-    for (const receipt of page.data as { project: string; rows: number }[]) {
-      if (receipt.project === 'demo') rows += receipt.rows
-    }
-    cursor = page.next_cursor
+  for await (const receipt of galley.each('usage.receipts', { query: { limit: 1000 } })) {
+    if (receipt.project === PROJECT) rows += receipt.rows
   }
   return rows
 }
@@ -182,37 +155,6 @@ function same(given: Row, expected: Row): boolean {
 /** Flowers that differ, from a stated formula. */
 function flower(i: number): number[] {
   return [4.3 + (i % 37) / 10, 2 + (i % 25) / 10, 1 + (i % 60) / 10, 0.1 + (i % 25) / 10]
-}
-
-async function upload(product: Product, key: string, bytes: Uint8Array) {
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  const file = { sha256, size: bytes.length }
-  const begun = await call(product, key, 'POST', '/v1/uploads', file)
-  if (begun.state === 'open') {
-    await call(product, key, 'PUT', `/v1/uploads/${begun.id as string}/parts/1`, bytes)
-    await call(product, key, 'POST', `/v1/uploads/${begun.id as string}/complete`, {})
-  }
-  return file
-}
-
-async function call(
-  product: Product,
-  key: string,
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<Reply> {
-  const response = await fetch(product.url + path, {
-    method,
-    headers: { authorization: `Bearer ${key}` },
-    body:
-      body === undefined || body instanceof Uint8Array
-        ? (body as Uint8Array<ArrayBuffer> | undefined)
-        : JSON.stringify(body),
-  })
-  const answer = (await response.json()) as Reply
-  if (!response.ok) throw new Error(`${method} ${path}: ${JSON.stringify(answer)}`)
-  return answer
 }
 
 function print(line: unknown): void {

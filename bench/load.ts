@@ -56,7 +56,8 @@ for (let i = 0; i < Number(values.connections); i++) {
 
 function report(): void {
   latencies.sort((a, b) => a - b)
-  const at = (share: number) => Math.round((latencies[Math.floor(latencies.length * share)] ?? 0) * 1e3) / 1e3
+  const at = (share: number) =>
+    Math.round((latencies[Math.floor(latencies.length * share)] ?? 0) * 1e3) / 1e3
   process.stdout.write(
     `${JSON.stringify({ requests: latencies.length, failed, p50_ms: at(0.5), p99_ms: at(0.99) })}\n`,
   )

@@ -32,7 +32,15 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   const dataFolder = options.dataFolder ?? mkdtempSync(join(tmpdir(), 'galley-bench-'))
   const port = options.port ?? (await freePort())
   const entry = join(options.root ?? ROOT, 'local/start.ts')
-  const args = [entry, '--data', dataFolder, '--port', String(port), '--edge', options.edge ?? 'node']
+  const args = [
+    entry,
+    '--data',
+    dataFolder,
+    '--port',
+    String(port),
+    '--edge',
+    options.edge ?? 'node',
+  ]
   const began = performance.now()
   const supervisor = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -55,7 +63,11 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   const startMs = Math.round(performance.now() - began)
   const { url, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
   return {
-    url, key, dataFolder, startMs, supervisor,
+    url,
+    key,
+    dataFolder,
+    startMs,
+    supervisor,
     async stop() {
       if (supervisor.exitCode === null && supervisor.signalCode === null) {
         supervisor.kill('SIGINT')

@@ -3,8 +3,8 @@
  * environment and passes them as the first parameter; `platform/` holds the drivers.
  */
 import type { NodePgDatabase, NodePgTransaction } from 'drizzle-orm/node-postgres'
-import type { QueueName } from '#schemas/queues.ts'
 import type { TenantId } from '#schemas/ids.ts'
+import type { QueueName } from '#schemas/queues.ts'
 import type { Signature } from '#schemas/signature.ts'
 import type { Manifest } from '#schemas/tables/models.ts'
 import type { Call } from './caller.ts'
@@ -114,7 +114,12 @@ export type RateLease = {
 /** Single-writer objects by tenant; each call is atomic and durable before its reply leaves. */
 export type Objects = {
   tenant(tenantId: TenantId): {
-    leaseRate(input: { limit: string; perS: number; burst: number; want: number }): Promise<RateLease>
+    leaseRate(input: {
+      limit: string
+      perS: number
+      burst: number
+      want: number
+    }): Promise<RateLease>
   }
 }
 

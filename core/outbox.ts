@@ -36,7 +36,13 @@ export async function relay(deps: { db: Database; queue: Queue }): Promise<numbe
         }))
       if (messages.length > 0) await deps.queue.send(queue, messages)
     }
-    if (rows.length > 0) await tx.delete(outbox).where(inArray(outbox.id, rows.map(row => row.id)))
+    if (rows.length > 0)
+      await tx.delete(outbox).where(
+        inArray(
+          outbox.id,
+          rows.map(row => row.id),
+        ),
+      )
     return rows.length
   })
 }

@@ -1,6 +1,7 @@
 /** Listings by keyset: a cursor holds where the last page ended, so that nothing is skipped or repeated. */
-import { fromBase64Url, toBase64Url } from '#core/internal/signing.ts'
+
 import { AppError } from '#core/error.ts'
+import { fromBase64Url, toBase64Url } from '#core/internal/signing.ts'
 
 export type PageQuery = { limit: number; cursor?: string }
 export type Page<T> = { data: T[]; has_more: boolean; next_cursor: string | null }
@@ -17,7 +18,8 @@ export function positionOf(listing: string, cursor: string | undefined): string 
   if (!cursor) return null
   try {
     const [of, position] = JSON.parse(new TextDecoder().decode(fromBase64Url(cursor)))
-    if (of === listing && (typeof position === 'string' || Number.isSafeInteger(position))) return position
+    if (of === listing && (typeof position === 'string' || Number.isSafeInteger(position)))
+      return position
   } catch {}
   throw new AppError('invalid_cursor', {
     public: 'The cursor is not one of this listing; pass next_cursor of the page before, or none.',

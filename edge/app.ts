@@ -5,7 +5,7 @@
 import { type Context, Hono } from 'hono'
 import type { Call, Caller } from '#core/caller.ts'
 import { AppError } from '#core/error.ts'
-import { sha256Hex, toBase64Url, fromHex } from '#core/internal/signing.ts'
+import { fromHex, sha256Hex, toBase64Url } from '#core/internal/signing.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
@@ -66,7 +66,9 @@ async function admitted(edge: Edge, c: Context, route: Route, now: number): Prom
   const authorization = deps.http.header(c, 'authorization')
   const caller = auth.known(authorization, now) ?? (await auth.caller(authorization))
   if (scope !== 'any' && !caller.scopes.includes(scope as (typeof caller.scopes)[number])) {
-    throw new AppError('insufficient_scope', { public: `This needs a key with the scope "${scope}".` })
+    throw new AppError('insufficient_scope', {
+      public: `This needs a key with the scope "${scope}".`,
+    })
   }
   if (route.method !== 'GET' && scope !== 'infer') auth.refuseWithoutRevocations(now)
   if (limit && !limits.spendAtHand(caller, limit, now)) await limits.spend(caller, limit)
@@ -88,11 +90,11 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'uploads.part': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
-    return granted.ok ? blobs.putPart(edge.deps, c, await granted.json() as never) : granted
+    return granted.ok ? blobs.putPart(edge.deps, c, (await granted.json()) as never) : granted
   },
   'jobs.results': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
-    return granted.ok ? blobs.getResults(edge.deps, c, await granted.json() as never) : granted
+    return granted.ok ? blobs.getResults(edge.deps, c, (await granted.json()) as never) : granted
   },
 }
 
@@ -142,4 +144,3 @@ const NOBODY = {
   project: null,
   tags: {},
 } satisfies Caller
-

@@ -1,6 +1,7 @@
 /** The one place of the edge where a fault becomes a reply. */
-import { AppError, problem } from '#core/error.ts'
+
 import type { Log } from '#core/deps.ts'
+import { AppError, problem } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
 
 /** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */

@@ -38,7 +38,13 @@ export class FreshCache<T> {
       if (!entry!.refreshing) {
         entry!.refreshing = true
         // A refresh that fails leaves the entry as it is: it ages out by itself.
-        deps.background(this.#fetch(deps, key, fetch).catch(() => null).then(() => { entry!.refreshing = false }))
+        deps.background(
+          this.#fetch(deps, key, fetch)
+            .catch(() => null)
+            .then(() => {
+              entry!.refreshing = false
+            }),
+        )
       }
       return entry!.value
     }

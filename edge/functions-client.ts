@@ -37,7 +37,11 @@ export async function send(
   if (request.idempotencyKey !== undefined) headers.set('idempotency-key', request.idempotencyKey)
   try {
     return await deps.functions.fetch(
-      new Request(ORIGIN + path, { method, headers, body: request.body as Uint8Array<ArrayBuffer> }),
+      new Request(ORIGIN + path, {
+        method,
+        headers,
+        body: request.body as Uint8Array<ArrayBuffer>,
+      }),
     )
   } catch (cause) {
     throw new AppError('unavailable', {

@@ -92,7 +92,11 @@ async function dispatch(
     const fingerprint = `${claims.method} ${claims.path} ${claims.body}`
     const { tenantId } = call.caller
     const seal = route.secret ? claims.seal : undefined
-    return idempotency.once(unit, { tenantId, route: route.name, key: header, fingerprint, seal }, work)
+    return idempotency.once(
+      unit,
+      { tenantId, route: route.name, key: header, fingerprint, seal },
+      work,
+    )
   })
   deps.promised()
   const final = handler.settle ? await handler.settle(deps, call, stored) : stored
@@ -123,7 +127,9 @@ function inputOf(route: Route, request: Request, body: Uint8Array): Input {
   try {
     value = text.trim() === '' ? {} : JSON.parse(text)
   } catch (cause) {
-    throw new AppError('invalid_request', { public: `The body is not JSON: ${(cause as Error).message}.` })
+    throw new AppError('invalid_request', {
+      public: `The body is not JSON: ${(cause as Error).message}.`,
+    })
   }
   return { ...query, ...parsed(route.body, value, 'invalid_body', 'body') }
 }
@@ -142,7 +148,10 @@ function parsed(
     detail: issue.message,
   }))
   const first = errors[0]!
-  throw new AppError(code, { public: `The ${what} is wrong at ${first.pointer}: ${first.detail}.`, errors })
+  throw new AppError(code, {
+    public: `The ${what} is wrong at ${first.pointer}: ${first.detail}.`,
+    errors,
+  })
 }
 
 function json(status: number, body: unknown, headers: Record<string, string> = {}): Response {

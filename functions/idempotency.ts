@@ -74,7 +74,11 @@ async function sealed(text: string, seal?: string): Promise<string> {
   if (!seal) return text
   const iv = crypto.getRandomValues(new Uint8Array(12))
   const key = await sealKey(seal, 'encrypt')
-  const bytes = await crypto.subtle.encrypt({ name: 'AES-GCM', iv }, key, new TextEncoder().encode(text))
+  const bytes = await crypto.subtle.encrypt(
+    { name: 'AES-GCM', iv },
+    key,
+    new TextEncoder().encode(text),
+  )
   return `${toBase64Url(iv)}.${toBase64Url(new Uint8Array(bytes))}`
 }
 
@@ -84,7 +88,9 @@ async function unsealed(text: string, seal?: string): Promise<string> {
   try {
     const key = await sealKey(seal, 'decrypt')
     const algorithm = { name: 'AES-GCM', iv: fromBase64Url(iv!) }
-    return new TextDecoder().decode(await crypto.subtle.decrypt(algorithm, key, fromBase64Url(bytes!)))
+    return new TextDecoder().decode(
+      await crypto.subtle.decrypt(algorithm, key, fromBase64Url(bytes!)),
+    )
   } catch (cause) {
     throw new AppError('idempotency_mismatch', {
       public: 'This Idempotency-Key was used with another API key, and the reply holds a secret.',

@@ -106,7 +106,10 @@ function judgeVersion(
 function inTenant<T>(
   deps: FunctionsDeps,
   input: { tenantId: TenantId },
-  work: (unit: { tx: Parameters<Parameters<FunctionsDeps['db']['tenant']>[1]>[0]; clock: FunctionsDeps['clock'] }) => Promise<T>,
+  work: (unit: {
+    tx: Parameters<Parameters<FunctionsDeps['db']['tenant']>[1]>[0]
+    clock: FunctionsDeps['clock']
+  }) => Promise<T>,
 ): Promise<T> {
   if (!input.tenantId) throw new AppError('invalid_request', { internal: 'no tenant' })
   return deps.db.tenant(input.tenantId, tx => work({ tx, clock: deps.clock }))

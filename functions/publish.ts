@@ -22,7 +22,9 @@ export async function publishSettled(deps: FunctionsDeps, call: Call, stored: un
       models.version({ tx, clock: deps.clock }, { model, version: String(version) }),
     )
     if (now.state === 'invalid') {
-      throw new AppError('invalid_model', { public: `${now.error} (version ${version} of "${model}")` })
+      throw new AppError('invalid_model', {
+        public: `${now.error} (version ${version} of "${model}")`,
+      })
     }
     if (now.state !== 'validating' || deps.clock.now() > until) return now
     await sleep(pauseMs)

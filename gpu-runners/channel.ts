@@ -109,7 +109,10 @@ export function openChannel(
     let data = pending.length > 0 ? Buffer.concat([pending, chunk]) : chunk
     while (data.length >= 4) {
       const length = data.readUInt32LE(0)
-      if (length < 5 || length > FRAME_BYTES_MAX) return end(new Error(`frame of ${length} bytes`))
+      if (length < 5 || length > FRAME_BYTES_MAX) {
+        end(new Error(`frame of ${length} bytes`))
+        return
+      }
       if (data.length < 4 + length) break
       const payload = data.subarray(HEADER_BYTES, 4 + length)
       on.frame(data[4] as FrameType, data.readUInt32LE(5), payload)

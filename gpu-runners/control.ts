@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '#core/deps.ts'
 import { AppError, fromProblem } from '#core/error.ts'
-import { sha256Hex, type Signer, TOKEN_HEADER } from '#core/internal/signing.ts'
+import { type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 2_000

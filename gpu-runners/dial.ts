@@ -2,7 +2,7 @@
 import { createConnection, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log } from '#core/deps.ts'
-import { sha256Hex, type Signer } from '#core/internal/signing.ts'
+import { type Signer, sha256Hex } from '#core/internal/signing.ts'
 import { type Channel, FRAME, jsonPart, openChannel } from './channel.ts'
 import { HELLO_PATH } from './router.ts'
 

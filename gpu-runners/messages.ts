@@ -58,7 +58,11 @@ export function replyHead(head: ReplyHead): Buffer {
   return bytes.subarray(0, REPLY_FIXED + head.receiptId.length + lineBytes)
 }
 
-export function readReply(payload: Buffer): { head: Omit<ReplyHead, 'line'>; line: Buffer; body: Buffer } {
+export function readReply(payload: Buffer): {
+  head: Omit<ReplyHead, 'line'>
+  line: Buffer
+  body: Buffer
+} {
   const lineAt = REPLY_FIXED + payload[4]!
   const end = lineAt + payload.readUInt16LE(5)
   const jsonLength = payload.readInt32LE(0)

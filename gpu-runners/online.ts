@@ -23,12 +23,12 @@ let nextNumber = 0
 /** Serves the frames of one channel. */
 export function serveOnline(deps: OnlineDeps, channel: Channel) {
   const contexts = new Map<number, Context>()
-  const running = new Map<number, AbortController>()
+  const running = new Map<number, { aborted: boolean }>()
   let replies: Reply[] = []
 
   function onFrame(type: FrameType, id: number, payload: Buffer): void {
     if (type === FRAME.infer) void infer(id, payload)
-    else if (type === FRAME.cancel) running.get(id)?.abort()
+    else if (type === FRAME.cancel) depart(id)
     else if (type === FRAME.context) addContext(id, fromJsonPart<Shared>(payload))
   }
 
@@ -38,16 +38,22 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
     contexts.set(id, { ...shared, numbered })
   }
 
+  function depart(id: number): void {
+    const caller = running.get(id)
+    if (caller) caller.aborted = true
+  }
+
   async function infer(id: number, payload: Buffer): Promise<void> {
     const { head, body } = readInfer(payload)
     const context = contexts.get(head.context)!
-    const controller = new AbortController()
-    running.set(id, controller)
+    const caller = { aborted: false }
+    running.set(id, caller)
     try {
-      const { model, caller } = context
+      const { model } = context
       const resident =
-        deps.residents.warm(model.digest) ?? (await deps.residents.get(caller.tenantId, model))
-      reply(id, context, head, body, await run(resident, context, head, body, controller.signal))
+        deps.residents.warm(model.digest) ??
+        (await deps.residents.get(context.caller.tenantId, model))
+      reply(id, context, head, body, await run(resident, context, head, body, caller))
     } catch (error) {
       fail(id, context, error)
     } finally {
@@ -60,7 +66,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
     { caller, model }: Context,
     head: InferHead,
     body: Buffer,
-    signal: AbortSignal,
+    signal: { aborted: boolean },
   ) {
     const { signature } = model
     const request = decodeRequest({ body, jsonLength: head.jsonLength, signature })

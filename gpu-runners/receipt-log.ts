@@ -74,10 +74,20 @@ export function openReceiptLog(
     const fd = openSync(join(o.folder, name), 'wx', 0o600)
     counts.set(name, 0)
     segment = {
-      name, fd, bytes: 0, receipts: 0, contexts: new Set(), dirty: false, syncs: 0, ended: false,
+      name,
+      fd,
+      bytes: 0,
+      receipts: 0,
+      contexts: new Set(),
+      dirty: false,
+      syncs: 0,
+      ended: false,
     }
     // The file's name must be on the disk as well as its bytes.
-    fsync(folderFd, error => error && deps.log.error('receipts.sync_failed', { error: String(error) }))
+    fsync(
+      folderFd,
+      error => error && deps.log.error('receipts.sync_failed', { error: String(error) }),
+    )
     return segment
   }
 
@@ -100,7 +110,9 @@ export function openReceiptLog(
   }
 
   async function shipAll(): Promise<boolean> {
-    const names = readdirSync(o.folder).filter(name => name.endsWith('.log') && name !== segment?.name)
+    const names = readdirSync(o.folder).filter(
+      name => name.endsWith('.log') && name !== segment?.name,
+    )
     for (const name of names.sort()) {
       const path = join(o.folder, name)
       try {
@@ -176,7 +188,8 @@ function wholeLines(text: string, leftByDead: boolean, log: Log): string[] {
   if (torn) log.error('receipts.torn_line', { bytes: torn.length })
   if (!leftByDead) return lines
   const whole = lines.filter(isJson)
-  if (whole.length < lines.length) log.error('receipts.broken_lines', { lines: lines.length - whole.length })
+  if (whole.length < lines.length)
+    log.error('receipts.broken_lines', { lines: lines.length - whole.length })
   return whole
 }
 

@@ -58,7 +58,11 @@ export function openResidents(
     })
     const resident = { model, batcher, usedAt: clock.now() }
     residents.set(digest, resident)
-    log.info('runner.loaded', { model: servable.model, digest, ms: Math.round(performance.now() - began) })
+    log.info('runner.loaded', {
+      model: servable.model,
+      digest,
+      ms: Math.round(performance.now() - began),
+    })
     await evict()
     o.onChange([...residents.keys()])
     return resident
@@ -98,4 +102,3 @@ export function openResidents(
     },
   }
 }
-

@@ -7,9 +7,16 @@ import type { Duplex } from 'node:stream'
 import type { Clock, InferenceCall, InferenceReply, InferenceRouter, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Verifier } from '#core/internal/signing.ts'
-import type { ErrorCode } from '#schemas/errors.ts'
 import { contextLine, type ReceiptLine } from '#core/usage/receipt-log.ts'
-import { type Channel, FRAME, type FrameType, fromJsonPart, jsonPart, openChannel } from './channel.ts'
+import type { ErrorCode } from '#schemas/errors.ts'
+import {
+  type Channel,
+  FRAME,
+  type FrameType,
+  fromJsonPart,
+  jsonPart,
+  openChannel,
+} from './channel.ts'
 import { inferHead, readReply, type Shared } from './messages.ts'
 import { receiptContextOf } from './receipts.ts'
 
@@ -35,6 +42,8 @@ type Runner = {
   draining: boolean
   pending: Map<number, Pending>
   contexts: Map<string, number>
+  /** The same by the objects that name them: the caches above hand out the same ones for seconds. */
+  contextIds: WeakMap<object, WeakMap<object, number>>
   /** Receipts that came back and that the ledger may not have yet, oldest first. */
   copies: { call: InferenceCall; line: Buffer }[]
   /** How many receipts of this channel have left `copies`. */
@@ -83,8 +92,15 @@ export function createRouter(deps: {
       const claims = await deps.verifier.verify(hello.token, request, deps.clock.now())
       if (claims.from !== 'runner') throw new AppError('unauthenticated')
       runner = {
-        name: hello.runner, channel, warm: new Set(), draining: false,
-        pending: new Map(), contexts: new Map(), copies: [], dropped: 0,
+        name: hello.runner,
+        channel,
+        warm: new Set(),
+        draining: false,
+        pending: new Map(),
+        contexts: new Map(),
+        contextIds: new WeakMap(),
+        copies: [],
+        dropped: 0,
       }
       runners.add(runner)
       deps.log.info('router.runner_joined', { runner: runner.name })
@@ -116,7 +132,9 @@ export function createRouter(deps: {
   function onError(runner: Runner, id: number, payload: Buffer): void {
     const pending = take(runner, id)
     const error = fromJsonPart<{ code: ErrorCode; public: string; retryAfterS?: number }>(payload)
-    pending?.reject(new AppError(error.code, { ...error, internal: `runner ${runner.name}: ${error.public}` }))
+    pending?.reject(
+      new AppError(error.code, { ...error, internal: `runner ${runner.name}: ${error.public}` }),
+    )
   }
 
   function take(runner: Runner, id: number): Pending | undefined {
@@ -162,23 +180,29 @@ export function createRouter(deps: {
 
   /** Sends a request to a runner, or lets it wait for one. */
   function place(pending: Pending): void {
-    const now = deps.clock.now()
-    const { call } = pending
     pending.at = null
-    if (pending.departed) return pending.reject(new AppError('canceled'))
-    if (call.deadline <= now) return pending.reject(new AppError('deadline_exceeded'))
+    const { call } = pending
+    const leftMs = call.deadline - deps.clock.now()
     const runner = choose(runners, call.model.digest)
-    if (!runner) return wait(pending, Math.min(NO_RUNNER_WAIT_MS, call.deadline - now))
-    if (runner.pending.size >= IN_FLIGHT_MAX) {
-      return pending.reject(new AppError('overloaded', { retryable: true, retryAfterS: 1 }))
-    }
+    if (pending.departed) pending.reject(new AppError('canceled'))
+    else if (leftMs <= 0) pending.reject(new AppError('deadline_exceeded'))
+    else if (!runner) wait(pending, Math.min(NO_RUNNER_WAIT_MS, leftMs))
+    else if (runner.pending.size >= IN_FLIGHT_MAX) {
+      pending.reject(new AppError('overloaded', { retryable: true, retryAfterS: 1 }))
+    } else sendTo(runner, pending)
+  }
+
+  function sendTo(runner: Runner, pending: Pending): void {
+    const { call } = pending
     const id = nextId
     nextId = nextId === 0xffffffff ? 1 : nextId + 1
     runner.pending.set(id, pending)
     pending.at = { runner, id }
-    const { requestId } = call.call
     const head = inferHead({
-      context: contextId(runner, call), deadline: call.deadline, jsonLength: call.jsonLength, requestId,
+      context: contextId(runner, call),
+      deadline: call.deadline,
+      jsonLength: call.jsonLength,
+      requestId: call.call.requestId,
     })
     runner.channel.send(FRAME.infer, id, [head, call.body])
   }
@@ -187,7 +211,10 @@ export function createRouter(deps: {
     const timer = setTimeout(() => {
       waiting.delete(wake)
       pending.reject(
-        new AppError('unavailable', { public: 'No runner is there to run the model.', retryAfterS: 1 }),
+        new AppError('unavailable', {
+          public: 'No runner is there to run the model.',
+          retryAfterS: 1,
+        }),
       )
     }, waitMs)
     const wake = () => {
@@ -199,7 +226,16 @@ export function createRouter(deps: {
   }
 
   function contextId(runner: Runner, call: InferenceCall): number {
-    const shared = sharedOf(call)
+    const byModel = runner.contextIds.get(call.call.caller)
+    const known = byModel?.get(call.model)
+    if (known !== undefined) return known
+    const id = contextByName(runner, sharedOf(call))
+    if (byModel) byModel.set(call.model, id)
+    else runner.contextIds.set(call.call.caller, new WeakMap([[call.model, id]]))
+    return id
+  }
+
+  function contextByName(runner: Runner, shared: Shared): number {
     const key = sharedKey(shared)
     const known = runner.contexts.get(key)
     if (known !== undefined) return known

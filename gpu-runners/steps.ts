@@ -64,7 +64,8 @@ async function perform(deps: StepDeps, assignment: Leased, draining: AbortSignal
     const finish = { tenantId, stepId, epoch, outcome: result }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
-    outcome = lost.signal.aborted || isStale(error) ? 'lost' : draining.aborted ? 'preempted' : 'failed'
+    outcome =
+      lost.signal.aborted || isStale(error) ? 'lost' : draining.aborted ? 'preempted' : 'failed'
     if (outcome !== 'lost') await giveBack(deps, assignment, error, draining.aborted)
   } finally {
     clearInterval(beat)

@@ -26,7 +26,11 @@ export async function validations(deps: ValidationDeps, signal: AbortSignal): Pr
   }
 }
 
-async function validation(deps: ValidationDeps, message: Message, signal: AbortSignal): Promise<void> {
+async function validation(
+  deps: ValidationDeps,
+  message: Message,
+  signal: AbortSignal,
+): Promise<void> {
   const { tenantId, versionId } = JSON.parse(message.body) as {
     tenantId: TenantId
     versionId: VersionId
@@ -40,7 +44,11 @@ async function validation(deps: ValidationDeps, message: Message, signal: AbortS
     )
     if (manifest) {
       const verdict = await judge(deps, tenantId, manifest, signal)
-      await deps.control.insist('/internal/validations/judge', { tenantId, versionId, verdict }, signal)
+      await deps.control.insist(
+        '/internal/validations/judge',
+        { tenantId, versionId, verdict },
+        signal,
+      )
     }
     await deps.queue.delete('validate', [message.receipt])
   } catch (error) {

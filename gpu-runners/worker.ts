@@ -41,7 +41,11 @@ dialled = dialRouter(deps, {
 
 const draining = new AbortController()
 const work = async (assignment: Leased, signal: AbortSignal) =>
-  (await import('./bulk/bulk.ts')).runStep({ ...deps, scratch: env.scratchFolder, modelFor: bulkModel }, assignment, signal)
+  (await import('./bulk/bulk.ts')).runStep(
+    { ...deps, scratch: env.scratchFolder, modelFor: bulkModel },
+    assignment,
+    signal,
+  )
 const loops = [
   steps({ ...deps, runner: env.name, work }, draining.signal),
   validations(deps, draining.signal),

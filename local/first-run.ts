@@ -2,7 +2,6 @@
  * What a newcomer finds: a first tenant, its key, a small real model, and one proven prediction. Each
  * part is decided and stored before it is asked for, so a start that was killed half way goes on.
  */
-import { createHash } from 'node:crypto'
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
@@ -10,6 +9,8 @@ import { AppError } from '#core/error.ts'
 import { openSigner, placeKey, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { mint } from '#core/tenants/tenants.ts'
 import { newId } from '#schemas/ids.ts'
+import { Galley as Client, GalleyError } from '#sdk/client.ts'
+import type { InferInput } from '#sdk/inference/infer.ts'
 import type { Galley } from './galley.ts'
 
 export type FirstRun = {
@@ -26,7 +27,7 @@ const MODEL = 'iris'
 const GRAPH = fileURLToPath(new URL('../examples/iris/iris.onnx', import.meta.url))
 const FLOWER = {
   inputs: [{ name: 'measurements', shape: [1, 4], datatype: 'FP32', data: [5.1, 3.5, 1.4, 0.2] }],
-}
+} satisfies InferInput
 
 const first = z.object({
   tenantId: z.string(),
@@ -42,14 +43,35 @@ type First = z.infer<typeof first>
 export async function firstRun(galley: Galley): Promise<FirstRun> {
   const decided = await decide()
   await createTenant(galley, decided)
+  const { url } = galley
   const { key } = decided
-  if (!(await call(galley, key, 'GET', `/v1/registry/models/${MODEL}/versions/champion`)).ok) {
-    await publish(galley, key)
+  const client = new Client({ baseUrl: url, key })
+  try {
+    if (!(await isPublished(client))) {
+      const { version } = await client.publish(MODEL, { 'iris.onnx': readFileSync(GRAPH) })
+      const params = { model: MODEL, alias: 'champion' }
+      await client.request('models.alias', { params, body: { version } })
+    }
+    await client.infer(MODEL, FLOWER)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new AppError('internal', {
+      public: `The first prediction failed: ${why} The logs are in the data folder.`,
+      cause,
+    })
   }
-  const answer = await call(galley, key, 'POST', `/v2/models/${MODEL}/infer`, FLOWER)
-  if (!answer.ok || !('outputs' in answer.body)) throw refused('The first prediction', answer)
-  writeDurably(LOCAL_FILE, JSON.stringify({ url: galley.url, key }))
-  return { key, curl: curlLine(galley.url, key) }
+  writeDurably(LOCAL_FILE, JSON.stringify({ url, key }))
+  return { key, curl: curlLine(url, key) }
+}
+
+async function isPublished(client: Client): Promise<boolean> {
+  try {
+    await client.request('models.version', { params: { model: MODEL, version: 'champion' } })
+    return true
+  } catch (error) {
+    if (error instanceof GalleyError && error.status === 404) return false
+    throw error
+  }
 }
 
 /** Names and key of the first tenant: read, or made up and stored before anything is asked. */
@@ -57,7 +79,14 @@ async function decide(): Promise<First> {
   const text = readIfThere(FIRST_FILE)
   if (text !== null) return parsed(text)
   const { key, publicId, hash } = await mint()
-  const made = { tenantId: newId('tenant'), keyId: newId('key'), name: 'local', publicId, hash, key }
+  const made = {
+    tenantId: newId('tenant'),
+    keyId: newId('key'),
+    name: 'local',
+    publicId,
+    hash,
+    key,
+  }
   writeDurably(FIRST_FILE, JSON.stringify(made))
   return made
 }
@@ -82,55 +111,12 @@ async function createTenant(galley: Galley, decided: First): Promise<void> {
   const headers = { [TOKEN_HEADER]: await signer.sign(claims, Date.now()) }
   const url = `http://127.0.0.1:${galley.ports.functions}${path}`
   const response = await fetch(url, { method: 'POST', headers, body })
-  if (!response.ok) throw refused('The first tenant', { ...response, body: await response.json() })
-}
-
-async function publish(galley: Galley, key: string): Promise<void> {
-  const bytes = readFileSync(GRAPH)
-  const sha256 = createHash('sha256').update(bytes).digest('hex')
-  const size = bytes.length
-  const post = (path: string, body: unknown) => must(galley, key, 'POST', path, body)
-  const upload = await post('/v1/uploads', { sha256, size })
-  if (upload.state === 'open') {
-    await must(galley, key, 'PUT', `/v1/uploads/${upload.id}/parts/1`, bytes)
-    await post(`/v1/uploads/${upload.id}/complete`, {})
+  if (!response.ok) {
+    throw new AppError('internal', {
+      public: `The first tenant could not be made (status ${response.status}); the logs are in the data folder.`,
+      internal: await response.text(),
+    })
   }
-  const files = [{ path: 'iris.onnx', sha256, size }]
-  const { version } = await post(`/v1/registry/models/${MODEL}/versions`, { files })
-  await must(galley, key, 'PUT', `/v1/registry/models/${MODEL}/aliases/champion`, { version })
-}
-
-type Answer = { ok: boolean; status: number; body: Record<string, unknown> }
-
-async function must(galley: Galley, key: string, method: string, path: string, body: unknown) {
-  const answer = await call(galley, key, method, path, body)
-  if (!answer.ok) throw refused(`${method} ${path}`, answer)
-  return answer.body
-}
-
-async function call(
-  { url }: Galley,
-  key: string,
-  method: string,
-  path: string,
-  body?: unknown,
-): Promise<Answer> {
-  const raw = body instanceof Uint8Array
-  const response = await fetch(url + path, {
-    method,
-    headers: {
-      authorization: `Bearer ${key}`,
-      ...(body !== undefined && !raw && { 'content-type': 'application/json' }),
-    },
-    body: body === undefined ? undefined : raw ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body),
-  })
-  return { ok: response.ok, status: response.status, body: (await response.json()) as Answer['body'] }
-}
-
-function refused(what: string, answer: { status: number; body: unknown }): AppError {
-  return new AppError('internal', {
-    public: `${what} failed at the first start (status ${answer.status}): ${JSON.stringify(answer.body)}. The logs are in the data folder.`,
-  })
 }
 
 function curlLine(url: string, key: string): string {

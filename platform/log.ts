@@ -32,7 +32,11 @@ export function openLog(o: { place: string; clock: Clock; fd?: number }): Log & 
     }
   }
 
-  function line(level: 'info' | 'error', event: string, fields: Record<string, unknown> = {}): void {
+  function line(
+    level: 'info' | 'error',
+    event: string,
+    fields: Record<string, unknown> = {},
+  ): void {
     const at = new Date(o.clock.now()).toISOString()
     const { place } = o
     buffer += `${redacted(JSON.stringify({ at, level, place, event, ...fields }))}\n`

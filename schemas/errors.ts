@@ -15,7 +15,10 @@ export const ERRORS = {
   stale_epoch: { status: 409, title: 'This lease has ended; another runner holds the step.' },
   in_use: { status: 409, title: 'The resource is in use.' },
   payload_too_large: { status: 413, title: 'The body is larger than this route takes.' },
-  unsupported_media_type: { status: 415, title: 'The content type or encoding is not one taken here.' },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The content type or encoding is not one taken here.',
+  },
   invalid_body: { status: 422, title: 'The body does not fit what this route takes.' },
   invalid_model: { status: 422, title: 'The model file cannot be served.' },
   idempotency_mismatch: { status: 422, title: 'This Idempotency-Key was used with another body.' },

@@ -50,7 +50,10 @@ function operation(route: Route) {
     ...(scope !== 'public' && { security: [{ key: scope === 'any' ? [] : [scope] }] }),
     parameters: parameters(route),
     ...(route.body && {
-      requestBody: { required: true, content: { 'application/json': { schema: schema(route.body, 'input') } } },
+      requestBody: {
+        required: true,
+        content: { 'application/json': { schema: schema(route.body, 'input') } },
+      },
     }),
     ...(route.raw && {
       requestBody: { required: true, description: route.raw, content: { '*/*': {} } },
@@ -58,7 +61,9 @@ function operation(route: Route) {
     responses: {
       [route.status]: {
         description: 'Success',
-        ...(route.reply && { content: { 'application/json': { schema: schema(route.reply, 'output') } } }),
+        ...(route.reply && {
+          content: { 'application/json': { schema: schema(route.reply, 'output') } },
+        }),
       },
       default: {
         description: 'A problem',
@@ -86,7 +91,14 @@ function parameters(route: Route) {
     schema: schema(type as z.ZodType, 'input'),
   }))
   const keyed = route.idempotent
-    ? [{ name: 'Idempotency-Key', in: 'header', required: false, schema: { type: 'string', maxLength: 255 } }]
+    ? [
+        {
+          name: 'Idempotency-Key',
+          in: 'header',
+          required: false,
+          schema: { type: 'string', maxLength: 255 },
+        },
+      ]
     : []
   return [...inPath, ...inQuery, ...keyed]
 }

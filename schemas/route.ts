@@ -7,8 +7,18 @@ import type * as z from 'zod'
 
 /** What a key may do. A key never creates one that may do more. */
 export const SCOPES = [
-  'tenants:read', 'tenants:write', 'keys:read', 'keys:write', 'audit:read',
-  'models:read', 'models:write', 'infer', 'jobs:read', 'jobs:write', 'files:write', 'usage:read',
+  'tenants:read',
+  'tenants:write',
+  'keys:read',
+  'keys:write',
+  'audit:read',
+  'models:read',
+  'models:write',
+  'infer',
+  'jobs:read',
+  'jobs:write',
+  'files:write',
+  'usage:read',
 ] as const
 export type Scope = (typeof SCOPES)[number]
 

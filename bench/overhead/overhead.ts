@@ -28,7 +28,9 @@ type Round = { cpuUs: number; perS: number; p50: number; p99: number }
 const scratch = mkdtempSync(join(tmpdir(), 'galley-overhead-'))
 const graphPath = join(scratch, 'mlp.onnx')
 writeFileSync(graphPath, mlp(7, [FEATURES, 64, 32, 1]))
-const edges = process.argv.includes('--node-only') ? (['node'] as const) : (['node', 'workerd'] as const)
+const edges = process.argv.includes('--node-only')
+  ? (['node'] as const)
+  : (['node', 'workerd'] as const)
 
 const products: Product[] = []
 try {
@@ -89,8 +91,19 @@ async function load(target: Target, ms: number) {
   const child = spawn(
     process.execPath,
     [
-      entry, '--port', String(target.port), '--path', target.path, '--key', target.key,
-      '--body', body, '--connections', String(CALLERS), '--ms', String(ms),
+      entry,
+      '--port',
+      String(target.port),
+      '--path',
+      target.path,
+      '--key',
+      target.key,
+      '--body',
+      body,
+      '--connections',
+      String(CALLERS),
+      '--ms',
+      String(ms),
     ],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   )
@@ -99,7 +112,12 @@ async function load(target: Target, ms: number) {
     text += chunk
   })
   await once(child, 'close')
-  const result = JSON.parse(text) as { requests: number; failed: number; p50_ms: number; p99_ms: number }
+  const result = JSON.parse(text) as {
+    requests: number
+    failed: number
+    p50_ms: number
+    p99_ms: number
+  }
   if (result.failed > 0) throw new Error(`${target.name}: ${result.failed} requests failed`)
   return result
 }
@@ -110,7 +128,11 @@ async function startBare(signature: string) {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
   const [line] = await once(child.stdout, 'data')
-  return { port: JSON.parse(String(line)).port as number, pid: child.pid!, end: () => child.stdin.end() }
+  return {
+    port: JSON.parse(String(line)).port as number,
+    pid: child.pid!,
+    end: () => child.stdin.end(),
+  }
 }
 
 async function publish({ url, key }: Product) {
@@ -145,13 +167,19 @@ async function idleOf(product: Product) {
   }
 }
 
-function report(rounds: Map<string, Round[]>, product: Product, idle: { cpuPercent: number; pssMb: number }) {
+function report(
+  rounds: Map<string, Round[]>,
+  product: Product,
+  idle: { cpuPercent: number; pssMb: number },
+) {
   const of = (name: string, field: keyof Round) => {
     const all = rounds.get(name)
     return all ? median(all.map(round => round[field])) : null
   }
   const ratio = (name: string, field: keyof Round) => {
-    const ratios = rounds.get(name)?.map((round, i) => round[field] / rounds.get('bare')![i]![field])
+    const ratios = rounds
+      .get(name)
+      ?.map((round, i) => round[field] / rounds.get('bare')![i]![field])
     return ratios ? rounded(median(ratios)) : null
   }
   for (const name of rounds.keys()) {
@@ -166,7 +194,9 @@ function report(rounds: Map<string, Round[]>, product: Product, idle: { cpuPerce
       cpu_vs_bare_workerd: ratio('workerd', 'cpuUs'),
       throughput_vs_bare: ratio('node', 'perS'),
       throughput_vs_bare_workerd: ratio('workerd', 'perS'),
-      cpu_us: Object.fromEntries([...rounds.keys()].map(name => [name, rounded(of(name, 'cpuUs')!)])),
+      cpu_us: Object.fromEntries(
+        [...rounds.keys()].map(name => [name, rounded(of(name, 'cpuUs')!)]),
+      ),
       start_ms: product.startMs,
       pss_mb: Math.round(idle.pssMb),
       idle_cpu_percent: rounded(idle.cpuPercent),

@@ -105,7 +105,9 @@ export function toHex(bytes: Uint8Array): string {
 }
 
 export function fromHex(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(text.match(/../g) ?? [], pair => Number.parseInt(pair, 16)) as Uint8Array<ArrayBuffer>
+  return Uint8Array.from(text.match(/../g) ?? [], pair =>
+    Number.parseInt(pair, 16),
+  ) as Uint8Array<ArrayBuffer>
 }
 
 export function toBase64Url(bytes: Uint8Array): string {
@@ -128,5 +130,8 @@ function utf8(text: string): Uint8Array<ArrayBuffer> {
 }
 
 function refused(internal: string): AppError {
-  return new AppError('unauthenticated', { public: 'This endpoint takes signed requests only.', internal })
+  return new AppError('unauthenticated', {
+    public: 'This endpoint takes signed requests only.',
+    internal,
+  })
 }

@@ -7,7 +7,13 @@ import * as outbox from '#core/outbox.ts'
 import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
 import * as audit from '#core/tenants/audit.ts'
 import { isId, newId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
-import { type InferenceSpec, runs, type StepKind, type StepState, steps } from '#schemas/tables/jobs.ts'
+import {
+  type InferenceSpec,
+  runs,
+  type StepKind,
+  type StepState,
+  steps,
+} from '#schemas/tables/jobs.ts'
 
 export * as leases from './leases.ts'
 export * as sweep from './sweep.ts'
@@ -67,17 +73,16 @@ export async function addSteps(unit: Unit, run: Run, added: NewStep[]): Promise<
   for (let at = 0; at < rows.length; at += STEPS_PER_INSERT) {
     const slice = rows.slice(at, at + STEPS_PER_INSERT)
     await unit.tx.insert(steps).values(slice)
-    await enqueue(unit, run.tenantId, slice.filter(row => row.state === 'queued').map(row => row.id))
+    await enqueue(
+      unit,
+      run.tenantId,
+      slice.filter(row => row.state === 'queued').map(row => row.id),
+    )
   }
 }
 
 /** Promises a message for each of the steps. */
-export function enqueue(
-  unit: Unit,
-  tenantId: TenantId,
-  ids: StepId[],
-  delayS = 0,
-): Promise<void> {
+export function enqueue(unit: Unit, tenantId: TenantId, ids: StepId[], delayS = 0): Promise<void> {
   return outbox.promise(
     unit,
     tenantId,
@@ -125,7 +130,12 @@ export async function end(
     .returning()
   await unit.tx
     .update(steps)
-    .set({ state: 'canceled', epoch: sql`${steps.epoch} + 1`, leaseUntil: null, updatedAt: endedAt })
+    .set({
+      state: 'canceled',
+      epoch: sql`${steps.epoch} + 1`,
+      leaseUntil: null,
+      updatedAt: endedAt,
+    })
     .where(and(eq(steps.runId, run.id), inArray(steps.state, ['waiting', 'queued', 'leased'])))
   return ended!
 }
@@ -165,7 +175,10 @@ export async function usesVersion(unit: Unit, model: string, version: number): P
 }
 
 export async function find(unit: Unit, id: string, lock = false): Promise<Run> {
-  const query = unit.tx.select().from(runs).where(eq(runs.id, id as RunId))
+  const query = unit.tx
+    .select()
+    .from(runs)
+    .where(eq(runs.id, id as RunId))
   const [row] = isId('run', id) ? await (lock ? query.for('update') : query) : []
   if (!row) throw new AppError('not_found', { public: 'There is no job with this id.' })
   return row
@@ -185,9 +198,7 @@ function shown(run: Run) {
     rows_done: run.rowsDone,
     rows_failed: run.rowsFailed,
     progress: progressOf(run),
-    result: run.resultKey
-      ? { size: run.resultSize ?? 0, url: `/v1/jobs/${run.id}/results` }
-      : null,
+    result: run.resultKey ? { size: run.resultSize ?? 0, url: `/v1/jobs/${run.id}/results` } : null,
     error: run.error,
     created_at: run.createdAt.toISOString(),
     started_at: run.startedAt?.toISOString() ?? null,

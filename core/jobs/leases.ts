@@ -8,9 +8,9 @@ import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { StepId } from '#schemas/ids.ts'
 import { runs, steps } from '#schemas/tables/jobs.ts'
+import type { NewStep, Run, Step } from './jobs.ts'
 import * as jobs from './jobs.ts'
 import { LEASE_MS } from './lease-times.ts'
-import type { NewStep, Run, Step } from './jobs.ts'
 
 const ATTEMPTS_MAX = 5
 /** Leases that ended without a word: after so many the step itself is what kills its runners. */
@@ -71,9 +71,7 @@ export async function heartbeat(
   const [kept] = await unit.tx
     .update(steps)
     .set({ leaseUntil: new Date(now + LEASE_MS), updatedAt: new Date(now) })
-    .where(
-      and(eq(steps.id, input.stepId), eq(steps.epoch, input.epoch), eq(steps.state, 'leased')),
-    )
+    .where(and(eq(steps.id, input.stepId), eq(steps.epoch, input.epoch), eq(steps.state, 'leased')))
     .returning({ id: steps.id })
   if (!kept) throw stale()
 }
@@ -155,7 +153,11 @@ async function releaseWaiting(unit: Unit, run: Run): Promise<void> {
     .set({ state: 'queued', updatedAt: new Date(unit.clock.now()) })
     .where(and(eq(steps.runId, run.id), eq(steps.state, 'waiting')))
     .returning({ id: steps.id })
-  await jobs.enqueue(unit, run.tenantId, released.map(row => row.id))
+  await jobs.enqueue(
+    unit,
+    run.tenantId,
+    released.map(row => row.id),
+  )
 }
 
 async function locked(unit: Unit, stepId: StepId): Promise<Step | undefined> {

@@ -54,7 +54,10 @@ export async function requeueSilentSteps(deps: { db: Database; clock: Clock }): 
 async function requeue(deps: { db: Database; clock: Clock }, tenantId: TenantId, id: StepId) {
   await deps.db.tenant(tenantId, async tx => {
     const unit = { tx, clock: deps.clock }
-    await tx.update(steps).set({ updatedAt: now(deps) }).where(eq(steps.id, id))
+    await tx
+      .update(steps)
+      .set({ updatedAt: now(deps) })
+      .where(eq(steps.id, id))
     await jobs.enqueue(unit, tenantId, [id])
   })
 }

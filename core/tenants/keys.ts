@@ -58,7 +58,9 @@ export async function rotate(
   const old = await find(unit, input.key_id, true)
   refuseEscalation(call.caller, old.scopes as Scope[])
   if (old.revokedAt || (old.expiresAt && old.expiresAt.getTime() <= unit.clock.now())) {
-    throw new AppError('conflict', { public: 'This key no longer works; create a new one instead.' })
+    throw new AppError('conflict', {
+      public: 'This key no longer works; create a new one instead.',
+    })
   }
   await refuseTooMany(unit)
   const issued = await insert(unit, call.caller.tenantId, {
@@ -170,7 +172,10 @@ export async function insert(
 }
 
 async function find(unit: Unit, id: string, lock = false) {
-  const query = unit.tx.select().from(apiKeys).where(eq(apiKeys.id, id as KeyId))
+  const query = unit.tx
+    .select()
+    .from(apiKeys)
+    .where(eq(apiKeys.id, id as KeyId))
   const [row] = isId('key', id) ? await (lock ? query.for('update') : query) : []
   if (!row) throw new AppError('not_found', { public: 'There is no key with this id.' })
   return row

@@ -43,7 +43,13 @@ export async function create(
 }
 
 /** What `npm start` decides before it asks, so that asking again after a crash makes nothing twice. */
-export type First = { tenantId: TenantId; keyId: KeyId; name: string; publicId: string; hash: string }
+export type First = {
+  tenantId: TenantId
+  keyId: KeyId
+  name: string
+  publicId: string
+  hash: string
+}
 
 /** Creates the operator's own tenant, which no other created, with a key that may do everything. */
 export async function createFirst(unit: Unit, first: First): Promise<void> {

@@ -37,10 +37,7 @@ const SUMS = {
   bytes_out: sql<string>`coalesce(sum(${receipts.bytesOut}), 0)`.as('bytes_out'),
 }
 
-const ofContext = and(
-  eq(contexts.id, receipts.context),
-  eq(contexts.tenantId, receipts.tenantId),
-)
+const ofContext = and(eq(contexts.id, receipts.context), eq(contexts.tenantId, receipts.tenantId))
 
 /** Totals of the half-open period [from, to), one row per combination of the groups. */
 export async function totals(
@@ -48,7 +45,9 @@ export async function totals(
   query: { from?: string; to?: string; group_by?: Group[] },
 ) {
   const groups = query.group_by ?? []
-  const fields = Object.fromEntries(groups.map(group => [`by_${group}`, GROUP_COLUMNS[group].as(`by_${group}`)]))
+  const fields = Object.fromEntries(
+    groups.map(group => [`by_${group}`, GROUP_COLUMNS[group].as(`by_${group}`)]),
+  )
   const period = and(
     query.from ? gte(receipts.at, new Date(query.from)) : undefined,
     query.to ? lt(receipts.at, new Date(query.to)) : undefined,
@@ -103,7 +102,10 @@ function add(sum: Quantities, row: Quantities): Quantities {
   return Object.fromEntries(keys.map(key => [key, sum[key] + row[key]])) as Quantities
 }
 
-function shown({ receipt, context }: {
+function shown({
+  receipt,
+  context,
+}: {
   receipt: typeof receipts.$inferSelect
   context: typeof contexts.$inferSelect
 }) {

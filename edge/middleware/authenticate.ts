@@ -81,7 +81,9 @@ export class Authenticator {
   #readRevocations(nowMs: number): void {
     this.#revocationsAskedAt = nowMs
     const sinceMs = this.#revocationsKnownAt - REVOCATIONS_OVERLAP_MS
-    const read = ask<{ at: number; publicIds: string[] }>(this.#deps, '/internal/revocations', { sinceMs })
+    const read = ask<{ at: number; publicIds: string[] }>(this.#deps, '/internal/revocations', {
+      sinceMs,
+    })
     this.#deps.background(
       read.then(
         ({ publicIds }) => {

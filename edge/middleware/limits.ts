@@ -13,7 +13,12 @@ const LEASE_SHARE = 0.1
 /** What an isolate may spend by itself while the object does not answer, as a share of the rate. */
 const UNREACHABLE_SHARE = 0.1
 
-type Pocket = { tokens: number; validUntil: number; emptyUntil: number; leasing: Promise<void> | null }
+type Pocket = {
+  tokens: number
+  validUntil: number
+  emptyUntil: number
+  leasing: Promise<void> | null
+}
 
 export class Limiter {
   readonly #deps: Pick<EdgeDeps, 'objects' | 'clock' | 'log'>
@@ -50,7 +55,9 @@ export class Limiter {
     const rate = (PLANS[caller.plan] ?? PLANS.standard!)[limit]
     const want = Math.max(1, Math.ceil(rate.perS * LEASE_SHARE))
     try {
-      const lease = await this.#deps.objects.tenant(caller.tenantId).leaseRate({ limit, ...rate, want })
+      const lease = await this.#deps.objects
+        .tenant(caller.tenantId)
+        .leaseRate({ limit, ...rate, want })
       pocket.tokens = lease.granted
       pocket.validUntil = lease.validUntil
       pocket.emptyUntil = lease.granted > 0 ? 0 : this.#deps.clock.now() + lease.retryAfterMs

@@ -24,7 +24,11 @@ export async function putPart(deps: EdgeDeps, c: Context, grant: PartGrant): Pro
   return Response.json(part)
 }
 
-export async function getResults(deps: EdgeDeps, c: Context, grant: ResultGrant): Promise<Response> {
+export async function getResults(
+  deps: EdgeDeps,
+  c: Context,
+  grant: ResultGrant,
+): Promise<Response> {
   const range = rangeOf(deps.http.header(c, 'range'), grant.size)
   const found = await deps.blobs.get(grant.key, range ?? undefined)
   if (!found) throw new AppError('not_found', { public: 'The result of this job is gone.' })
@@ -46,7 +50,9 @@ function rangeOf(header: string | undefined, size: number): { start: number; end
   const start = match[1] === '' ? Math.max(0, size - Number(match[2])) : Number(match[1])
   const end = match[1] === '' || match[2] === '' ? size : Math.min(size, Number(match[2]) + 1)
   if (start >= end) {
-    throw new AppError('invalid_request', { public: `The range lies outside the ${size} bytes there are.` })
+    throw new AppError('invalid_request', {
+      public: `The range lies outside the ${size} bytes there are.`,
+    })
   }
   return { start, end }
 }

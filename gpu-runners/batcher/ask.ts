@@ -2,6 +2,9 @@
 import { byteSize, bytesOf, type Tensor } from '#core/inference/tensor.ts'
 import type { Signature } from '#schemas/signature.ts'
 
+/** Whether the caller has left. */
+export type Departure = { readonly aborted: boolean }
+
 export type Ask = {
   tenant: string
   inputs: readonly Tensor[]
@@ -12,7 +15,7 @@ export type Ask = {
   key: string | null
   /** Milliseconds since 1970 after which the answer is of no use; Infinity: always of use. */
   deadlineMs: number
-  signal: AbortSignal | undefined
+  signal: Departure | undefined
   queuedMs: number
   /** Order of arrival. */
   seq: number

@@ -8,7 +8,7 @@ import { AppError } from '#core/error.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
 import type { LoadedModel } from '#gpu-runners/engines/engine.ts'
 import type { Signature } from '#schemas/signature.ts'
-import { type Answer, type Ask, bytesOfAll, keyer, rowsOf } from './ask.ts'
+import { type Answer, type Ask, bytesOfAll, type Departure, keyer, rowsOf } from './ask.ts'
 import { bisect } from './bisect.ts'
 import { createFairQueue, type Reason, type Taken } from './fair-queue.ts'
 import {
@@ -62,8 +62,8 @@ export type Submission = {
   outputs: readonly string[]
   /** Milliseconds since 1970 after which the answer is of no use. */
   deadlineMs?: number
-  /** Aborted when the caller has left. */
-  signal?: AbortSignal
+  /** Aborted when the caller has left; looked at before the run, so an AbortSignal is not needed. */
+  signal?: Departure
 }
 
 export type Batcher = {
@@ -223,9 +223,13 @@ export function createBatcher(given: {
   }
 
   async function submitInParts(submission: Submission, rows: number, partRows: number) {
-    const left = new AbortController()
+    let failed = false
     const { signal: own } = submission
-    const signal = own ? AbortSignal.any([own, left.signal]) : left.signal
+    const signal = {
+      get aborted() {
+        return failed || own?.aborted === true
+      },
+    }
     const parts: Promise<Answer>[] = []
     for (let from = 0; from < rows; from += partRows) {
       const to = Math.min(rows, from + partRows)
@@ -245,7 +249,7 @@ export function createBatcher(given: {
         batchRows: Math.max(...answers.map(answer => answer.batchRows)),
       }
     } catch (error) {
-      left.abort()
+      failed = true
       await Promise.allSettled(parts)
       if (error instanceof RowsDiffer) return enqueue(submission)
       throw error

@@ -34,7 +34,8 @@ const deps: EdgeDeps = {
   clock,
   log,
   http: nodeHttp,
-  background: work => void work.catch(error => log.error('edge.background', { error: String(error) })),
+  background: work =>
+    void work.catch(error => log.error('edge.background', { error: String(error) })),
 }
 
 rmSync(env.routerSocket, { force: true })

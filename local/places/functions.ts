@@ -1,12 +1,12 @@
 /** The functions on one machine: the control API over loopback, the outbox relay and the sweeps. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { FunctionsDeps } from '#functions/deps.ts'
-import { createApi } from '#functions/api.ts'
-import { readEnv } from '#functions/env.ts'
-import { openVerifier, placeKey, PLACES, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { problem } from '#core/error.ts'
+import { openVerifier, PLACES, placeKey, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as outbox from '#core/outbox.ts'
+import { createApi } from '#functions/api.ts'
+import type { FunctionsDeps } from '#functions/deps.ts'
+import { readEnv } from '#functions/env.ts'
 import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
@@ -31,7 +31,12 @@ const keys = Object.fromEntries(
 const verifier = await openVerifier(keys)
 let wake = () => {}
 const deps: FunctionsDeps = {
-  db, queue, blobs, clock, log, verifier,
+  db,
+  queue,
+  blobs,
+  clock,
+  log,
+  verifier,
   contexts: new Map(),
   promised: () => wake(),
 }
@@ -42,7 +47,8 @@ const stopping = new AbortController()
 const server = await serveHttp({
   host: '127.0.0.1',
   port: env.port,
-  fetch: request => (new URL(request.url).pathname.startsWith(BLOBS_PATH) ? answerBlobs(request) : api(request)),
+  fetch: request =>
+    new URL(request.url).pathname.startsWith(BLOBS_PATH) ? answerBlobs(request) : api(request),
 })
 const loops = [relay(), sweeps()]
 

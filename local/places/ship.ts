@@ -1,6 +1,6 @@
 /** Receipts whose runner was lost, from the router's own copies to the ledger. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { TOKEN_HEADER, sha256Hex } from '#core/internal/signing.ts'
+import { sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
 
 const PATH = '/internal/receipts'

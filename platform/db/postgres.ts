@@ -91,7 +91,9 @@ function translate(error: unknown): unknown {
   }
   const lost =
     (state && (UNAVAILABLE_STATES.has(state) || /^E[A-Z]+$/.test(state))) ||
-    /Connection terminated|timeout exceeded when trying to connect|Client has encountered/.test(message)
+    /Connection terminated|timeout exceeded when trying to connect|Client has encountered/.test(
+      message,
+    )
   if (!lost) return error
   return new AppError('unavailable', {
     public: 'The control database does not answer; try again in a moment.',

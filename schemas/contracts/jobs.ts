@@ -15,7 +15,12 @@ export const jobBody = z.strictObject({
     format: z.enum(['jsonl', 'parquet']),
   }),
   /** Seconds from now after which a job that is not done counts as expired. */
-  expires_in_s: z.number().int().min(60).max(30 * 86_400).default(7 * 86_400),
+  expires_in_s: z
+    .number()
+    .int()
+    .min(60)
+    .max(30 * 86_400)
+    .default(7 * 86_400),
 })
 
 export const job = z.object({

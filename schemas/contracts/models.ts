@@ -105,7 +105,13 @@ export const modelRoutes = [
     reply: z.object({ number: z.number(), size: z.number(), sha256 }),
     status: 200,
     bodyBytesMax: PART_BYTES_MAX,
-    policy: { scope: 'files:write', limit: 'transfer', cache: 'none', meter: 'none', target: 'blobs' },
+    policy: {
+      scope: 'files:write',
+      limit: 'transfer',
+      cache: 'none',
+      meter: 'none',
+      target: 'blobs',
+    },
   }),
   route({
     name: 'uploads.complete',

@@ -4,7 +4,10 @@ import { route, SCOPES } from '#schemas/route.ts'
 import { pageOf, pageQuery, timestamp } from './page.ts'
 
 const name = z.string().trim().min(1).max(100)
-const scopes = z.array(z.enum(SCOPES)).min(1).transform(list => [...new Set(list)].sort())
+const scopes = z
+  .array(z.enum(SCOPES))
+  .min(1)
+  .transform(list => [...new Set(list)].sort())
 const tags = z
   .record(z.string().regex(/^[a-z][a-z0-9_-]{0,39}$/), z.string().max(100))
   .refine(all => Object.keys(all).length <= 10, { error: 'at most 10 tags' })
@@ -76,7 +79,7 @@ export const tenantRoutes = [
   route({
     name: 'keys.whoami',
     method: 'GET',
-    path: '/v1/keys/self',
+    path: '/v1/whoami',
     summary: 'Show the key that asks, and its tenant.',
     reply: z.object({ tenant, key: apiKey }),
     status: 200,
@@ -118,7 +121,14 @@ export const tenantRoutes = [
     method: 'POST',
     path: '/v1/keys/:key_id/rotate',
     summary: 'Issue a successor; the old key works on for the overlap.',
-    body: z.strictObject({ overlap_s: z.number().int().min(0).max(30 * 86_400).default(86_400) }),
+    body: z.strictObject({
+      overlap_s: z
+        .number()
+        .int()
+        .min(0)
+        .max(30 * 86_400)
+        .default(86_400),
+    }),
     reply: issuedKey,
     status: 201,
     idempotent: true,

@@ -205,4 +205,4 @@ CREATE INDEX "api_keys_revoked" ON "api_keys" USING btree ("revoked_at") WHERE r
 CREATE INDEX "idempotency_by_age" ON "idempotency" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "receipt_contexts_id" ON "receipt_contexts" USING btree ("id");--> statement-breakpoint
 CREATE INDEX "receipts_by_seq" ON "receipts" USING btree ("tenant_id","seq");--> statement-breakpoint
-CREATE INDEX "receipts_by_time" ON "receipts" USING btree ("tenant_id","at");
+CREATE INDEX "receipts_by_time" ON "receipts" USING brin ("at");

@@ -3,7 +3,17 @@
  * of steps on the same tables and the same lease code.
  */
 import { sql } from 'drizzle-orm'
-import { bigint, bigserial, index, integer, jsonb, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
+import {
+  bigint,
+  bigserial,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+} from 'drizzle-orm/pg-core'
 import type { KeyId, RunId, StepId, TenantId } from '#schemas/ids.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true })

@@ -18,7 +18,10 @@ export const apiKeys = pgTable(
   'api_keys',
   {
     id: text('id').$type<KeyId>().primaryKey(),
-    tenantId: text('tenant_id').$type<TenantId>().notNull().references(() => tenants.id),
+    tenantId: text('tenant_id')
+      .$type<TenantId>()
+      .notNull()
+      .references(() => tenants.id),
     /** The part of the key that may be shown; look-ups go by it. */
     publicId: text('public_id').notNull().unique(),
     /** SHA-256 of the whole key, hex. */

@@ -197,7 +197,7 @@ describe('the program', () => {
 
   test('reads its environment, and its exit code is the process’s', async () => {
     const peer = await peerOf(({ path }) =>
-      path === '/v1/keys/self' ? { json: SELF } : problem(404, 'not_found', 'No such job.'),
+      path === '/v1/whoami' ? { json: SELF } : problem(404, 'not_found', 'No such job.'),
     )
     const run = promisify(execFile)
     const options = { env: env(peer), cwd: folder }

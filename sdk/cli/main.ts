@@ -1,13 +1,13 @@
 /** One run of the command line: find the command, read its arguments, run it, print what it gives. */
-import { parseArgs } from 'node:util'
 import { Galley } from '../client.ts'
 import { stringifyExact } from '../inference/exact-json.ts'
-import { type Command, type Context, type Output, UsageError, type Values } from './command.ts'
+import { commandOf, type Options, readArguments } from './arguments.ts'
+import { type Context, type Output, UsageError } from './command.ts'
 import { COMMANDS } from './commands/all.ts'
 import { findTarget, type Target } from './connect.ts'
 import type { Environment } from './env.ts'
 import { exitCodeOf, sentenceOf } from './exit.ts'
-import { COMMON_OPTIONS, commandHelp, groupHelp, overview } from './help.ts'
+import { commandHelp, groupHelp, overview } from './help.ts'
 import type { Terminal } from './terminal.ts'
 
 export type Place = { environment: Environment; cwd: string; signal: AbortSignal }
@@ -33,9 +33,9 @@ async function run(argv: string[], terminal: Terminal, place: Place): Promise<nu
     await terminal.out(commandHelp(command))
     return 0
   }
-  const { args, options } = parsed(command, argv.slice(command.words.split(' ').length))
+  const { args, options } = readArguments(command, argv)
   const context = contextOf(options, terminal, place)
-  const output = await command.run(context, args, options as Values<Command['options']>)
+  const output = await command.run(context, args, options)
   return output ? print(context, output) : 0
 }
 
@@ -44,11 +44,6 @@ async function print({ json, terminal }: Context, output: Output): Promise<numbe
   if (output.failure === undefined) return 0
   terminal.err(`galley: ${sentenceOf(output.failure)}\n`)
   return 1
-}
-
-function commandOf(words: string[]): Command | undefined {
-  const two = words.slice(0, 2).join(' ')
-  return COMMANDS.find(each => each.words === two) ?? COMMANDS.find(each => each.words === words[0])
 }
 
 async function withoutCommand(
@@ -76,42 +71,6 @@ async function withoutCommand(
   if (wantsHelp) await terminal.out(text)
   else terminal.err(text)
   return wantsHelp ? 0 : 2
-}
-
-type Options = Record<string, string | boolean | string[] | undefined>
-
-function parsed(command: Command, argv: string[]): { args: string[]; options: Options } {
-  const known = { ...command.options, ...COMMON_OPTIONS }
-  const config = Object.fromEntries(
-    Object.entries(known).map(([name, { value, many = false }]) => [
-      name,
-      { type: value ? ('string' as const) : ('boolean' as const), multiple: many },
-    ]),
-  )
-  let result: ReturnType<typeof parseArgs>
-  try {
-    result = parseArgs({ args: argv, options: config, allowPositionals: true })
-  } catch (error) {
-    const [reason] = (error as Error).message.split('. ')
-    throw new UsageError(`${reason}; see "galley ${command.words} --help".`)
-  }
-  checkCount(command, result.positionals)
-  const none = Object.fromEntries(
-    Object.entries(known).map(([name, { value, many }]) => [
-      name,
-      many ? [] : value ? undefined : false,
-    ]),
-  )
-  return { args: result.positionals, options: { ...none, ...result.values } as Options }
-}
-
-function checkCount({ words, takes }: Command, args: string[]): void {
-  const needed = takes.filter(each => each.startsWith('<')).length
-  const most = takes.some(each => each.includes('...')) ? Number.POSITIVE_INFINITY : takes.length
-  if (args.length >= needed && args.length <= most) return
-  const wrong =
-    args.length < needed ? `${takes[args.length]} is missing` : `"${args[most]}" is too much`
-  throw new UsageError(`${wrong}: galley ${[words, ...takes].join(' ')}`)
 }
 
 function contextOf(options: Options, terminal: Terminal, place: Place): Context {

@@ -16,7 +16,8 @@ export type Progress = {
 export function progress(terminal: Terminal, label: string, unit: 'bytes' | 'rows'): Progress {
   if (!terminal.isErrTty) return { update() {}, end() {} }
   const startedAt = performance.now()
-  const shown = unit === 'bytes' ? bytes : (value: number) => `${count(value)} rows`
+  const shown = unit === 'bytes' ? bytes : count
+  const noun = unit === 'bytes' ? '' : ' rows'
   let drawnAt = Number.NEGATIVE_INFINITY
   return {
     update(done, total) {
@@ -26,7 +27,7 @@ export function progress(terminal: Terminal, label: string, unit: 'bytes' | 'row
       const perS = Math.round(done / Math.max(0.001, (now - startedAt) / 1000))
       const share = total === null ? 0 : total === 0 ? 1 : done / total
       const amount = total === null ? shown(done) : `${shown(done)} of ${shown(total)}`
-      const line = `${label} ${bar(share)} ${percent(share)}  ${amount}  ${shown(perS)}/s`
+      const line = `${label} ${bar(share)} ${percent(share)}  ${amount}${noun} · ${shown(perS)}/s`
       terminal.err(CLEAR_LINE + line.slice(0, terminal.errColumns - 1))
     },
     end: () => terminal.err(CLEAR_LINE),

@@ -134,7 +134,7 @@ describe('a job', () => {
     const args = ['jobs', 'create', 'm@2', 'rows.jsonl', '--output', 'out.jsonl']
     const ran = await galley(args, { url: peer.url, tty: true })
     expect(ran.code).toBe(0)
-    expect(ran.err).toContain('100 %  1 rows of 1 rows')
+    expect(ran.err).toContain('100 %  1 of 1 rows')
     expect(ran.err.endsWith('\u001b[2K')).toBe(true)
     expect(await readFile(join(folder, 'out.jsonl'), 'utf8')).toBe('{"y":1}\n')
     const asked = peer.asked.find(({ path }) => path === '/v1/jobs')!

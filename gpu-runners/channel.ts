@@ -48,7 +48,10 @@ export function openChannel(
   let at = 0
   let written = 0
   let scheduled = false
-  let pending: Buffer = Buffer.alloc(0)
+  /** What has come of a frame that is not whole, and the bytes at which it is worth another look. */
+  let pending: Buffer[] = []
+  let pendingBytes = 0
+  let wantedBytes = 4
   let ended = false
 
   function end(error?: Error): void {
@@ -106,20 +109,28 @@ export function openChannel(
   }
 
   function read(chunk: Buffer): void {
-    let data = pending.length > 0 ? Buffer.concat([pending, chunk]) : chunk
+    pending.push(chunk)
+    pendingBytes += chunk.length
+    // A large frame comes in many chunks: joined with each of them it would be copied thousands of times.
+    if (pendingBytes < wantedBytes) return
+    let data = pending.length > 1 ? Buffer.concat(pending, pendingBytes) : chunk
+    wantedBytes = 4
     while (data.length >= 4) {
       const length = data.readUInt32LE(0)
       if (length < 5 || length > FRAME_BYTES_MAX) {
         end(new Error(`frame of ${length} bytes`))
         return
       }
-      if (data.length < 4 + length) break
-      const payload = data.subarray(HEADER_BYTES, 4 + length)
+      wantedBytes = 4 + length
+      if (data.length < wantedBytes) break
+      const payload = data.subarray(HEADER_BYTES, wantedBytes)
       on.frame(data[4] as FrameType, data.readUInt32LE(5), payload)
       if (ended) return
-      data = data.subarray(4 + length)
+      data = data.subarray(wantedBytes)
+      wantedBytes = 4
     }
-    pending = data
+    pending = data.length > 0 ? [data] : []
+    pendingBytes = data.length
   }
 
   stream.on('data', read)

@@ -16,6 +16,7 @@ import { Authenticator } from './middleware/authenticate.ts'
 import { Limiter } from './middleware/limits.ts'
 import { ModelDirectory } from './models.ts'
 import * as blobs from './routes/blobs.ts'
+import { errorsPage } from './routes/docs.ts'
 import * as oip from './routes/oip.ts'
 import { openApi } from './routes/openapi.ts'
 
@@ -70,7 +71,7 @@ async function admitted(edge: Edge, c: Context, route: Route, now: number): Prom
       public: `This needs a key with the scope "${scope}".`,
     })
   }
-  if (route.method !== 'GET' && scope !== 'infer') auth.refuseWithoutRevocations(now)
+  if (route.method !== 'GET' && scope !== 'infer') await auth.mustKnowRevocations(now)
   if (limit && !limits.spendAtHand(caller, limit, now)) await limits.spend(caller, limit)
   return caller
 }
@@ -78,6 +79,7 @@ async function admitted(edge: Edge, c: Context, route: Route, now: number): Prom
 const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'health.live': () => oip.live(),
   'health.ready': ({ deps }) => oip.ready(deps),
+  'docs.errors': () => errorsPage(),
   openapi: () => openApi(),
   'oip.server': () => oip.server(),
   'oip.live': () => oip.live(),
@@ -105,6 +107,9 @@ function answerOf(route: Route): Answer {
   throw new Error(`The route ${route.name} has no answer at the edge`)
 }
 
+/** What a reply of the functions says besides its body; the rest belongs to the connection. */
+const CARRIED_HEADERS = ['content-type', 'retry-after', 'idempotent-replayed']
+
 /** Carries a request to the functions, and their reply back as it is. */
 async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<Response> {
   const { deps } = edge
@@ -121,8 +126,11 @@ async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<
     edge.models.forget(call.caller.tenantId)
     edge.auth.forget(call.caller.tenantId)
   }
-  const headers = new Headers(reply.headers)
-  headers.set('galley-request-id', call.requestId)
+  const headers: Record<string, string> = { 'galley-request-id': call.requestId }
+  for (const name of CARRIED_HEADERS) {
+    const value = reply.headers.get(name)
+    if (value !== null) headers[name] = value
+  }
   return new Response(reply.body, { status: reply.status, headers })
 }
 

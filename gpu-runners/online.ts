@@ -15,6 +15,8 @@ import type { Resident, Residents } from './residents.ts'
 type Context = Shared & { numbered: NumberedContext }
 type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }
 
+const CONTEXTS_MAX = 100_000
+
 export type OnlineDeps = { residents: Residents; receipts: ReceiptLog; clock: Clock; log: Log }
 
 /** Numbers of contexts in this process's receipts, whichever channel they came by. */
@@ -36,6 +38,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
     const number = nextNumber++
     const numbered = { number, line: contextLine(number, receiptContextOf(shared)) }
     contexts.set(id, { ...shared, numbered })
+    // The router forgets before we do and sends again under a new id.
+    if (contexts.size > CONTEXTS_MAX) contexts.delete(contexts.keys().next().value!)
   }
 
   function depart(id: number): void {

@@ -25,6 +25,7 @@ const NO_RUNNER_WAIT_MS = 10_000
 /** Requests in flight to one runner; over it the queue would only grow. */
 const IN_FLIGHT_MAX = 20_000
 const CONTEXTS_MAX = 50_000
+const LATE_MS = 100
 export const HELLO_PATH = '/hello'
 
 type Pending = {
@@ -45,7 +46,7 @@ type Runner = {
   /** The same by the objects that name them: the caches above hand out the same ones for seconds. */
   contextIds: WeakMap<object, WeakMap<object, number>>
   /** Receipts that came back and that the ledger may not have yet, oldest first. */
-  copies: { call: InferenceCall; line: Buffer }[]
+  copies: ({ call: InferenceCall; line: Buffer } | null)[]
   /** How many receipts of this channel have left `copies`. */
   dropped: number
 }
@@ -67,6 +68,7 @@ export function createRouter(deps: {
   const runners = new Set<Runner>()
   const waiting = new Set<() => void>()
   let nextId = 1
+  const late = setInterval(rejectLate, LATE_MS).unref()
 
   function attach(stream: Duplex): void {
     let runner: Runner | null = null
@@ -123,7 +125,11 @@ export function createRouter(deps: {
 
   function onReply(runner: Runner, id: number, payload: Buffer): void {
     const pending = take(runner, id)
-    if (!pending) return
+    // A caller that gave up leaves a gap, so that copies can still be counted off.
+    if (!pending) {
+      runner.copies.push(null)
+      return
+    }
     const { head, line, body } = readReply(payload)
     runner.copies.push({ call: pending.call, line })
     pending.resolve({ ...head, body })
@@ -160,7 +166,9 @@ export function createRouter(deps: {
   function shipCopies(runner: Runner): void {
     const lines: string[] = []
     const numbers = new Map<string, number>()
-    for (const { call, line } of runner.copies) {
+    for (const copy of runner.copies) {
+      if (!copy) continue
+      const { call, line } = copy
       const shared = sharedOf(call)
       const key = sharedKey(shared)
       let number = numbers.get(key)
@@ -176,6 +184,18 @@ export function createRouter(deps: {
     deps.ship(`[${lines.join(',')}]`).catch(error => {
       deps.log.error('router.copies_not_shipped', { runner: runner.name, error: String(error) })
     })
+  }
+
+  /** A runner drops late work when its next batch forms; the caller hears of it now. */
+  function rejectLate(): void {
+    const now = deps.clock.now()
+    for (const runner of runners) {
+      for (const [id, pending] of runner.pending) {
+        if (pending.call.deadline + LATE_MS > now) continue
+        take(runner, id)?.reject(new AppError('deadline_exceeded'))
+        runner.channel.send(FRAME.cancel, id, [])
+      }
+    }
   }
 
   /** Sends a request to a runner, or lets it wait for one. */
@@ -260,6 +280,7 @@ export function createRouter(deps: {
     },
     attach,
     close() {
+      clearInterval(late)
       for (const runner of runners) runner.channel.close()
     },
   }

@@ -248,6 +248,11 @@ export type Contract = {
       ready: boolean
     }
   }
+  /** Every error code, as a page; problem types point here. */
+  'docs.errors': {
+    input: {}
+    reply: Response
+  }
   /** This API as OpenAPI 3.1. */
   'openapi': {
     input: {}
@@ -511,6 +516,16 @@ export type Contract = {
       name: string
       versions: Array<string>
       platform: string
+      inputs: Array<{
+        name: string
+        datatype: string
+        shape: Array<number>
+      }>
+      outputs: Array<{
+        name: string
+        datatype: string
+        shape: Array<number>
+      }>
     }
   }
   /** Metadata of one version, by number or alias. */
@@ -522,6 +537,16 @@ export type Contract = {
       name: string
       versions: Array<string>
       platform: string
+      inputs: Array<{
+        name: string
+        datatype: string
+        shape: Array<number>
+      }>
+      outputs: Array<{
+        name: string
+        datatype: string
+        shape: Array<number>
+      }>
     }
   }
   /** Whether the model can answer. */
@@ -664,6 +689,7 @@ export type RouteEntry = {
 export const ROUTES: Record<RouteName, RouteEntry> = {
   'health.live': { method: 'GET', path: '/health/live', idempotent: false, raw: false, json: true },
   'health.ready': { method: 'GET', path: '/health/ready', idempotent: false, raw: false, json: true },
+  'docs.errors': { method: 'GET', path: '/docs/errors', idempotent: false, raw: false, json: false },
   'openapi': { method: 'GET', path: '/openapi.json', idempotent: false, raw: false, json: false },
   'tenants.create': { method: 'POST', path: '/v1/tenants', idempotent: true, raw: false, json: true },
   'tenants.list': { method: 'GET', path: '/v1/tenants', idempotent: false, raw: false, json: true },

@@ -25,6 +25,7 @@ export class Authenticator {
   readonly #deps: EdgeDeps
   readonly #keys = new FreshCache<Held>(KEYS_MAX)
   #revocationsAskedAt = 0
+  #revocationsReading: Promise<void> | null = null
   #revocationsKnownAt: number
 
   constructor(deps: EdgeDeps) {
@@ -34,7 +35,7 @@ export class Authenticator {
 
   /** The caller of a fresh key, without a promise; undefined when it must be looked up. */
   known(authorization: string | undefined, nowMs: number): Caller | undefined {
-    if (nowMs - this.#revocationsAskedAt > REVOCATIONS_EVERY_MS) this.#readRevocations(nowMs)
+    if (nowMs - this.#revocationsAskedAt > REVOCATIONS_EVERY_MS) void this.#readRevocations(nowMs)
     const held = authorization && this.#keys.fresh(authorization, nowMs)
     if (!held || (held.expiresAt !== null && held.expiresAt <= nowMs)) return undefined
     return held.caller
@@ -62,10 +63,13 @@ export class Authenticator {
     this.#keys.delete((_, held) => held.caller.tenantId === tenantId)
   }
 
-  /** Throws `unavailable` where a revocation may have been missed and the route changes things. */
-  refuseWithoutRevocations(nowMs: number): void {
-    if (nowMs - this.#revocationsKnownAt < REVOCATIONS_LOST_MS) return
-    this.#readRevocations(nowMs)
+  /** For routes that change things. Throws `unavailable` where a revocation may have been missed. */
+  async mustKnowRevocations(nowMs: number): Promise<void> {
+    const known = () => nowMs - this.#revocationsKnownAt < REVOCATIONS_LOST_MS
+    if (known()) return
+    // After a quiet time nobody has asked yet: this request waits for the answer.
+    await this.#readRevocations(nowMs)
+    if (known()) return
     throw new AppError('unavailable', {
       public: 'Keys cannot be checked for revocation right now; try again in a moment.',
       retryAfterS: 1,
@@ -78,22 +82,25 @@ export class Authenticator {
     return { caller: found.caller, publicId, expiresAt: found.expiresAt ?? null }
   }
 
-  #readRevocations(nowMs: number): void {
+  #readRevocations(nowMs: number): Promise<void> {
+    if (this.#revocationsReading) return this.#revocationsReading
     this.#revocationsAskedAt = nowMs
     const sinceMs = this.#revocationsKnownAt - REVOCATIONS_OVERLAP_MS
-    const read = ask<{ at: number; publicIds: string[] }>(this.#deps, '/internal/revocations', {
-      sinceMs,
-    })
-    this.#deps.background(
-      read.then(
+    const read = ask<{ publicIds: string[] }>(this.#deps, '/internal/revocations', { sinceMs })
+    this.#revocationsReading = read
+      .then(
         ({ publicIds }) => {
           this.#revocationsKnownAt = nowMs
           const revoked = new Set(publicIds)
           if (revoked.size > 0) this.#keys.delete((_, held) => revoked.has(held.publicId))
         },
         error => this.#deps.log.error('edge.revocations_unread', { error: String(error) }),
-      ),
-    )
+      )
+      .finally(() => {
+        this.#revocationsReading = null
+      })
+    this.#deps.background(this.#revocationsReading)
+    return this.#revocationsReading
   }
 }
 

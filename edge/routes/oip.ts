@@ -1,6 +1,7 @@
 /** The Open Inference Protocol at the edge: what it answers itself, and what it hands to the router. */
 import type { Context } from 'hono'
 import type { Call } from '#core/caller.ts'
+import type { InferenceReply } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { modelMetadata } from '#core/inference/metadata.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
@@ -11,6 +12,8 @@ const VERSION = '0.1.0'
 /** Well under what load balancers wait, and long past any answer worth having. */
 const DEADLINE_MS_DEFAULT = 30_000
 const DEADLINE_MS_MAX = 120_000
+const TEXT_BYTES_MAX = 65_536
+const decoder = new TextDecoder()
 const JSON_HEADER = 'inference-header-content-length'
 
 export function server(): Response {
@@ -71,7 +74,13 @@ export async function infer(
     'galley-model-digest': model.digest,
   }
   if (reply.jsonLength !== null) headers[JSON_HEADER] = String(reply.jsonLength)
-  return new Response(reply.body as Uint8Array<ArrayBuffer>, { status: 200, headers })
+  return new Response(payloadOf(reply), { status: 200, headers })
+}
+
+/** Node writes a text together with its headers in one call, bytes in a second one. */
+function payloadOf({ body, jsonLength }: InferenceReply): string | Uint8Array<ArrayBuffer> {
+  if (jsonLength === null && body.length <= TEXT_BYTES_MAX) return decoder.decode(body)
+  return body as Uint8Array<ArrayBuffer>
 }
 
 function jsonLengthOf(header: string | undefined): number | null {

@@ -8,6 +8,14 @@ const open = { limit: null, cache: 'none', meter: 'none', target: 'edge', scope:
 const metadata = { limit: 'control', cache: 'none', meter: 'none', target: 'edge' } as const
 const infer = { limit: 'inference', cache: 'none', meter: 'inference', target: 'router' } as const
 const oip = { errors: 'oip', status: 200 } as const
+const tensor = z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.number()) })
+const described = z.object({
+  name: z.string(),
+  versions: z.array(z.string()),
+  platform: z.string(),
+  inputs: z.array(tensor),
+  outputs: z.array(tensor),
+})
 const ready = z.object({ name: z.string(), ready: z.boolean() })
 const tensors = z.object({ model_name: z.string(), outputs: z.array(z.unknown()) })
 
@@ -44,7 +52,7 @@ export const inferenceRoutes = [
     method: 'GET',
     path: '/v2/models/:model',
     summary: 'Metadata of the version that serves.',
-    reply: z.object({ name: z.string(), versions: z.array(z.string()), platform: z.string() }),
+    reply: described,
     ...oip,
     policy: { ...metadata, scope: 'infer' },
   }),
@@ -53,7 +61,7 @@ export const inferenceRoutes = [
     method: 'GET',
     path: '/v2/models/:model/versions/:version',
     summary: 'Metadata of one version, by number or alias.',
-    reply: z.object({ name: z.string(), versions: z.array(z.string()), platform: z.string() }),
+    reply: described,
     ...oip,
     policy: { ...metadata, scope: 'infer' },
   }),

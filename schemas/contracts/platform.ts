@@ -24,6 +24,14 @@ export const platformRoutes = [
     policy: open,
   }),
   route({
+    name: 'docs.errors',
+    method: 'GET',
+    path: '/docs/errors',
+    summary: 'Every error code, as a page; problem types point here.',
+    status: 200,
+    policy: open,
+  }),
+  route({
     name: 'openapi',
     method: 'GET',
     path: '/openapi.json',

@@ -1,0 +1,43 @@
+/** `npm run chaos -- --rounds 20 --seed 7 --planted all|none|dedupe,epoch,sync --edge node|workerd`. */
+import { parseArgs } from 'node:util'
+import { type Fault, PLANTED } from './planted.ts'
+import type { Round } from './rounds.ts'
+
+export type Flags = {
+  rounds: number
+  seed: number
+  planted: Fault[]
+  edge: 'node' | 'workerd'
+  /** Instead of the plan: these deaths in every round. */
+  only: Round | null
+}
+
+export function readFlags(args: string[]): Flags {
+  const { values } = parseArgs({
+    args,
+    options: {
+      rounds: { type: 'string', default: '20' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      planted: { type: 'string', default: 'all' },
+      edge: { type: 'string', default: 'node' },
+      only: { type: 'string' },
+    },
+  })
+  return {
+    rounds: Number(values.rounds),
+    seed: Number(values.seed),
+    planted: faultsOf(values.planted),
+    edge: values.edge as Flags['edge'],
+    only: values.only ? (values.only.split(',') as Round) : null,
+  }
+}
+
+function faultsOf(text: string): Fault[] {
+  const all = Object.keys(PLANTED) as Fault[]
+  if (text === 'all') return all
+  if (text === 'none') return []
+  const named = text.split(',') as Fault[]
+  const unknown = named.find(name => !all.includes(name))
+  if (unknown) throw new Error(`--planted knows ${all.join(', ')}, all and none, not "${unknown}".`)
+  return named
+}

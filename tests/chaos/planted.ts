@@ -1,0 +1,72 @@
+/**
+ * Faults on purpose: a copy of the product with one of its safeguards removed goes through the rounds
+ * that this safeguard is for. A checker that sees nothing then would have seen nothing before.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Verdict } from './checker.ts'
+import type { Round } from './rounds.ts'
+
+export type Fault = 'dedupe' | 'epoch' | 'sync'
+type Planted = {
+  rounds: Round[]
+  /** File, what stands there, what stands there instead; every one of them must be found. */
+  patches: [string, string, string][]
+  isSeen(found: Verdict & { staleResults: number }): boolean
+}
+
+const LEDGER = 'core/usage/ledger.ts'
+const TABLES = 'schemas/migrations/0000_foundation.sql'
+const LEASES = 'core/jobs/leases.ts'
+const DISK = 'platform/blob/disk.ts'
+const RECEIPTS = 'gpu-runners/receipt-log.ts'
+
+export const PLANTED: Record<Fault, Planted> = {
+  // A killed runner's receipts come twice: from the router's copies and from the log it left.
+  dedupe: {
+    rounds: [['runner', 'runner'], ['runner']],
+    patches: [
+      [LEDGER, 'receipts.id = given.id', 'receipts.id = given.id and false'],
+      [TABLES, ',\n\tCONSTRAINT "receipts_tenant_id_id_pk" PRIMARY KEY("tenant_id","id")', ''],
+    ],
+    isSeen: found => found.billedTwice > 0,
+  },
+  // A runner that was stopped past its lease finishes what is another's by now.
+  epoch: {
+    rounds: [['zombie']],
+    patches: [
+      [LEASES, ', eq(steps.epoch, input.epoch)', ''],
+      [LEASES, '!step || step.epoch !== input.epoch)', '!step)'],
+      [LEASES, '!step || step.epoch !== input.epoch ||', '!step ||'],
+    ],
+    isSeen: found => found.staleResults > 0 || found.lost > 0 || found.billedTwice > 0,
+  },
+  sync: {
+    rounds: [['power']],
+    patches: [
+      [DISK, 'await file.sync()', ''],
+      [DISK, 'await folder.sync()', ''],
+      [RECEIPTS, 'fdatasync(into.fd, error =>', 'setImmediate((error?: Error) =>'],
+    ],
+    isSeen: found => found.lost > 0,
+  },
+}
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const LEFT_OUT = new Set(['node_modules', '.git', '.galley', 'dist'])
+
+/** A copy of the sources with the fault in it. Throws where the code is not what the fault expects. */
+export function plant(fault: Fault): { root: string; remove(): void } {
+  const root = mkdtempSync(join(tmpdir(), `galley-${fault}-`))
+  cpSync(ROOT, root, { recursive: true, filter: path => !LEFT_OUT.has(basename(path)) })
+  symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'))
+  for (const [file, from, to] of PLANTED[fault].patches) {
+    const path = join(root, file)
+    const text = readFileSync(path, 'utf8')
+    if (!text.includes(from)) throw new Error(`${file} does not contain "${from}": plant it anew`)
+    writeFileSync(path, text.replaceAll(from, to))
+  }
+  return { root, remove: () => rmSync(root, { recursive: true, force: true }) }
+}

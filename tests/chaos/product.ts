@@ -1,0 +1,92 @@
+/** The product under attack: one data folder and one port, started as often as it is killed. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { freePort, type Product as Running, startProduct } from '../../bench/product.ts'
+import { endAll, type Process, processesOf, stillThere } from './processes.ts'
+
+export type Product = {
+  url: string
+  key: string
+  dataFolder: string
+  /** The journal of the recorder, beside the data folder. */
+  journal: string
+  /** Pid of the supervisor that runs now. */
+  pid(): number
+  /** Starts it, after it was killed or stopped, on the same folder and port. */
+  start(options?: { record?: boolean }): Promise<void>
+  /** As Ctrl-C does. */
+  stop(): Promise<void>
+  /** Ends whatever is left of it and removes its folder. */
+  remove(): void
+  /** Processes that outlived their supervisor into the next start; none may. */
+  leftRunning: number
+}
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+
+export async function openProduct(options: { root?: string; edge: 'node' | 'workerd' }) {
+  const folder = mkdtempSync(join(tmpdir(), 'galley-chaos-'))
+  const dataFolder = join(folder, 'data')
+  const journal = join(folder, 'journal')
+  const port = await freePort()
+  const root = options.root ?? ROOT
+  let running: Running | undefined
+  let before: Process[] = []
+
+  const product: Product = {
+    url: '',
+    key: '',
+    dataFolder,
+    journal,
+    leftRunning: 0,
+    pid: () => running!.supervisor.pid!,
+    async start({ record = false } = {}) {
+      const preloads = [pathToFileURL(join(root, 'local/quick-imports.mjs')).href]
+      if (record) preloads.push(recorder(journal, dataFolder))
+      const flags = ['--disable-warning=ExperimentalWarning', ...preloads.map(p => `--import=${p}`)]
+      running = await startProduct({
+        root,
+        dataFolder,
+        port,
+        edge: options.edge,
+        env: { NODE_OPTIONS: flags.join(' '), NODE_COMPILE_CACHE: join(folder, 'compiled') },
+      })
+      product.url = running.url
+      product.key = running.key
+      product.leftRunning += stillThere(before).length
+      before = processesOf(product.pid())
+    },
+    async stop() {
+      before = processesOf(product.pid())
+      await running!.stop()
+      product.leftRunning += stillThere(before).length
+      before = []
+    },
+    remove() {
+      endAll(before)
+      if (running) endAll(processesOf(product.pid()))
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+  return product
+}
+
+/** The last lines that mention an error, of every place's log. */
+export function errorsIn(dataFolder: string, lines: number): string[] {
+  return readdirSync(join(dataFolder, 'log')).flatMap(name => {
+    const text = readFileSync(join(dataFolder, 'log', name), 'utf8')
+      .trimEnd()
+      .split('\n')
+    const bad = text.filter(line => /"level":"error"|^\s*at |Error/.test(line)).slice(-lines)
+    return bad.map(line => `${name}: ${line.slice(0, 400)}`)
+  })
+}
+
+function recorder(journal: string, dataFolder: string): string {
+  const url = new URL('./recorder.mjs', import.meta.url)
+  url.searchParams.set('journal', journal)
+  url.searchParams.set('data', dataFolder)
+  return url.href
+}

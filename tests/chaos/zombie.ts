@@ -1,0 +1,109 @@
+/**
+ * A runner that comes back from the dead: stopped in the middle of a shard until another one has its
+ * lease, then continued. What it still does must change nothing.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Key } from './book.ts'
+import { type HeldStep, holderOf } from './database.ts'
+import { type Process, placesOf, signal } from './processes.ts'
+import type { Product } from './product.ts'
+import { createJob, uploadRows, type WorkloadDeps } from './workload.ts'
+
+/** One shard of a few seconds. */
+const ROWS = 4_990
+const LEASED_WITHIN_MS = 60_000
+const WORKING_MS = 1_200
+/** Leases of 15 s, and a message that is hidden for as long. */
+const TAKEN_OVER_WITHIN_MS = 60_000
+
+export async function haunt(product: Product, deps: WorkloadDeps): Promise<void> {
+  const second = await startRunner(product, 'runner-1')
+  try {
+    const key = deps.random.pick(deps.random.pick(deps.tenants).keys)
+    const job = await shardUnderWay(product, deps, key)
+    const first = job.holder
+    await sleep(WORKING_MS)
+    const zombie = runnerNamed(product, second, first.runner)
+    signal(zombie, 'SIGSTOP')
+    try {
+      await until(TAKEN_OVER_WITHIN_MS, 'nobody took the step over', async () => {
+        const now = await holderOf(product.dataFolder, job.id)
+        return now && now.epoch > first.epoch && now.runner !== first.runner
+      })
+    } finally {
+      signal(zombie, 'SIGCONT')
+    }
+    await until(TAKEN_OVER_WITHIN_MS, 'the step did not end', async () => {
+      return (await holderOf(product.dataFolder, job.id)) === null
+    })
+  } finally {
+    second.kill('SIGTERM')
+    if (second.exitCode === null) await once(second, 'exit')
+  }
+}
+
+async function shardUnderWay(product: Product, deps: WorkloadDeps, key: Key) {
+  const file = await uploadRows(deps, key, ROWS, 1)
+  const { id } = await createJob(deps, key, file)
+  let holder: HeldStep | null = null
+  await until(LEASED_WITHIN_MS, 'the shard was not begun', async () => {
+    holder = await holderOf(product.dataFolder, id)
+    return holder
+  })
+  return { id, holder: holder! as HeldStep }
+}
+
+function runnerNamed(product: Product, second: ChildProcess, name: string): Process {
+  const first = placesOf(product.pid(), 'runner')[0]!
+  return name === 'runner-1' ? { ...processOf(second.pid!) } : first
+}
+
+function processOf(pid: number): Process {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  const startedAt = text.slice(text.lastIndexOf(')') + 2).split(' ')[19]!
+  return { pid, startedAt, command: 'runner' }
+}
+
+/** A second runner on the same machine: told what the first was told, but for its name. */
+async function startRunner(product: Product, name: string): Promise<ChildProcess> {
+  const [first] = placesOf(product.pid(), 'runner')
+  const { env, args, cwd } = asStarted(first!.pid)
+  const log = openSync(join(cwd, 'log', `${name}.log`), 'a')
+  const stdio = ['pipe', log, log, 'pipe'] as const
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: { ...env, GALLEY_RUNNER: name },
+    stdio: [...stdio],
+  })
+  closeSync(log)
+  child.stdin!.on('error', () => {})
+  const lines = createInterface({ input: child.stdio[3] as Readable })
+  const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${name} did not start`)))
+  ended.catch(() => {})
+  await Promise.race([once(lines, 'line'), ended])
+  return child
+}
+
+function asStarted(pid: number) {
+  const read = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'utf8').split('\0')
+  const pairs = read('environ').filter(Boolean)
+  const env = Object.fromEntries(
+    pairs.map(pair => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
+  )
+  return { env, args: read('cmdline').slice(1, -1), cwd: readlinkSync(`/proc/${pid}/cwd`) }
+}
+
+async function until(withinMs: number, failure: string, condition: () => Promise<unknown>) {
+  const end = performance.now() + withinMs
+  // The database may be away for a moment: that is no answer yet.
+  while (!(await condition().catch(() => false))) {
+    if (performance.now() > end) throw new Error(`${failure} within ${withinMs} ms`)
+    await sleep(50)
+  }
+}

@@ -1,0 +1,58 @@
+/** The README's commands, run as they stand there, in one shell, against the running product. */
+import { spawn } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect, test } from 'vitest'
+import { isShown, snippetsOf } from '../docs/snippets.ts'
+import { product } from './product.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** What the suite itself has done: it started the product, and it is the test. */
+const DONE = 'npm start\nnpm test\n'
+const END_OF_SNIPPET = '=== end of snippet ==='
+
+const home = mkdtempSync(join(tmpdir(), 'galley-tour-'))
+afterAll(() => rmSync(home, { recursive: true, force: true }))
+
+test('every command of the README works, in order, and prints what is shown', async () => {
+  const [first, ...rest] = snippetsOf(readFileSync(join(ROOT, 'README.md'), 'utf8'))
+  expect(first!.commands).toBe(DONE)
+  expect(rest.length).toBeGreaterThan(5)
+  const { code, out, err } = await shell(rest.map(snippet => snippet.commands))
+  expect(code, `${out}\n${err}`).toBe(0)
+  const outputs = out.split(`${END_OF_SNIPPET}\n`)
+  for (const [at, { commands, shows }] of rest.entries()) {
+    const printed = outputs[at]!
+    expect(shows === null || isShown(printed, shows), `${commands}\nprinted\n${printed}`).toBe(true)
+  }
+  expect(outputs.at(-2)).toMatch(/^shop +iris +1 +1 /m)
+})
+
+async function shell(blocks: string[]): Promise<{ code: number; out: string; err: string }> {
+  const { url, key } = await product()
+  const script = blocks.map(block => `${block}\necho\necho '${END_OF_SNIPPET}'\n`).join('')
+  // npm finds the project by where it stands; a login of whoever runs this must not be seen.
+  const env = {
+    PATH: `${dirname(process.execPath)}:${process.env.PATH}`,
+    HOME: home,
+    XDG_CONFIG_HOME: home,
+    TMPDIR: home,
+    GALLEY_URL: url,
+    GALLEY_KEY: key,
+  }
+  const child = spawn('sh', ['-eu', '-c', script], {
+    cwd: ROOT,
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [out, err] = ['', '']
+  child.stdout.on('data', chunk => {
+    out += chunk
+  })
+  child.stderr.on('data', chunk => {
+    err += chunk
+  })
+  return new Promise(resolve => child.on('close', code => resolve({ code: code ?? 1, out, err })))
+}

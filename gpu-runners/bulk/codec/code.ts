@@ -6,7 +6,7 @@ import { AppError } from '#core/error.ts'
 import { byteSize, type Tensor } from '#core/inference/tensor.ts'
 import type { Signature } from '#schemas/signature.ts'
 import { type Batch, batches, type OpenBatch } from './batch.ts'
-import { lineCutter, type Piece, ROW_BYTES_MAX } from './lines.ts'
+import { eachLine } from './each-line.ts'
 import { orderedOutput } from './ordered.ts'
 import { rowError, rowReader } from './row.ts'
 import { type Block, type Form, type RowError, rowWriter } from './text.ts'
@@ -45,7 +45,7 @@ export async function codeShard(job: ShardJob, io: ShardIo): Promise<Tally> {
   const read = rowReader(job.signature)
   const engine = engineSide(job, io)
   let rows = 0
-  await eachLine(job, io, line => {
+  await eachLine(job.fileStart, io.read, line => {
     const row = rows++
     if (row >= job.rows) throw differs(job, rows)
     if (typeof line !== 'string') return engine.refuse(row, null, line)
@@ -142,78 +142,6 @@ function engineSide(job: ShardJob, io: ShardIo) {
   }
 }
 
-/** Every line that is a row; blank lines are none. */
-async function eachLine(
-  { fileStart }: ShardJob,
-  io: ShardIo,
-  add: (line: string | RowError) => Promise<void> | undefined | void,
-): Promise<void> {
-  const cutter = lineCutter()
-  let first = fileStart
-  let next = io.read()
-  for (let chunk = await next; ; chunk = await next) {
-    if (chunk) {
-      next = io.read()
-      next.catch(() => {})
-    }
-    for (const piece of chunk ? cutter.feed(chunk) : cutter.end()) {
-      for (const line of linesOf(piece, first)) {
-        const wait = add(line)
-        if (wait) await wait
-      }
-      first = false
-    }
-    if (!chunk) return
-  }
-}
-
-function* linesOf(piece: Piece, first: boolean): Generator<string | RowError> {
-  if ('overlong' in piece) {
-    yield invalidRow(`The line is longer than ${ROW_BYTES_MAX} bytes; a row must fit that.`)
-    return
-  }
-  let text = decoded(piece.lines)
-  if (text === null) {
-    yield* oneByOne(piece.lines, first)
-    return
-  }
-  if (first && text.startsWith(BOM)) text = text.slice(1)
-  for (let at = 0; at < text.length; ) {
-    const newline = text.indexOf('\n', at)
-    const end = newline < 0 ? text.length : newline
-    const line = text.slice(at, end)
-    if (!BLANK.test(line)) yield line
-    at = end + 1
-  }
-}
-
-/** Somewhere the bytes are not UTF-8: only the lines where they are not may fail. */
-function* oneByOne(lines: Uint8Array, first: boolean): Generator<string | RowError> {
-  for (let at = 0; at < lines.length; ) {
-    const newline = lines.indexOf(10, at)
-    const end = newline < 0 ? lines.length : newline
-    let text = decoded(lines.subarray(at, end))
-    if (text === null) yield invalidRow('The line is not valid UTF-8.')
-    else {
-      if (first && at === 0 && text.startsWith(BOM)) text = text.slice(1)
-      if (!BLANK.test(text)) yield text
-    }
-    at = end + 1
-  }
-}
-
-function decoded(bytes: Uint8Array): string | null {
-  try {
-    return decoder.decode(bytes)
-  } catch {
-    return null
-  }
-}
-
-function invalidRow(detail: string): RowError {
-  return { code: 'invalid_input', detail }
-}
-
 function bytesOfRow({ from, to, outputs }: Block): number {
   const bytes = outputs.reduce((sum: number, output: Tensor) => sum + byteSize(output.data), 0)
   return bytes / (to - from)
@@ -224,7 +152,3 @@ function differs(job: ShardJob, rows: number): AppError {
     internal: `bulk: the plan counted ${job.rows} rows from row ${job.row}, the shard found ${rows}`,
   })
 }
-
-const BOM = '\ufeff'
-const BLANK = /^[ \t\r]*$/
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })

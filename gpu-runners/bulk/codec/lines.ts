@@ -67,8 +67,6 @@ export function lineCutter(): LineCutter {
   }
 }
 
-export type LineSeen = { end: number; blank: boolean }
-
 /**
  * Where lines end, without looking at what they say: `onLine` gets the offset behind each line and
  * whether it holds nothing but spaces. A byte order mark at the start of the file counts as space.

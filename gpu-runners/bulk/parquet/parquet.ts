@@ -24,7 +24,7 @@ import {
 } from './commands.ts'
 
 /** More rows than of JSONL: every shard reads its row group from the start. */
-export const PARQUET_LIMITS: ShardLimits = { ...SHARD_LIMITS, rows: 20_000 }
+const PARQUET_LIMITS: ShardLimits = { ...SHARD_LIMITS, rows: 20_000 }
 
 const children = keeper<ChildProcess>({
   start() {

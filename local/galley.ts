@@ -64,12 +64,15 @@ export async function startGalley(
     const env = placeEnv(flags, folder, port, ports)
     const keys = await signingKeys(folder)
     const context: Context = { flags, deps, folder, log, logs, env, urls, keys }
+    signal.throwIfAborted()
     const supervision = supervise(specs(context), { clock: deps.clock, log })
     const stop = (graceMs?: number) => supervision.stop(graceMs).finally(close)
-    const hurry = () => void stop(0)
-    signal.addEventListener('abort', hurry)
-    await supervision.up.catch(error => stop(0).then(() => Promise.reject(error)))
-    signal.removeEventListener('abort', hurry)
+    const giveUp = () => void stop(0)
+    signal.addEventListener('abort', giveUp)
+    await supervision.up
+      .then(() => signal.throwIfAborted())
+      .catch(error => stop(0).then(() => Promise.reject(error)))
+    signal.removeEventListener('abort', giveUp)
     const signingKey = folder.secrets.signing_key
     const { pids } = supervision
     return { url, folder, log, databaseUrl: urls.app, signingKey, ports, pids, stop }

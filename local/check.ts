@@ -11,7 +11,7 @@ const STEPS: [name: string, command: string[]][] = [
   ['format and lint', [`${MODULES}/@biomejs/biome/bin/biome`, 'check', '--colors=off']],
   ['types on Node', [`${MODULES}/typescript/bin/tsc`, '-p', 'tsconfig.node.json']],
   ['types at the edge', [`${MODULES}/typescript/bin/tsc`, '-p', 'tsconfig.edge.json']],
-  ['tidy', [`${MODULES}/vitest/vitest.mjs`, 'run', 'tests/tidy.test.ts']],
+  ['tidy', [`${MODULES}/vitest/vitest.mjs`, 'run', '--reporter=dot', 'tests/tidy.test.ts']],
   ['unused code', [`${MODULES}/knip/bin/knip.js`, '--treat-config-hints-as-errors']],
   ['generated files', ['local/generate.ts', '--check']],
 ]
@@ -39,7 +39,9 @@ process.exitCode = failed === 0 ? 0 : 1
 function run(name: string, command: string[]): Promise<Step> {
   const startedAt = performance.now()
   const stdio = ['ignore', 'pipe', 'pipe'] as const
-  const child = spawn(process.execPath, command, { cwd: root, stdio: [...stdio] })
+  // Colours are for whoever asked for them with FORCE_COLOR.
+  const args = ['--disable-warning=ExperimentalWarning', ...command]
+  const child = spawn(process.execPath, args, { cwd: root, stdio: [...stdio] })
   const chunks: Buffer[] = []
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => chunks.push(chunk))
   return new Promise((resolve, reject) => {

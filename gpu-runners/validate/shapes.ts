@@ -1,3 +1,4 @@
+/** Shapes as refusals quote them. */
 import { quote, shapeText } from '#core/models/onnx/inspection/quote.ts'
 
 /** Shapes in a sentence: `'x' [1, 3], 'y' [1]`. */

@@ -1,7 +1,7 @@
 /** A database of its own for a test file: copied from the migrated template, dropped at the end. */
 import pg from 'pg'
 import { afterAll, inject } from 'vitest'
-import { connectionOf, openDatabase, type OpenDatabase } from '#platform/db/postgres.ts'
+import { connectionOf, type OpenDatabase, openDatabase } from '#platform/db/postgres.ts'
 import { TEMPLATE } from './database-server.ts'
 
 export type TestDatabase = {
@@ -22,7 +22,10 @@ export async function testDatabase(): Promise<TestDatabase> {
   const url = inject('appUrl').replace('DATABASE', name)
   const log = { info() {}, error() {} }
   const db = openDatabase({ url, log })
-  const admin = new pg.Pool({ ...connectionOf(inject('adminUrl').replace('DATABASE', name)), max: 4 })
+  const admin = new pg.Pool({
+    ...connectionOf(inject('adminUrl').replace('DATABASE', name)),
+    max: 4,
+  })
   admin.on('error', () => {})
   afterAll(async () => {
     await db.close()

@@ -33,7 +33,9 @@ export default async function setup(project: TestProject) {
     new Promise<void>(resolve => {
       child.stdout!.on('data', () => /^ready/m.test(printed) && resolve())
     }),
-    once(child, 'exit').then(() => Promise.reject(new Error(`the product did not start: ${printed}`))),
+    once(child, 'exit').then(() =>
+      Promise.reject(new Error(`the product did not start: ${printed}`)),
+    ),
   ])
   const { url, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
   project.provide('product', { url, key, dataFolder, edge })

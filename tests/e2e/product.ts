@@ -23,8 +23,17 @@ export async function api<T = Record<string, never>>(
       ...(body !== undefined && !raw && { 'content-type': 'application/json' }),
       ...options.headers,
     },
-    body: body === undefined ? undefined : raw ? (body as Uint8Array<ArrayBuffer>) : JSON.stringify(body),
+    body:
+      body === undefined
+        ? undefined
+        : raw
+          ? (body as Uint8Array<ArrayBuffer>)
+          : JSON.stringify(body),
   })
   const text = await response.text()
-  return { status: response.status, headers: response.headers, body: (text ? JSON.parse(text) : null) as T }
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: (text ? JSON.parse(text) : null) as T,
+  }
 }

@@ -109,11 +109,17 @@ export function openReceiptLog(
     segment = null
   }
 
+  /**
+   * What the dead left, by name, then our own in the order of their receipts: the counts go up in it,
+   * which names do not promise when the clock is set back.
+   */
+  function endedSegments(): string[] {
+    const left = readdirSync(o.folder).filter(name => name.endsWith('.log') && !counts.has(name))
+    return [...left.sort(), ...counts.keys()].filter(name => name !== segment?.name)
+  }
+
   async function shipAll(): Promise<boolean> {
-    const names = readdirSync(o.folder).filter(
-      name => name.endsWith('.log') && name !== segment?.name,
-    )
-    for (const name of names.sort()) {
+    for (const name of endedSegments()) {
       const path = join(o.folder, name)
       try {
         const lines = wholeLines(readFileSync(path, 'utf8'), !counts.has(name), deps.log)
@@ -169,9 +175,8 @@ export function openReceiptLog(
     async close(waitMs) {
       stopped = true
       clearInterval(syncTimer)
-      await running
       endSegment()
-      await Promise.race([shipAll(), sleep(waitMs, undefined, { ref: false })])
+      await Promise.race([running.then(shipAll), sleep(waitMs, undefined, { ref: false })])
     },
   }
 }

@@ -1,0 +1,173 @@
+/** The runner's log of receipts: what `append` returned for reaches the ledger, whatever dies. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { entriesOf, type Line } from '#core/usage/receipt-log.ts'
+import { openReceiptLog } from '#gpu-runners/receipt-log.ts'
+import { handClock } from '#tests/caller.ts'
+
+const WRITER = fileURLToPath(new URL('receipts/writer.ts', import.meta.url))
+let folder = ''
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'galley-receipts-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+})
+
+/** A log whose ledger takes or refuses as the test says. */
+function open(ship: (lines: Line[]) => Promise<void> | void = () => {}, clock = handClock()) {
+  const shipped: Line[][] = []
+  const counts: number[] = []
+  const errors: string[] = []
+  const receipts = openReceiptLog(
+    { clock, log: { info() {}, error: event => void errors.push(event) } },
+    {
+      folder,
+      async ship(text) {
+        const lines = JSON.parse(text) as Line[]
+        await ship(lines)
+        shipped.push(lines)
+      },
+      onShipped: count => counts.push(count),
+    },
+  )
+  return { receipts, shipped, counts, errors, clock }
+}
+const context = (number: number) => ({
+  number,
+  line: JSON.stringify({ context: number, is: { tenantId: `ten_${number}` } }),
+})
+const line = (number: number, id: string | number) => ({
+  context: context(number),
+  line: `[${number},"rcp_${id}","req_${id}",1,1,1,1,1]`,
+})
+const idsOf = (batches: Line[][]) =>
+  batches.flatMap(lines => entriesOf(lines).entries.flatMap(one => one.receipts.map(r => r.id)))
+const segments = () => readdirSync(folder).filter(name => name.endsWith('.log'))
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(5)
+}
+
+test('a process killed with -9 in the middle loses no receipt that append returned for', async () => {
+  let from = 0
+  const acknowledged: string[] = []
+  for (const ms of [40, 90, 160]) {
+    const child = spawn(process.execPath, [WRITER, folder, String(from)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let said = ''
+    child.stdout.on('data', chunk => {
+      said += chunk
+    })
+    await once(child.stdout, 'data')
+    await sleep(ms)
+    child.kill('SIGKILL')
+    await once(child, 'close')
+    acknowledged.push(
+      ...said
+        .split('\n')
+        .slice(0, -1)
+        .map(number => `rcp_${number}`),
+    )
+    from += 1_000_000
+  }
+  expect(acknowledged.length).toBeGreaterThan(100)
+  const { receipts, shipped } = open()
+  await until(() => segments().length === 0)
+  await receipts.close(1000)
+  const ids = new Set(idsOf(shipped))
+  expect(acknowledged.filter(id => !ids.has(id))).toEqual([])
+})
+
+test('half a line, zeros and rubble that a failure left are skipped, and every whole line around them kept', async () => {
+  const whole = [context(0).line, line(0, 'a').line]
+  writeFileSync(join(folder, '000000000000001-9-0.log'), `${whole.join('\n')}\n[0,"rcp_torn","req`)
+  const rubble = ['\0'.repeat(50), '[0,"rcp_', '}{']
+  writeFileSync(
+    join(folder, '000000000000002-9-0.log'),
+    `${[...whole, ...rubble, line(0, 'b').line].join('\n')}\n`,
+  )
+  writeFileSync(join(folder, '000000000000003-9-0.log'), '')
+  const { receipts, shipped, errors } = open()
+  await until(() => segments().length === 0)
+  await receipts.close(1000)
+  expect(idsOf(shipped)).toEqual(['rcp_a', 'rcp_a', 'rcp_b'])
+  expect(errors).toContain('receipts.torn_line')
+  expect(errors).toContain('receipts.broken_lines')
+})
+
+test('segments are shipped in the order of their receipts, one after the other', async () => {
+  const { receipts, shipped, clock } = open()
+  for (let i = 0; i < 25; i++) {
+    // Larger than a segment, so that each append ends one, many within one millisecond.
+    receipts.append([
+      line(0, i),
+      { context: context(1), line: `[1,"rcp_x","${'x'.repeat(4_200_000)}",1,1,1,1,1]` },
+    ])
+    if (i === 12) clock.forward(-60_000)
+  }
+  await receipts.close(10_000)
+  await until(() => segments().length === 0)
+  const order = idsOf(shipped).filter(id => id !== 'rcp_x')
+  expect(order).toEqual(Array.from({ length: 25 }, (_, i) => `rcp_${i}`))
+})
+
+test('a segment is deleted only when the ledger has it, and comes again until then', async () => {
+  let refusals = 0
+  let mayPass = false
+  const { receipts, shipped, counts } = open(() => {
+    if (mayPass) return
+    refusals++
+    throw new Error('no ledger')
+  })
+  receipts.append([line(0, 'a'), line(0, 'b')])
+  await until(() => refusals >= 2)
+  expect(segments()).toHaveLength(1)
+  expect(counts).toEqual([])
+  expect(readFileSync(join(folder, segments()[0]!), 'utf8')).toContain('rcp_b')
+  mayPass = true
+  await until(() => segments().length === 0)
+  expect(idsOf(shipped)).toEqual(['rcp_a', 'rcp_b'])
+  expect(counts).toEqual([2])
+  await receipts.close(1000)
+})
+
+test('the count of shipped receipts speaks of this process alone, not of what a dead one left', async () => {
+  writeFileSync(
+    join(folder, '000000000000001-9-0.log'),
+    `${context(0).line}\n${line(0, 'old').line}\n`,
+  )
+  const { receipts, shipped, counts } = open()
+  receipts.append([line(0, 'new')])
+  await until(() => segments().length === 0)
+  expect(counts.at(-1)).toBe(1)
+  expect(idsOf(shipped).sort()).toEqual(['rcp_new', 'rcp_old'])
+  await receipts.close(1000)
+})
+
+test('every segment names its contexts itself, so none depends on one that is gone', async () => {
+  const { receipts, shipped } = open()
+  for (const id of ['a', 'b', 'c']) {
+    receipts.append([line(7, id)])
+    await until(() => idsOf(shipped).includes(`rcp_${id}`))
+  }
+  for (const lines of shipped) expect(entriesOf(lines).orphans).toBe(0)
+  await receipts.close(1000)
+})
+
+test('closing waits no longer than it may for a ledger that does not answer, and leaves what it holds', async () => {
+  const { receipts } = open(() => new Promise(() => {}))
+  receipts.append([line(0, 'a')])
+  await sleep(400)
+  receipts.append([line(0, 'b')])
+  await receipts.close(100)
+  const left = segments()
+    .map(name => readFileSync(join(folder, name), 'utf8'))
+    .join('')
+  expect(left).toContain('rcp_a')
+  expect(left).toContain('rcp_b')
+})

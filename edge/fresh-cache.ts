@@ -53,6 +53,8 @@ export class FreshCache<T> {
 
   delete(test: (key: string, value: T) => boolean): void {
     this.#generation++
+    // Who asks from now on must not be answered by a look-up that began before.
+    this.#fetching.clear()
     for (const [key, entry] of this.#entries) if (test(key, entry.value)) this.#entries.delete(key)
   }
 
@@ -71,7 +73,9 @@ export class FreshCache<T> {
         if (generation === this.#generation) this.#store(key, value, deps.clock.now())
         return value
       })
-      .finally(() => this.#fetching.delete(key))
+      .finally(() => {
+        if (this.#fetching.get(key) === started) this.#fetching.delete(key)
+      })
     this.#fetching.set(key, started)
     return started
   }

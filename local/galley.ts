@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import type { Clock, Log } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
 import { placeKey } from '#core/internal/signing.ts'
 import { entryPath, type PlaceSpec, type SigningKey } from './children.ts'
 import { inheritedEnv } from './env.ts'
@@ -99,11 +100,23 @@ function specs(context: Context): (ChildSpec | StepSpec)[] {
   const migrations: StepSpec = {
     name: 'migrations',
     after: flags.databaseUrl ? [] : ['postgres'],
-    run: () => deps.migrate({ adminUrl: urls.admin, appPassword: folder.secrets.app_password }),
+    run: () =>
+      deps
+        .migrate({ adminUrl: urls.admin, appPassword: folder.secrets.app_password })
+        .catch(error => Promise.reject(notMigrated(error, flags))),
   }
   const places = deps.places.filter(place => !place.edge || place.edge === flags.edge)
   const database = flags.databaseUrl ? [] : [postgresSpec(context)]
   return [...database, migrations, ...places.map(place => placeSpec(place, context))]
+}
+
+function notMigrated(cause: unknown, { databaseUrl }: Flags): unknown {
+  if (!databaseUrl) return cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new AppError('unavailable', {
+    public: `The database of --database-url cannot be used (${reason}): check that it runs, and that its user may create tables and roles.`,
+    cause,
+  })
 }
 
 function postgresSpec({ folder, log, logs }: Context): ChildSpec {

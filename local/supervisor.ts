@@ -161,7 +161,12 @@ function mayRecover(error: unknown): boolean {
 
 function named(name: string, error: unknown): AppError {
   if (error instanceof AppError && (!error.retryable || error.code === 'canceled')) return error
-  const reason = error instanceof AppError ? error.public : textOf(error)
+  const reason =
+    error instanceof AppError
+      ? error.public
+      : error instanceof Error
+        ? error.message
+        : String(error)
   return new AppError('unavailable', { public: `${name} ${reason}`, cause: error })
 }
 

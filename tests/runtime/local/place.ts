@@ -1,6 +1,6 @@
 /** A small place: says who it is, then behaves as its name tells. */
 import { writeFileSync } from 'node:fs'
-import { endWithParent, reportReady } from '#local/parent.ts'
+import { endWithParent, reportReady } from '#platform/parent.ts'
 
 const [kind] = process.argv.slice(2)
 const name = process.env.PLACE_NAME ?? kind ?? 'place'

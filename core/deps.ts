@@ -2,7 +2,7 @@
  * What the verbs of core need from outside, by capability. A place builds these once from its
  * environment and passes them as the first parameter; `platform/` holds the drivers.
  */
-import type { NodePgDatabase, NodePgTransaction } from 'drizzle-orm/node-postgres'
+import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import type { TenantId } from '#schemas/ids.ts'
 import type { QueueName } from '#schemas/queues.ts'
 import type { Signature } from '#schemas/signature.ts'
@@ -19,7 +19,6 @@ export type Log = {
 
 /** A transaction bound to one tenant: row-level security shows it that tenant's rows and no others. */
 export type Tx = Parameters<Parameters<NodePgDatabase['transaction']>[0]>[0]
-export type { NodePgTransaction }
 
 export type Database = {
   /** Runs the work in one transaction that sees only this tenant; commits when it resolves. */

@@ -2,7 +2,7 @@
 import { waitUntil } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 import type { Log, Objects } from '#core/deps.ts'
-internal/internal/signing.ts'
+import { openSigner, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { remoteBlobs } from '#platform/blob/remote.ts'
 import { createApp } from './app.ts'
 import type { EdgeDeps } from './deps.ts'

@@ -7,24 +7,16 @@ import type { Duplex } from 'node:stream'
 import type { Clock, InferenceCall, InferenceReply, InferenceRouter, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Verifier } from '#core/internal/signing.ts'
-import { contextLine, type ReceiptLine } from '#core/usage/receipt-log.ts'
 import type { ErrorCode } from '#schemas/errors.ts'
-import {
-  type Channel,
-  FRAME,
-  type FrameType,
-  fromJsonPart,
-  jsonPart,
-  openChannel,
-} from './channel.ts'
-import { inferHead, readReply, type Shared } from './messages.ts'
-import { receiptContextOf } from './receipts.ts'
+import { type Channel, FRAME, type FrameType, fromJsonPart, openChannel } from './channel.ts'
+import { ReceiptCopies } from './copies.ts'
+import { inferHead, readReply } from './messages.ts'
+import { SharedContexts } from './shared-contexts.ts'
 
 /** How long a request waits for any runner to come (back). */
 const NO_RUNNER_WAIT_MS = 10_000
 /** Requests in flight to one runner; over it the queue would only grow. */
 const IN_FLIGHT_MAX = 20_000
-const CONTEXTS_MAX = 50_000
 const LATE_MS = 100
 export const HELLO_PATH = '/hello'
 
@@ -42,13 +34,8 @@ type Runner = {
   warm: Set<string>
   draining: boolean
   pending: Map<number, Pending>
-  contexts: Map<string, number>
-  /** The same by the objects that name them: the caches above hand out the same ones for seconds. */
-  contextIds: WeakMap<object, WeakMap<object, number>>
-  /** Receipts that came back and that the ledger may not have yet, oldest first. */
-  copies: ({ call: InferenceCall; line: Buffer } | null)[]
-  /** How many receipts of this channel have left `copies`. */
-  dropped: number
+  contexts: SharedContexts
+  copies: ReceiptCopies
 }
 
 export type Router = {
@@ -74,6 +61,7 @@ export function createRouter(deps: {
     let runner: Runner | null = null
     /** What came behind the hello while it was checked. */
     let early: [FrameType, number, Buffer][] | null = null
+    let hasEnded = false
     const channel = openChannel(stream, {
       frame(type, id, payload) {
         if (runner) onFrame(runner, type, id, payload)
@@ -85,6 +73,7 @@ export function createRouter(deps: {
         }
       },
       end() {
+        hasEnded = true
         if (runner) lose(runner)
       },
     })
@@ -93,16 +82,16 @@ export function createRouter(deps: {
       const request = { method: 'POST', path: HELLO_PATH, body: Buffer.from(hello.runner) }
       const claims = await deps.verifier.verify(hello.token, request, deps.clock.now())
       if (claims.from !== 'runner') throw new AppError('unauthenticated')
+      // It hung up while it was checked: taken in now, nobody would ever notice that it is gone.
+      if (hasEnded) return
       runner = {
         name: hello.runner,
         channel,
         warm: new Set(),
         draining: false,
         pending: new Map(),
-        contexts: new Map(),
-        contextIds: new WeakMap(),
-        copies: [],
-        dropped: 0,
+        contexts: new SharedContexts(channel),
+        copies: new ReceiptCopies(),
       }
       runners.add(runner)
       deps.log.info('router.runner_joined', { runner: runner.name })
@@ -118,7 +107,7 @@ export function createRouter(deps: {
   function onFrame(runner: Runner, type: FrameType, id: number, payload: Buffer): void {
     if (type === FRAME.warm) runner.warm = new Set(fromJsonPart<string[]>(payload))
     else if (type === FRAME.drain) runner.draining = true
-    else if (type === FRAME.shipped) dropCopies(runner, payload.readDoubleLE(0))
+    else if (type === FRAME.shipped) runner.copies.drop(payload.readDoubleLE(0))
     else if (type === FRAME.reply) onReply(runner, id, payload)
     else if (type === FRAME.error) onError(runner, id, payload)
   }
@@ -157,29 +146,8 @@ export function createRouter(deps: {
     runner.pending.clear()
   }
 
-  function dropCopies(runner: Runner, shipped: number): void {
-    runner.copies.splice(0, shipped - runner.dropped)
-    runner.dropped = Math.max(runner.dropped, shipped)
-  }
-
-  /** Its disk may be lost with the runner; if it is not, the ledger keeps one of each. */
   function shipCopies(runner: Runner): void {
-    const lines: string[] = []
-    const numbers = new Map<string, number>()
-    for (const copy of runner.copies) {
-      if (!copy) continue
-      const { call, line } = copy
-      const shared = sharedOf(call)
-      const key = sharedKey(shared)
-      let number = numbers.get(key)
-      if (number === undefined) {
-        number = numbers.size
-        numbers.set(key, number)
-        lines.push(contextLine(number, receiptContextOf(shared)))
-      }
-      const [, ...rest] = JSON.parse(line.toString()) as ReceiptLine
-      lines.push(JSON.stringify([number, ...rest]))
-    }
+    const lines = runner.copies.lines()
     if (lines.length === 0) return
     deps.ship(`[${lines.join(',')}]`).catch(error => {
       deps.log.error('router.copies_not_shipped', { runner: runner.name, error: String(error) })
@@ -219,7 +187,7 @@ export function createRouter(deps: {
     runner.pending.set(id, pending)
     pending.at = { runner, id }
     const head = inferHead({
-      context: contextId(runner, call),
+      context: runner.contexts.idOf(call),
       deadline: call.deadline,
       jsonLength: call.jsonLength,
       requestId: call.call.requestId,
@@ -230,12 +198,8 @@ export function createRouter(deps: {
   function wait(pending: Pending, waitMs: number): void {
     const timer = setTimeout(() => {
       waiting.delete(wake)
-      pending.reject(
-        new AppError('unavailable', {
-          public: 'No runner is there to run the model.',
-          retryAfterS: 1,
-        }),
-      )
+      const isLate = pending.call.deadline <= deps.clock.now()
+      pending.reject(isLate ? new AppError('deadline_exceeded') : noRunner())
     }, waitMs)
     const wake = () => {
       clearTimeout(timer)
@@ -243,28 +207,6 @@ export function createRouter(deps: {
       place(pending)
     }
     waiting.add(wake)
-  }
-
-  function contextId(runner: Runner, call: InferenceCall): number {
-    const byModel = runner.contextIds.get(call.call.caller)
-    const known = byModel?.get(call.model)
-    if (known !== undefined) return known
-    const id = contextByName(runner, sharedOf(call))
-    if (byModel) byModel.set(call.model, id)
-    else runner.contextIds.set(call.call.caller, new WeakMap([[call.model, id]]))
-    return id
-  }
-
-  function contextByName(runner: Runner, shared: Shared): number {
-    const key = sharedKey(shared)
-    const known = runner.contexts.get(key)
-    if (known !== undefined) return known
-    // Numbers are never used twice on a channel; forgetting some only means sending them again.
-    if (runner.contexts.size >= CONTEXTS_MAX) runner.contexts.clear()
-    const id = nextId++
-    runner.contexts.set(key, id)
-    runner.channel.send(FRAME.context, id, [jsonPart(shared)])
-    return id
   }
 
   return {
@@ -292,6 +234,14 @@ export function createRouter(deps: {
   }
 }
 
+function noRunner(): AppError {
+  return new AppError('unavailable', {
+    public: 'No runner is there to run the model.',
+    retryable: true,
+    retryAfterS: 1,
+  })
+}
+
 /** Warm before cold, then the one with the least to do. */
 function choose(runners: Iterable<Runner>, digest: string): Runner | null {
   let best: Runner | null = null
@@ -305,13 +255,4 @@ function choose(runners: Iterable<Runner>, digest: string): Runner | null {
     }
   }
   return best
-}
-
-function sharedOf({ call, model }: InferenceCall): Shared {
-  return { caller: call.caller, model }
-}
-
-/** Two calls of one key to one version share; the digest alone would mix models of the same bytes. */
-function sharedKey({ caller, model }: Shared): string {
-  return `${caller.keyId} ${model.model} ${model.version} ${model.digest}`
 }

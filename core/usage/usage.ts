@@ -4,7 +4,7 @@ import type { Unit } from '#core/deps.ts'
 import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
 import { receiptContexts as contexts, receipts } from '#schemas/tables/usage.ts'
 
-export { append, type Entry, type KnownContexts, record } from './ledger.ts'
+export { append, type KnownContexts, record } from './ledger.ts'
 export * from './receipt.ts'
 export { entriesOf, type Line } from './receipt-log.ts'
 

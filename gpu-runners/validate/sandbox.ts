@@ -110,11 +110,13 @@ function nodeArgs(folder: string): string[] {
   const runtime = packageFolder('onnxruntime-node', import.meta.filename)
   const common = packageFolder('onnxruntime-common', join(runtime, 'package.json'))
   const code = ['core', 'schemas', 'gpu-runners/validate'].map(name => `${join(root, name)}/*`)
+  const packages = [runtime, common].map(path => `${realpathSync(path)}/*`)
   const readable = [
     ...code,
     join(root, 'package.json'),
-    `${runtime}/*`,
-    `${common}/*`,
+    // A link where packages are shared between projects: following it needs leave of its own.
+    join(root, 'node_modules'),
+    ...packages,
     `${realpathSync(folder)}/*`,
   ]
   return [

@@ -72,11 +72,6 @@ export function connectionOf(url: string): pg.PoolConfig {
   }
 }
 
-/** Points a transaction at another tenant: for platform work that serves several in one commit. */
-export async function bindTenant(tx: Tx, tenantId: TenantId): Promise<void> {
-  await tx.execute(sql`select set_config('galley.tenant', ${tenantId}, true)`)
-}
-
 function stateOf(error: unknown): string | undefined {
   const cause = error instanceof Error && error.cause ? error.cause : error
   return (cause as { code?: string }).code

@@ -1,0 +1,44 @@
+/** What requests of one key to one version share, sent to a runner once and then named by number. */
+import type { InferenceCall } from '#core/deps.ts'
+import { type Channel, FRAME, jsonPart } from './channel.ts'
+
+/** Forgetting some only means sending them again. */
+const CONTEXTS_MAX = 50_000
+
+export class SharedContexts {
+  readonly #channel: Channel
+  #nextId = 1
+  readonly #ids = new Map<string, number>()
+  /** The same by the objects that name them: the edge's caches hand out the same ones for seconds. */
+  #byObject = new WeakMap<object, WeakMap<object, number>>()
+
+  constructor(channel: Channel) {
+    this.#channel = channel
+  }
+
+  idOf(asked: InferenceCall): number {
+    const { caller } = asked.call
+    const byModel = this.#byObject.get(caller)
+    const known = byModel?.get(asked.model)
+    if (known !== undefined) return known
+    const id = this.#idByName(asked)
+    if (byModel) byModel.set(asked.model, id)
+    else this.#byObject.set(caller, new WeakMap([[asked.model, id]]))
+    return id
+  }
+
+  #idByName({ call: { caller }, model }: InferenceCall): number {
+    // The digest alone would mix models that have the same bytes.
+    const name = `${caller.keyId} ${model.model} ${model.version} ${model.digest}`
+    const known = this.#ids.get(name)
+    if (known !== undefined) return known
+    if (this.#ids.size >= CONTEXTS_MAX) {
+      this.#ids.clear()
+      this.#byObject = new WeakMap()
+    }
+    const id = this.#nextId++
+    this.#ids.set(name, id)
+    this.#channel.send(FRAME.context, id, [jsonPart({ caller, model })])
+    return id
+  }
+}

@@ -1,0 +1,209 @@
+/** Who may do what, for every route there is: generated from the table of routes, so none is forgotten. */
+import { beforeAll, describe, expect, test } from 'vitest'
+import { mint } from '#core/tenants/tenants.ts'
+import { ROUTES } from '#schemas/contracts/all.ts'
+import { newId } from '#schemas/ids.ts'
+import { type Route, SCOPES } from '#schemas/route.ts'
+import { addSub } from '#tests/models.ts'
+import { named, newTenant, ok, publish, sha256Of, startJob, type Tenant } from './actions.ts'
+import { api, product } from './product.ts'
+
+const routes = (ROUTES as readonly Route[]).map(route => ({
+  title: `${route.method} ${route.path}`,
+  route,
+}))
+const guarded = routes.filter(({ route }) => route.policy.scope !== 'public')
+const scoped = guarded.filter(({ route }) => route.policy.scope !== 'any')
+
+let victim: Tenant
+let spy: Tenant
+/** Real ids and names of the victim, and others of the same form that never existed. */
+let real: Record<string, string>
+let never: Record<string, string>
+
+beforeAll(async () => {
+  victim = await newTenant()
+  spy = await newTenant()
+  const { key } = victim
+  const model = named('secret')
+  const { version } = await publish(model, addSub(), { key })
+  await ok('PUT', `/v1/registry/models/${model}/aliases/champion`, { version }, { key })
+  const opened = await ok<{ id: string }>(
+    'POST',
+    '/v1/uploads',
+    { sha256: '1'.repeat(64), size: 9 },
+    { key },
+    201,
+  )
+  const row = JSON.stringify({ INPUT0: Array(16).fill(1), INPUT1: Array(16).fill(2) })
+  const job = await startJob(model, Buffer.from(`${row}\n`), { key })
+  real = {
+    tenant_id: victim.id,
+    key_id: victim.keyId,
+    upload_id: opened.id,
+    job_id: job.id,
+    model,
+    version: String(version),
+    alias: 'champion',
+    number: '1',
+  }
+  never = {
+    ...real,
+    tenant_id: newId('tenant'),
+    key_id: newId('key'),
+    upload_id: newId('upload'),
+    job_id: newId('run'),
+    model: named('neverxx').slice(0, model.length).padEnd(model.length, 'x'),
+  }
+})
+
+const pathOf = (route: Route, ids: Record<string, string>) =>
+  route.path.replaceAll(/:([a-z_]+)/g, (_, name) => ids[name]!)
+
+/** A body that the route would take, were the ids one's own. */
+function bodyOf(route: Route): unknown {
+  if (route.raw) return Buffer.from('{"inputs":[]}')
+  if (!route.body) return undefined
+  const file = { path: 'model.onnx', sha256: sha256Of(addSub()), size: addSub().length }
+  const bodies: Record<string, unknown> = {
+    'tenants.create': { name: 'x' },
+    'keys.create': { name: 'x', scopes: ['infer'] },
+    'uploads.create': { sha256: '1'.repeat(64), size: 9 },
+    'models.publish': { files: [file] },
+    'models.alias': { version: 1 },
+    'jobs.create': { model: real.model, input: { sha256: '1'.repeat(64), format: 'jsonl' } },
+  }
+  return bodies[route.name] ?? {}
+}
+
+/** An answer as text, without what differs between any two requests. */
+async function plain(route: Route, ids: Record<string, string>, key: string) {
+  const { status, headers, body } = await api<{ request_id?: string }>(
+    route.method,
+    pathOf(route, ids),
+    bodyOf(route),
+    { key },
+  )
+  const id = body?.request_id ?? ''
+  let text = JSON.stringify(body).replaceAll(id || '\0', 'REQUEST')
+  for (const [name, value] of Object.entries(ids)) {
+    if (name !== 'version' && name !== 'number') text = text.replaceAll(value, `<${name}>`)
+  }
+  const kept = [...headers].filter(
+    ([name]) => !['date', 'galley-request-id', 'content-length'].includes(name),
+  )
+  return { status, text, headers: kept.sort() }
+}
+
+describe('another tenant’s id is answered as one that never existed, to the byte', () => {
+  const withIds = guarded.filter(
+    ({ route }) => route.path.includes(':') && route.name !== 'models.publish',
+  )
+  test.each(withIds)('$title', async ({ route }) => {
+    const [foreign, unknown] = [
+      await plain(route, real, spy.key),
+      await plain(route, never, spy.key),
+    ]
+    expect(foreign).toEqual(unknown)
+    expect(foreign.status).toBe(404)
+  })
+
+  test('a foreign file is no file: it can be neither published nor run', async () => {
+    const foreign = { path: 'model.onnx', sha256: sha256Of(addSub()), size: addSub().length }
+    const unknown = { ...foreign, sha256: '2'.repeat(64) }
+    const publishing = (file: object) =>
+      api('POST', `/v1/registry/models/mine/versions`, { files: [file] }, { key: spy.key })
+    const [a, b] = [await publishing(foreign), await publishing(unknown)]
+    expect([a.status, { ...a.body, request_id: '' }]).toEqual([422, { ...b.body, request_id: '' }])
+  })
+
+  test('nothing of one tenant stands in another’s listings', async () => {
+    for (const path of [
+      '/v1/keys',
+      '/v1/jobs',
+      '/v1/registry/models',
+      '/v1/audit',
+      '/v1/receipts',
+      '/v1/tenants',
+    ]) {
+      const text = JSON.stringify(await ok('GET', path, undefined, { key: spy.key }))
+      for (const id of [victim.id, victim.keyId, real.job_id, real.model])
+        expect(text).not.toContain(id)
+    }
+    const { total } = await ok<{ total: { receipts: number } }>('GET', '/v1/usage', undefined, {
+      key: spy.key,
+    })
+    expect(total.receipts).toBe(0)
+  })
+
+  test('after all of that the victim has what it had', async () => {
+    const { key } = victim
+    await ok('GET', `/v1/keys/${victim.keyId}`, undefined, { key })
+    await ok('GET', `/v2/models/${real.model}/ready`, undefined, { key })
+    const { aliases } = await ok<{ aliases: object }>(
+      'GET',
+      `/v1/registry/models/${real.model}`,
+      undefined,
+      { key },
+    )
+    expect(aliases).toEqual({ champion: 1 })
+  })
+})
+
+describe('without a key that works every route but the public ones answers 401', () => {
+  test.each(guarded)('$title', async ({ route }) => {
+    const { url } = await product()
+    const { key } = await mint()
+    const send = (headers: Record<string, string>) =>
+      fetch(url + pathOf(route, real), { method: route.method, headers })
+    for (const headers of [
+      {},
+      { authorization: 'Basic dXNlcg==' },
+      { authorization: `Bearer ${key}` },
+    ]) {
+      const answer = await send(headers as Record<string, string>)
+      const body = (await answer.json()) as { code: string; error?: string; detail: string }
+      expect([answer.status, body.code]).toEqual([401, 'unauthenticated'])
+      expect(answer.headers.get('www-authenticate')).toBe('Bearer')
+      if (route.errors === 'oip') expect(body.error).toBe(body.detail)
+    }
+  })
+
+  test.each(routes.filter(({ route }) => route.policy.scope === 'public'))(
+    '$title is public',
+    async ({ route }) => {
+      const { url } = await product()
+      expect((await fetch(url + route.path)).status).toBe(200)
+    },
+  )
+})
+
+describe('a key without the scope gets 403, and the scope that it lacks by name', () => {
+  const keys = new Map<string, string>()
+  beforeAll(async () => {
+    for (const scope of new Set(
+      scoped.map(({ route }) => route.policy.scope as (typeof SCOPES)[number]),
+    )) {
+      const scopes = SCOPES.filter(one => one !== scope)
+      const made = await ok<{ key: string }>(
+        'POST',
+        '/v1/keys',
+        { name: `without ${scope}`, scopes },
+        {},
+        201,
+      )
+      keys.set(scope, made.key)
+    }
+  })
+  test.each(scoped)('$title', async ({ route }) => {
+    const key = keys.get(route.policy.scope)!
+    const { status, body } = await api<{ code: string; detail: string }>(
+      route.method,
+      pathOf(route, real),
+      bodyOf(route),
+      { key },
+    )
+    expect([status, body.code]).toEqual([403, 'insufficient_scope'])
+    expect(body.detail).toContain(`"${route.policy.scope}"`)
+  })
+})

@@ -4,7 +4,7 @@
  * over its time and memory. It dies with its parent, even in the middle of a native call.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync, realpathSync } from 'node:fs'
+import { lstatSync, readFileSync, realpathSync } from 'node:fs'
 import { findPackageJSON } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -114,9 +114,8 @@ function nodeArgs(folder: string): string[] {
   const readable = [
     ...code,
     join(root, 'package.json'),
-    // A link where packages are shared between projects: following it needs leave of its own.
-    join(root, 'node_modules'),
     ...packages,
+    ...linkedPackages(root),
     `${realpathSync(folder)}/*`,
   ]
   return [
@@ -126,6 +125,12 @@ function nodeArgs(folder: string): string[] {
     `--max-old-space-size=${HEAP_MIB}`,
     join(import.meta.dirname, 'child.ts'),
   ]
+}
+
+/** Where projects share their packages by a link, following it needs leave of its own. */
+function linkedPackages(root: string): string[] {
+  const path = join(root, 'node_modules')
+  return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ? [path] : []
 }
 
 function packageFolder(name: string, from: string): string {

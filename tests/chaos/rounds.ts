@@ -45,6 +45,9 @@ const PAIRED: Place[] = [
   ...(['objects', 'engine'] as const).flatMap(place => Array.from({ length: 3 }, () => place)),
 ]
 
+/** A round on a slow machine goes on until it has been worth the while. */
+const PREDICTIONS_MIN = 700
+
 /** So many rounds, in an order of chance. */
 export function plan(rounds: number, random: Random): Round[] {
   const planned: Round[] = []
@@ -62,13 +65,14 @@ export function plan(rounds: number, random: Random): Round[] {
 export async function run(attack: Attack, round: Round): Promise<Verdict> {
   const { product, book, random, checker } = attack
   if (round.includes('power')) await restartRecorded(product)
+  const before = book.predictions.size
   const workload = startWorkload(attack)
   for (const kill of round) {
     await sleep(random.int(1_000, 2_500))
     await killOne(attack, kill)
   }
   await healthy(attack)
-  await sleep(random.int(500, 1_000))
+  while (book.predictions.size < before + PREDICTIONS_MIN) await sleep(100)
   await workload.stop()
   const verdict = await checker.check()
   attack.staleResults = await staleResults(product.dataFolder)

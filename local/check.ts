@@ -11,7 +11,10 @@ const STEPS: [name: string, command: string[]][] = [
   ['format and lint', [`${MODULES}/@biomejs/biome/bin/biome`, 'check', '--colors=off']],
   ['types on Node', [`${MODULES}/typescript/bin/tsc`, '-p', 'tsconfig.node.json']],
   ['types at the edge', [`${MODULES}/typescript/bin/tsc`, '-p', 'tsconfig.edge.json']],
-  ['tidy', [`${MODULES}/vitest/vitest.mjs`, 'run', '--reporter=dot', 'tests/tidy.test.ts']],
+  [
+    'tidy',
+    [`${MODULES}/vitest/vitest.mjs`, 'run', '--no-color', '--reporter=dot', 'tests/tidy.test.ts'],
+  ],
   ['unused code', [`${MODULES}/knip/bin/knip.js`, '--treat-config-hints-as-errors']],
   ['generated files', ['local/generate.ts', '--check']],
 ]

@@ -36,11 +36,12 @@ export function createApp(deps: EdgeDeps): Hono {
     app.on(route.method, route.path, c => guarded(edge, c, route, answer))
   }
   for (const path of new Set(ROUTES.map(route => route.path))) {
-    app.all(path, () => errorReply(deps.log, wrongMethod(path), newId('request')))
+    app.all(path, () => wrongMethod(deps, path))
   }
   app.notFound(c => {
     const detail = `There is nothing at ${c.req.path}; /openapi.json lists what there is.`
-    return errorReply(deps.log, new AppError('not_found', { public: detail }), newId('request'))
+    const error = new AppError('not_found', { public: detail })
+    return errorReply(deps.log, error, newId('request'), formOf(c.req.path))
   })
   return app
 }
@@ -139,9 +140,18 @@ async function sealOf(authorization: string): Promise<string> {
   return toBase64Url(fromHex(await sha256Hex(`galley idempotency seal\n${authorization}`)))
 }
 
-function wrongMethod(path: string): AppError {
+function wrongMethod({ log }: EdgeDeps, path: string): Response {
   const methods = ROUTES.filter(route => route.path === path).map(route => route.method)
-  return new AppError('method_not_allowed', { public: `This path takes ${methods.join(', ')}.` })
+  const allow = methods.join(', ')
+  const error = new AppError('method_not_allowed', { public: `This path takes ${allow}.` })
+  const reply = errorReply(log, error, newId('request'), formOf(path))
+  reply.headers.set('allow', allow)
+  return reply
+}
+
+/** Where no route answers, the path alone says which protocol was meant. */
+function formOf(path: string): Route['errors'] {
+  return /^\/v2(\/|$)/.test(path) ? 'oip' : 'problem'
 }
 
 const NOBODY = {

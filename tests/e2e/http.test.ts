@@ -1,0 +1,444 @@
+/** The edge towards careless and hostile clients, and the places behind it towards everybody. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { openSigner, placeKey, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
+import { ROUTES } from '#schemas/contracts/all.ts'
+import { newId } from '#schemas/ids.ts'
+import type { Route } from '#schemas/route.ts'
+import { ok, type Problem, refused, sha256Of } from './actions.ts'
+import { api, product } from './product.ts'
+
+const MIB = 2 ** 20
+const problemIn = async (response: Response) => (await response.json()) as Problem
+
+describe('answers that are not successes', () => {
+  test('a path that nobody answers is 404 as a problem that says where to look', async () => {
+    for (const path of [
+      '/',
+      '/v1',
+      '/v1/nothing',
+      '/v1/keys/a/b/c',
+      '/internal/keys',
+      '/v2/models',
+      '/..%2f..%2fetc',
+    ]) {
+      const problem = await refused('GET', path, undefined, 404, 'not_found')
+      expect(problem).toMatchObject({ type: '/docs/errors#not_found', status: 404 })
+      expect(problem.detail).toContain('/openapi.json')
+    }
+  })
+
+  test('a method that a path does not take is 405 with Allow, in the form of the path’s protocol', async () => {
+    const taken = Map.groupBy(ROUTES as readonly Route[], route => route.path)
+    for (const [path, routes] of taken) {
+      const methods = routes.map(route => route.method)
+      for (const method of ['POST', 'PUT', 'DELETE', 'PATCH'].filter(
+        one => !methods.includes(one as never),
+      )) {
+        const { status, headers, body } = await api<Problem>(
+          method,
+          path.replaceAll(/:[a-z_]+/g, 'x'),
+        )
+        expect([method, path, status, body.code]).toEqual([method, path, 405, 'method_not_allowed'])
+        expect(headers.get('allow')?.split(', ')).toEqual(expect.arrayContaining(methods))
+        expect(body.detail).toContain(methods[0])
+        if (path.startsWith('/v2')) expect(body.error).toBe(body.detail)
+      }
+    }
+  })
+
+  test('an unknown path under /v2 is answered in the form of that protocol', async () => {
+    const problem = await refused('GET', '/v2/nothing', undefined, 404, 'not_found')
+    expect(problem.error).toBe(problem.detail)
+  })
+
+  test('a body that is no JSON is 400, one of the wrong shape 422 with a pointer to what is wrong', async () => {
+    const malformed = await api<Problem>('POST', '/v1/keys', Buffer.from('{"name":'), {
+      headers: { 'content-type': 'application/json' },
+    })
+    expect([malformed.status, malformed.body.code]).toEqual([400, 'invalid_request'])
+    expect(malformed.body.detail).toContain('not JSON')
+    const cases: [string, unknown, string][] = [
+      ['/v1/keys', { name: 'x', scopes: ['everything'] }, '/scopes/0'],
+      ['/v1/keys', { scopes: ['infer'] }, '/name'],
+      ['/v1/uploads', { sha256: 'abc', size: 1 }, '/sha256'],
+      ['/v1/uploads', { sha256: '0'.repeat(64), size: 3 * 1024 ** 3 }, '/size'],
+      [
+        '/v1/jobs',
+        { model: 'm', input: { sha256: '0'.repeat(64), format: 'csv' } },
+        '/input/format',
+      ],
+    ]
+    for (const [path, body, pointer] of cases) {
+      const problem = await refused('POST', path, body, 422, 'invalid_body')
+      expect(problem.errors?.map(error => error.pointer)).toContain(pointer)
+    }
+    await refused(
+      'POST',
+      '/v1/keys',
+      { name: 'x', scopes: ['infer'], admin: true },
+      422,
+      'invalid_body',
+    )
+    await refused('POST', '/v1/keys', [], 422, 'invalid_body')
+  })
+
+  test('a query that does not fit is 400 and names its field', async () => {
+    for (const query of ['limit=0', 'limit=1001', 'limit=x', 'limits=3', 'cursor=zzz']) {
+      const { status, body } = await api<Problem>('GET', `/v1/keys?${query}`)
+      expect([query, status]).toEqual([query, 400])
+      expect(['invalid_request', 'invalid_cursor']).toContain(body.code)
+    }
+    await refused('GET', '/v1/usage?group_by=colour', undefined, 400, 'invalid_request')
+    await refused('GET', '/v1/usage?from=yesterday', undefined, 400, 'invalid_request')
+  })
+
+  test('every reply to a control request carries the request’s id', async () => {
+    const { headers } = await api('GET', '/v1/whoami')
+    expect(headers.get('galley-request-id')).toMatch(/^req_/)
+  })
+})
+
+describe('the description of the API', () => {
+  type Document = {
+    openapi: string
+    paths: Record<
+      string,
+      Record<string, { operationId: string; parameters: { name: string; in: string }[] }>
+    >
+  }
+  let document: Document
+  beforeAll(async () => {
+    document = await ok<Document>('GET', '/openapi.json')
+  })
+
+  test('names every route once, with every parameter of its path', () => {
+    const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+    )
+    expect(operations.map(one => one.operation.operationId).sort()).toEqual(
+      ROUTES.map(route => route.name).sort(),
+    )
+    for (const { path, operation } of operations) {
+      const named = [...path.matchAll(/\{([a-z_]+)\}/g)].map(match => match[1])
+      const declared = operation.parameters.filter(one => one.in === 'path').map(one => one.name)
+      expect(declared).toEqual(named)
+    }
+  })
+
+  test('every reference in it leads somewhere', () => {
+    const text = JSON.stringify(document)
+    for (const [, ref] of text.matchAll(/"\$ref":"([^"]+)"/g)) {
+      let at: unknown = document
+      for (const step of ref!.slice(2).split('/')) at = (at as Record<string, unknown>)[step]
+      expect(at).toBeTypeOf('object')
+    }
+    expect(document.openapi).toMatch(/^3\.1/)
+  })
+})
+
+test('health says that the edge lives and that work can be done', async () => {
+  expect(await ok('GET', '/health/live')).toEqual({ live: true })
+  expect(await ok('GET', '/health/ready')).toEqual({ ready: true })
+  expect(await ok('GET', '/v2/health/live')).toEqual({ live: true })
+  expect(await ok('GET', '/v2/health/ready')).toEqual({ ready: true })
+})
+
+describe('bodies that are too large', () => {
+  test('a control body over its megabyte is 413', async () => {
+    const body = { name: 'x'.repeat(MIB + 10), scopes: ['infer'] }
+    await refused('POST', '/v1/keys', body, 413, 'payload_too_large')
+  })
+
+  test('an inference body over its 64 MiB is 413 before it has been read', async () => {
+    const { status, body } = await raw(
+      'POST',
+      '/v2/models/iris/infer',
+      { 'content-length': String(64 * MIB + 1) },
+      '{',
+    )
+    expect([status, body.code]).toEqual([413, 'payload_too_large'])
+  })
+
+  test('a body of unknown length is cut off where it grows too large', async () => {
+    const { url, key } = await product()
+    const endless = new ReadableStream({
+      pull: controller => controller.enqueue(new Uint8Array(65_536).fill(32)),
+    })
+    const init = {
+      method: 'POST',
+      body: endless,
+      duplex: 'half',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+    }
+    const outcome = await fetch(`${url}/v1/keys`, init as RequestInit).then(
+      problemIn,
+      error => error as Error,
+    )
+    // The server may hang up on a client that goes on sending; what it may not do is read for ever.
+    if (!(outcome instanceof Error)) expect(outcome.code).toBe('payload_too_large')
+  })
+
+  test('a part over its upload’s size is 413, and the upload still takes the right one', async () => {
+    const bytes = Buffer.alloc(1000, 1)
+    const { id } = await ok<{ id: string }>(
+      'POST',
+      '/v1/uploads',
+      { sha256: sha256Of(bytes), size: 1000 },
+      {},
+      201,
+    )
+    await refused(
+      'PUT',
+      `/v1/uploads/${id}/parts/1`,
+      Buffer.alloc(1001, 1),
+      413,
+      'payload_too_large',
+    )
+    await ok('PUT', `/v1/uploads/${id}/parts/1`, bytes)
+    await ok('POST', `/v1/uploads/${id}/complete`, {})
+  })
+
+  test('after refusals the edge serves as before', async () => {
+    await ok('GET', '/v1/whoami')
+  })
+})
+
+describe('slow and broken clients', () => {
+  test('bodies that never end hold up nobody else', async () => {
+    const held: Socket[] = []
+    for (let i = 0; i < 50; i++)
+      held.push(await open(`POST /v1/keys HTTP/1.1`, { 'content-length': '1000' }, '{"na'))
+    for (let i = 0; i < 50; i++)
+      held.push(
+        await open(`POST /v2/models/iris/infer HTTP/1.1`, { 'content-length': '1000' }, '{"in'),
+      )
+    const answers = await Promise.all(Array.from({ length: 20 }, () => api('GET', '/v1/whoami')))
+    expect(answers.map(answer => answer.status)).toEqual(Array(20).fill(200))
+    for (const socket of held) socket.destroy()
+    await sleep(50)
+    await ok('GET', '/v1/whoami')
+  })
+
+  test('an upload that breaks off in the middle of a part leaves no part, and can be sent again', async () => {
+    const bytes = Buffer.alloc(200_000, 7)
+    const { id } = await ok<{ id: string }>(
+      'POST',
+      '/v1/uploads',
+      { sha256: sha256Of(bytes), size: bytes.length },
+      {},
+      201,
+    )
+    const socket = await open(
+      `PUT /v1/uploads/${id}/parts/1 HTTP/1.1`,
+      { 'content-length': '200000' },
+      bytes.subarray(0, 100_000),
+    )
+    await sleep(100)
+    socket.destroy()
+    await sleep(200)
+    const { parts } = await ok<{ parts: unknown[] }>('GET', `/v1/uploads/${id}`)
+    expect(parts).toEqual([])
+    await ok('PUT', `/v1/uploads/${id}/parts/1`, bytes)
+    await ok('POST', `/v1/uploads/${id}/complete`, {})
+  })
+
+  test('a request that is no HTTP is refused, and the edge lives', async () => {
+    const { url } = await product()
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    const said = read(socket)
+    socket.write('\0\0\0\0 nonsense\r\n\r\n')
+    expect(await said).toMatch(/^HTTP\/1\.1 400|^$/)
+    await ok('GET', '/health/live')
+  })
+})
+
+describe('the places behind the edge take nothing unsigned', () => {
+  let ports: { port: number; place: string }[]
+  let secret: string
+  beforeAll(async () => {
+    const { dataFolder, url } = await product()
+    secret = JSON.parse(readFileSync(join(dataFolder, 'secrets.json'), 'utf8')).signing_key
+    const edgePort = Number(new URL(url).port)
+    ports = listening(dataFolder).filter(one => one.port !== edgePort)
+  })
+
+  const INTERNAL = [
+    'keys',
+    'first',
+    'receipts',
+    'queue',
+    'steps/lease',
+    'steps/finish',
+    'models/resolve',
+    'validations/judge',
+  ]
+  const PATHS = [
+    ...INTERNAL.map(path => `/internal/${path}`),
+    '/internal/blobs/x',
+    '/v1/keys',
+    '/objects/tenant/ten_x/leaseRate',
+    '/infer?model=x&deadline=1&head=0',
+  ]
+  async function statusOf(
+    port: number,
+    path: string,
+    headers: Record<string, string>,
+    method = 'POST',
+  ) {
+    const body = method === 'POST' ? '{}' : undefined
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { method, headers, body })
+    await response.text()
+    return response.status
+  }
+  async function signed(
+    place: 'edge' | 'runner' | 'supervisor',
+    path: string,
+    more: object = {},
+    key = secret,
+  ) {
+    const signer = await openSigner(place, await placeKey(key, place))
+    const claims = { call: null, method: 'POST', path, body: await sha256Hex('{}'), ...more }
+    return { [TOKEN_HEADER]: await signer.sign(claims, Date.now()) }
+  }
+
+  test('functions and objects listen on this machine alone, and answer 401 or 404 to everything unsigned', async () => {
+    expect(ports.length).toBeGreaterThanOrEqual(2)
+    for (const { port, place } of ports) {
+      for (const path of PATHS) {
+        for (const method of ['POST', 'GET']) {
+          const status = await statusOf(port, path, {}, method)
+          // Objects refuse what has no length before they look at its signature.
+          expect([place, [401, 404, 405, 413].includes(status)]).toEqual([place, true])
+        }
+      }
+    }
+  })
+
+  test('a token that is forged, of another request, of another deployment or of the wrong place is refused', async () => {
+    const path = '/internal/keys'
+    const good = await signed('edge', path)
+    const functions: number[] = []
+    for (const { port } of ports)
+      if ((await statusOf(port, path, good)) === 200) functions.push(port)
+    expect(functions).toHaveLength(1)
+    const [port] = functions as [number]
+    const token = good[TOKEN_HEADER]!
+    const refusals: Record<string, string>[] = [
+      { [TOKEN_HEADER]: `${token.slice(0, -4)}AAAA` },
+      await signed('edge', '/internal/receipts'),
+      await signed('edge', path, { method: 'PUT' }),
+      await signed('edge', path, { body: await sha256Hex('{"a":1}') }),
+      await signed('edge', path, {}, 'another deployment’s secret, as long as any'),
+      await signed('runner', path),
+      await signed('supervisor', path),
+    ]
+    for (const headers of refusals) expect(await statusOf(port, path, headers)).toBe(401)
+    expect(await statusOf(port, '/internal/first', await signed('edge', '/internal/first'))).toBe(
+      401,
+    )
+    expect(await statusOf(port, '/v1/keys', await signed('runner', '/v1/keys'))).toBe(401)
+  })
+
+  test('a runner with a wrong key is dropped by the router, which goes on with the right one', async () => {
+    const { dataFolder } = await product()
+    const signer = await openSigner(
+      'runner',
+      await placeKey('a wrong secret, as long as any other is', 'runner'),
+    )
+    const claims = { call: null, method: 'POST', path: '/hello', body: await sha256Hex('spy') }
+    const hello = JSON.stringify({ token: await signer.sign(claims, Date.now()), runner: 'spy' })
+    const frame = Buffer.alloc(9 + Buffer.byteLength(hello))
+    frame.writeUInt32LE(frame.length - 4, 0)
+    frame[4] = 1
+    frame.write(hello, 9)
+    const socket = connect({ path: join(dataFolder, 'run', 'router.sock') })
+    const said = read(socket)
+    socket.write(frame)
+    expect(await said).toBe('')
+    expect(await ok('GET', '/health/ready')).toEqual({ ready: true })
+    await refused('POST', `/v2/models/${newId('run')}/infer`, {}, 404, 'not_found')
+  })
+})
+
+/** Ports on which processes of this data folder listen, and on which address. */
+function listening(dataFolder: string): { port: number; place: string }[] {
+  const inodes = new Map<string, string>()
+  for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name))) {
+    try {
+      const env = readFileSync(`/proc/${pid}/environ`, 'utf8')
+      if (!env.includes(`GALLEY_DATA=${dataFolder}\0`)) continue
+      const place = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      for (const fd of readdirSync(`/proc/${pid}/fd`))
+        inodes.set(socketOf(`/proc/${pid}/fd/${fd}`), place)
+    } catch {
+      // It ended, or is not ours to look into.
+    }
+  }
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n').slice(1, -1)
+  return lines.flatMap(text => {
+    const [, local, , state, , , , , , inode] = text.trim().split(/\s+/)
+    const place = inodes.get(inode!)
+    if (state !== '0A' || !place) return []
+    const [address, port] = local!.split(':') as [string, string]
+    expect([place, address]).toEqual([place, '0100007F'])
+    return [{ port: Number.parseInt(port, 16), place }]
+  })
+}
+
+function socketOf(path: string): string {
+  return /^socket:\[(\d+)\]$/.exec(readlinkSync(path))?.[1] ?? path
+}
+
+async function open(
+  start: string,
+  headers: Record<string, string>,
+  body: string | Uint8Array,
+): Promise<Socket> {
+  const { url, key } = await product()
+  const { hostname, port } = new URL(url)
+  const socket = connect(Number(port), hostname)
+  socket.on('error', () => {})
+  const all = {
+    host: hostname,
+    authorization: `Bearer ${key}`,
+    'content-type': 'application/json',
+    ...headers,
+  }
+  const head = [start, ...Object.entries(all).map(([name, value]) => `${name}: ${value}`)]
+  socket.write(`${head.join('\r\n')}\r\n\r\n`)
+  socket.write(body)
+  return socket
+}
+
+function read(socket: Socket): Promise<string> {
+  return new Promise(resolve => {
+    let said = ''
+    socket.on('data', chunk => {
+      said += chunk
+    })
+    socket.on('error', () => resolve(said))
+    socket.on('close', () => resolve(said))
+  })
+}
+
+/** One request of which only so much is sent; the answer that comes before the rest. */
+async function raw(method: string, path: string, headers: Record<string, string>, body: string) {
+  const socket = await open(`${method} ${path} HTTP/1.1`, { ...headers, connection: 'close' }, body)
+  const answered = new Promise<string>(resolve => {
+    let said = ''
+    socket.on('data', chunk => {
+      said += chunk
+      if (said.includes('"request_id"')) resolve(said)
+    })
+    socket.on('close', () => resolve(said))
+  })
+  const said = await answered
+  socket.destroy()
+  const status = Number(/^HTTP\/1\.1 (\d+)/.exec(said)?.[1])
+  return { status, body: JSON.parse(/\{.*\}/s.exec(said)![0]) as Problem }
+}

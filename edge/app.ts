@@ -23,6 +23,8 @@ import { openApi } from './routes/openapi.ts'
 type Edge = { deps: EdgeDeps; auth: Authenticator; limits: Limiter; models: ModelDirectory }
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
+const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
+
 export function createApp(deps: EdgeDeps): Hono {
   const edge: Edge = {
     deps,
@@ -35,8 +37,11 @@ export function createApp(deps: EdgeDeps): Hono {
     const answer = answerOf(route)
     app.on(route.method, route.path, c => guarded(edge, c, route, answer))
   }
+  // Named one by one and not by `all`: a second handler on a path makes every request pay for both.
   for (const path of new Set(ROUTES.map(route => route.path))) {
-    app.all(path, () => wrongMethod(deps, path))
+    const taken: string[] = ROUTES.filter(route => route.path === path).map(({ method }) => method)
+    const others = METHODS.filter(method => !taken.includes(method))
+    app.on(others, path, () => wrongMethod(deps, path))
   }
   app.notFound(c => {
     const detail = `There is nothing at ${c.req.path}; /openapi.json lists what there is.`

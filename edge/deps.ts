@@ -24,6 +24,13 @@ export type Http = {
   body(c: Context, bytesMax: number): Promise<Uint8Array>
   /** The body as it comes, for what is stored and not read. */
   stream(c: Context): AsyncIterable<Uint8Array>
+  /** A whole reply. `headers` is the callee's to change. */
+  reply(
+    c: Context,
+    status: number,
+    headers: Record<string, string>,
+    body: string | Uint8Array,
+  ): Response
   /** Ends when the caller has gone; null where that cannot be known. */
   departed(c: Context): Departure | null
 }

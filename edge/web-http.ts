@@ -32,6 +32,8 @@ export const webHttp: Http = {
       yield value as Uint8Array
     }
   },
+  reply: (_, status, headers, body) =>
+    new Response(body as string | Uint8Array<ArrayBuffer>, { status, headers }),
   departed: c => c.req.raw.signal,
 }
 

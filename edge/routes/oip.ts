@@ -74,13 +74,13 @@ export async function infer(
     'galley-model-digest': model.digest,
   }
   if (reply.jsonLength !== null) headers[JSON_HEADER] = String(reply.jsonLength)
-  return new Response(payloadOf(reply), { status: 200, headers })
+  return http.reply(c, 200, headers, payloadOf(reply))
 }
 
 /** Node writes a text together with its headers in one call, bytes in a second one. */
-function payloadOf({ body, jsonLength }: InferenceReply): string | Uint8Array<ArrayBuffer> {
+function payloadOf({ body, jsonLength }: InferenceReply): string | Uint8Array {
   if (jsonLength === null && body.length <= TEXT_BYTES_MAX) return decoder.decode(body)
-  return body as Uint8Array<ArrayBuffer>
+  return body
 }
 
 function jsonLengthOf(header: string | undefined): number | null {

@@ -10,8 +10,8 @@ import { openLog } from '#platform/log.ts'
 import { remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { readEdgeEnv } from './env.ts'
-import { serveHttp } from './http-host.ts'
-import { nodeHttp } from './node-http.ts'
+import { listen } from './http-host.ts'
+import { nodeHttp, nodeListener } from './node-http.ts'
 import { shipper } from './ship.ts'
 
 const env = readEdgeEnv()
@@ -41,11 +41,8 @@ const deps: EdgeDeps = {
 rmSync(env.routerSocket, { force: true })
 const runners = createServer(attach).listen(env.routerSocket)
 const app = createApp(deps)
-const server = await serveHttp({
-  host: env.host,
-  port: env.port,
-  fetch: (request, bindings) => app.fetch(request, bindings as object),
-})
+const listener = nodeListener((request, bindings) => app.fetch(request, bindings))
+const server = await listen({ host: env.host, port: env.port, listener })
 
 endWithParent(async why => {
   if (why === 'stop') await server.close()

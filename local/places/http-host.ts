@@ -1,5 +1,5 @@
 /** A fetch handler served by Node on one port. */
-import { createServer } from 'node:http'
+import { createServer, type RequestListener } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
 
 const HEADERS_MS_MAX = 10_000
@@ -8,11 +8,21 @@ const KEEP_ALIVE_MS = 65_000
 
 export type Served = { close(): Promise<void> }
 
-/** Resolves when it listens. `close` takes no more connections and waits for the requests under way. */
-export async function serveHttp(o: {
+/** Serves a handler of Web requests. */
+export function serveHttp(o: {
   host: string
   port: number
-  fetch(request: Request, env: unknown): Response | Promise<Response>
+  fetch(request: Request): Response | Promise<Response>
+}): Promise<Served> {
+  const listener = getRequestListener(request => o.fetch(request), { overrideGlobalObjects: true })
+  return listen({ ...o, listener })
+}
+
+/** Resolves when it listens. `close` takes no more connections and waits for the requests under way. */
+export async function listen(o: {
+  host: string
+  port: number
+  listener: RequestListener
 }): Promise<Served> {
   const server = createServer(
     {
@@ -21,7 +31,7 @@ export async function serveHttp(o: {
       keepAliveTimeout: KEEP_ALIVE_MS,
       noDelay: true,
     },
-    getRequestListener(o.fetch, { overrideGlobalObjects: true }),
+    o.listener,
   )
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)

@@ -1,58 +1,103 @@
-/** Requests read from Node itself: a Web Request would cost more than the rest of the edge. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+/**
+ * The app on Node without Web objects in between: requests are read from Node's own, and the replies of
+ * the hot path written to it. `docs/decisions/0007-edge-on-node.md` has what that saves.
+ */
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import type { Context } from 'hono'
 import type { Http } from '#edge/deps.ts'
 import { refuseTooLong } from '#edge/web-http.ts'
 
 type NodeBindings = { incoming: IncomingMessage; outgoing: ServerResponse }
 
+/** Stands for a reply that is written already. */
+const SENT = new Response(null)
+
 export const nodeHttp: Http = {
   header(c, name) {
-    const value = incomingOf(c).headers[name]
+    const value = bindingsOf(c).incoming.headers[name]
     return Array.isArray(value) ? value[0] : value
   },
-  body(c, bytesMax) {
-    const incoming = incomingOf(c)
-    return new Promise((resolve, reject) => {
-      const chunks: Buffer[] = []
-      let size = 0
-      try {
-        refuseTooLong(Number(incoming.headers['content-length'] ?? 0), bytesMax)
-      } catch (error) {
-        return reject(error)
-      }
-      incoming.on('data', (chunk: Buffer) => {
-        size += chunk.length
-        if (size > bytesMax) {
-          incoming.removeAllListeners('data')
-          incoming.resume()
-          chunks.length = 0
-          try {
-            refuseTooLong(size, bytesMax)
-          } catch (error) {
-            reject(error)
-          }
-          return
-        }
-        chunks.push(chunk)
-      })
-      incoming.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
-      incoming.on('error', reject)
-    })
-  },
-  stream: c => incomingOf(c),
-  departed(c) {
-    const { outgoing } = c.env as NodeBindings
-    return {
-      addEventListener(_, listener) {
-        outgoing.once('close', () => {
-          if (!outgoing.writableFinished) listener()
-        })
-      },
-    }
+  body: (c, bytesMax) => readBody(bindingsOf(c).incoming, bytesMax),
+  stream: c => bindingsOf(c).incoming,
+  departed: c => ({
+    addEventListener: (_, listener) => onClose(bindingsOf(c).outgoing.socket, listener),
+  }),
+  reply(c, status, headers, body) {
+    const { outgoing } = bindingsOf(c)
+    headers['content-length'] = String(
+      typeof body === 'string' ? Buffer.byteLength(body) : body.length,
+    )
+    outgoing.writeHead(status, headers)
+    outgoing.end(body)
+    return SENT
   },
 }
 
-function incomingOf(c: Context): IncomingMessage {
-  return (c.env as NodeBindings).incoming
+/** Serves an app's `fetch` to Node's server. */
+export function nodeListener(
+  fetch: (request: Request, bindings: NodeBindings) => Response | Promise<Response>,
+): RequestListener {
+  return (incoming, outgoing) => {
+    Promise.resolve(fetch(asRequest(incoming), { incoming, outgoing }))
+      .then(response => (response === SENT ? undefined : write(response, outgoing)))
+      .catch(() => outgoing.destroy())
+  }
+}
+
+/** What a router needs of a request; the rest is asked of `nodeHttp`. */
+function asRequest(incoming: IncomingMessage): Request {
+  const { method, url = '/' } = incoming
+  return { method, url: url.startsWith('/') ? `http://edge${url}` : url } as Request
+}
+
+async function write(response: Response, outgoing: ServerResponse): Promise<void> {
+  outgoing.writeHead(response.status, Object.fromEntries(response.headers))
+  if (response.body) await pipeline(Readable.fromWeb(response.body as never), outgoing)
+  else outgoing.end()
+}
+
+function readBody(incoming: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let size = Number(incoming.headers['content-length'] ?? 0)
+    const isTooLong = () => {
+      try {
+        refuseTooLong(size, bytesMax)
+        return false
+      } catch (error) {
+        reject(error)
+        return true
+      }
+    }
+    if (isTooLong()) return
+    size = 0
+    incoming.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size <= bytesMax) chunks.push(chunk)
+      else if (chunks.length > 0 && isTooLong()) chunks.length = 0
+    })
+    incoming.on('end', () => {
+      if (!isTooLong()) resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+    })
+    incoming.on('error', reject)
+  })
+}
+
+/** One listener a connection, for the request that it carries now: listeners a request cost more. */
+const listening = new WeakMap<Socket, () => void>()
+
+function onClose(socket: Socket | null, listener: () => void): void {
+  if (!socket) {
+    listener()
+    return
+  }
+  if (!listening.has(socket)) socket.once('close', () => listening.get(socket)!())
+  listening.set(socket, listener)
+}
+
+function bindingsOf(c: Context): NodeBindings {
+  return c.env as NodeBindings
 }

@@ -34,9 +34,16 @@ export function fromBinary(
   const data =
     start % width === 0
       ? viewOf(spec.datatype, body.buffer, start, count)
-      : viewOf(spec.datatype, body.slice(at, at + size).buffer, 0, count)
+      : viewOf(spec.datatype, copyOf(body, at, size), 0, count)
   if (spec.datatype === 'BOOL') checkBooleans(spec, data as Uint8Array)
   return data
+}
+
+/** Not by `slice`: that of a Node Buffer is a view, whose buffer holds the bytes of other callers too. */
+function copyOf(body: Uint8Array, at: number, size: number): ArrayBuffer {
+  const copy = new Uint8Array(size)
+  copy.set(body.subarray(at, at + size))
+  return copy.buffer
 }
 
 /** Writes the values at `at`; returns where they end. */

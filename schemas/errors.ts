@@ -19,6 +19,7 @@ export const ERRORS = {
     status: 415,
     title: 'The content type or encoding is not one taken here.',
   },
+  range_not_satisfiable: { status: 416, title: 'The range lies outside what there is.' },
   invalid_body: { status: 422, title: 'The body does not fit what this route takes.' },
   invalid_model: { status: 422, title: 'The model file cannot be served.' },
   idempotency_mismatch: { status: 422, title: 'This Idempotency-Key was used with another body.' },

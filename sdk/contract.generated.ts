@@ -52,6 +52,7 @@ export type ErrorCode =
   | 'in_use'
   | 'payload_too_large'
   | 'unsupported_media_type'
+  | 'range_not_satisfiable'
   | 'invalid_body'
   | 'invalid_model'
   | 'idempotency_mismatch'

@@ -50,7 +50,7 @@ function rangeOf(header: string | undefined, size: number): { start: number; end
   const start = match[1] === '' ? Math.max(0, size - Number(match[2])) : Number(match[1])
   const end = match[1] === '' || match[2] === '' ? size : Math.min(size, Number(match[2]) + 1)
   if (start >= end) {
-    throw new AppError('invalid_request', {
+    throw new AppError('range_not_satisfiable', {
       public: `The range lies outside the ${size} bytes there are.`,
     })
   }

@@ -5,6 +5,7 @@ import { sha256Hex } from '#core/internal/signing.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import type { Receipt, ReceiptContext } from './receipt.ts'
 
+type Row = Receipt & { context: number }
 export type Entry = { context: ReceiptContext; receipts: Receipt[] }
 
 /** Context ids that are known to be committed, by tenant and fingerprint. */
@@ -39,17 +40,19 @@ export async function append(
   const head = await unit.tx.execute<{ seq: string }>(sql`
     insert into ledger_heads as head (tenant_id) values (${tenantId})
     on conflict (tenant_id) do update set seq = head.seq returning seq`)
-  const rows: (Receipt & { context: number })[] = []
+  const rows = new Map<string, Row>()
   // Each context is looked up once: a second look would find what we have inserted ourselves and take
   // it for committed.
   const byContext = Map.groupBy(entries, entry => textOf(entry.context))
   for (const [text, same] of byContext) {
     const context = await contextId(unit.tx, same[0]!.context, text, known)
     for (const { receipts } of same)
-      for (const receipt of receipts) rows.push({ ...receipt, context })
+      for (const receipt of receipts) {
+        if (!rows.has(receipt.id)) rows.set(receipt.id, { ...receipt, context })
+      }
   }
   const result = await unit.tx.execute<{ count: number }>(
-    insertion(tenantId, head.rows[0]!.seq, rows),
+    insertion(tenantId, head.rows[0]!.seq, [...rows.values()]),
   )
   const fresh = Number(result.rows[0]!.count)
   if (fresh > 0) {
@@ -60,23 +63,22 @@ export async function append(
   return fresh
 }
 
-function insertion(tenantId: TenantId, headSeq: string, rows: (Receipt & { context: number })[]) {
-  const column = (name: keyof Receipt | 'context') => sql.param(rows.map(row => row[name]))
+/** Numbers come in whatever order the rows do: sorting them would cost as much as storing them. */
+function insertion(tenantId: TenantId, headSeq: string, rows: Row[]) {
+  const column = (name: keyof Row) => sql.param(rows.map(row => row[name]))
   return sql`
     with given as (
-      select distinct on (id) * from unnest(
+      select * from unnest(
         ${column('id')}::text[], ${column('context')}::bigint[], ${column('work')}::text[],
         ${column('at')}::float8[], ${column('requests')}::bigint[], ${column('rows')}::bigint[],
         ${column('computeUs')}::bigint[], ${column('bytesIn')}::bigint[], ${column('bytesOut')}::bigint[]
-      ) with ordinality
-      as given(id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out, place)
+      ) as given(id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out)
       where not exists (
         select from receipts where tenant_id = ${tenantId} and receipts.id = given.id
       )
-      order by id, place
     ), inserted as (
       insert into receipts (tenant_id, seq, id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out)
-      select ${tenantId}, ${headSeq}::bigint + row_number() over (order by place), id, context, work,
+      select ${tenantId}, ${headSeq}::bigint + row_number() over (), id, context, work,
         to_timestamp(at / 1000), requests, rows, compute_us, bytes_in, bytes_out
       from given
       returning 1

@@ -21,7 +21,8 @@ export type AttackOptions = {
   edge: 'node' | 'workerd'
   seed: number
   rounds: Round[]
-  settleMs?: number
+  /** How long callers and the checker wait for what does not come. */
+  patienceMs?: number
   print(line: string): void
 }
 
@@ -35,10 +36,10 @@ export async function attack(options: AttackOptions): Promise<Outcome> {
   process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt)
   try {
     await product.start()
-    const client = openClient(product.url)
+    const client = openClient(product.url, options.patienceMs)
     const book = emptyBook()
     const tenants = await makeTenants(client, product.key, book)
-    const checker = openChecker(client, book, tenants)
+    const checker = openChecker(client, book, tenants, options.patienceMs)
     const state: Attack = {
       product,
       client,
@@ -52,7 +53,7 @@ export async function attack(options: AttackOptions): Promise<Outcome> {
     }
     for (const [i, round] of options.rounds.entries()) await oneRound(state, round, i, options)
     await sleep(1_000)
-    const verdict = await checker.check({ all: true, settleMs: options.settleMs })
+    const verdict = await checker.check({ all: true })
     client.close()
     await product.stop()
     const { kills, staleResults, taken } = state

@@ -20,7 +20,7 @@ const KILLS_MIN = {
   zombie: 1,
 }
 /** A planted fault may make a wait for what never comes. */
-const PLANTED_SETTLE_MS = 20_000
+const PLANTED_PATIENCE_MS = 25_000
 
 const flags = readFlags(process.argv.slice(2))
 const { seed, edge } = flags
@@ -43,8 +43,8 @@ async function sees(fault: Fault): Promise<boolean> {
   try {
     print(`planted: ${fault}`)
     const { root } = copy
-    const settleMs = PLANTED_SETTLE_MS
-    const found = await attack({ root, edge, seed, rounds, settleMs, print })
+    const patienceMs = PLANTED_PATIENCE_MS
+    const found = await attack({ root, edge, seed, rounds, patienceMs, print })
     print(isSeen(found) ? `${fault} was seen` : `${fault} was NOT seen`)
     return isSeen(found)
   } finally {

@@ -23,7 +23,7 @@ export type Checker = {
    * Waits until the work has settled, then checks what no earlier check found good; `all`: everything,
    * from the first receipt on.
    */
-  check(options?: { all?: boolean; settleMs?: number }): Promise<Verdict>
+  check(options?: { all?: boolean }): Promise<Verdict>
   /** The power was cut: receipts of the last moments before it may be missing. */
   powerWasCut(at: number): void
 }
@@ -34,12 +34,17 @@ const POLL_MS = 200
 const UNSYNCED_MS = 50
 const WHY_MAX = 12
 
-export function openChecker(client: Client, book: Book, tenants: Tenant[]): Checker {
+export function openChecker(
+  client: Client,
+  book: Book,
+  tenants: Tenant[],
+  settleMs = SETTLE_MS,
+): Checker {
   let readers = tenants.map(tenant => openReader(client, tenant))
   const cuts: number[] = []
   let good = new Set<object>()
 
-  async function check({ all = false, settleMs = SETTLE_MS } = {}): Promise<Verdict> {
+  async function check({ all = false } = {}): Promise<Verdict> {
     if (all) {
       readers = tenants.map(tenant => openReader(client, tenant))
       good = new Set()

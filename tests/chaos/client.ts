@@ -19,6 +19,8 @@ export type Client = {
   once(ask: Ask): Promise<Reply>
   /** Tries until there is a final answer and returns its body. Throws `Refused` for one that says no. */
   insist<T = Json>(ask: Ask): Promise<T>
+  /** How long it waits for a final answer before it gives up. */
+  readonly patienceMs: number
   close(): void
 }
 // biome-ignore lint/suspicious/noExplicitAny: the bodies of many routes; the checker looks at each field
@@ -37,15 +39,15 @@ export class Refused extends Error {
 
 const CONNECTIONS_MAX = 64
 const TIMEOUT_MS = 65_000
-const PATIENCE_MS = 120_000
+export const PATIENCE_MS = 120_000
 const PAUSE_MS = [100, 200, 400, 400]
 
-export function openClient(url: string): Client {
+export function openClient(url: string, patienceMs = PATIENCE_MS): Client {
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS_MAX })
   const { hostname, port } = new URL(url)
 
   function once(ask: Ask): Promise<Reply> {
-    const { method, path, body, timeoutMs = TIMEOUT_MS } = ask
+    const { method, path, body, timeoutMs = Math.min(TIMEOUT_MS, patienceMs) } = ask
     const bytes = body instanceof Uint8Array ? body : body === undefined ? undefined : textOf(body)
     const headers: Record<string, string> = {
       authorization: `Bearer ${ask.key}`,
@@ -71,7 +73,7 @@ export function openClient(url: string): Client {
   }
 
   async function insist<T>(ask: Ask): Promise<T> {
-    const until = performance.now() + PATIENCE_MS
+    const until = performance.now() + patienceMs
     for (let tries = 0; ; tries++) {
       const reply = await once(ask).catch((error: Error) => error)
       if (!(reply instanceof Error)) {
@@ -81,13 +83,13 @@ export function openClient(url: string): Client {
       }
       if (performance.now() > until) {
         const last = reply instanceof Error ? reply.message : `${reply.status} ${reply.body}`
-        throw new Error(`${ask.method} ${ask.path} got no answer for ${PATIENCE_MS} ms: ${last}`)
+        throw new Error(`${ask.method} ${ask.path} got no answer for ${patienceMs} ms: ${last}`)
       }
       await sleep(PAUSE_MS[Math.min(tries, PAUSE_MS.length - 1)])
     }
   }
 
-  return { once, insist, close: () => agent.destroy() }
+  return { once, insist, patienceMs, close: () => agent.destroy() }
 }
 
 function mayPass(status: number, text: string): boolean {

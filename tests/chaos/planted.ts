@@ -2,7 +2,15 @@
  * Faults on purpose: a copy of the product with one of its safeguards removed goes through the rounds
  * that this safeguard is for. A checker that sees nothing then would have seen nothing before.
  */
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -61,7 +69,7 @@ const LEFT_OUT = new Set(['node_modules', '.git', '.galley', 'dist'])
 export function plant(fault: Fault): { root: string; remove(): void } {
   const root = mkdtempSync(join(tmpdir(), `galley-${fault}-`))
   cpSync(ROOT, root, { recursive: true, filter: path => !LEFT_OUT.has(basename(path)) })
-  symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'))
+  symlinkSync(realpathSync(join(ROOT, 'node_modules')), join(root, 'node_modules'))
   for (const [file, from, to] of PLANTED[fault].patches) {
     const path = join(root, file)
     const text = readFileSync(path, 'utf8')

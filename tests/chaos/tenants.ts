@@ -64,8 +64,10 @@ export async function publish(
   const path = `/v1/registry/models/${model}/versions`
   const body = { files: [{ path: 'model.onnx', sha256: file.sha256, size: file.size }] }
   const headers = { 'idempotency-key': randomUUID() }
+  const until = performance.now() + client.patienceMs
   let version: Json
   do {
+    if (performance.now() > until) throw new Error(`${model} with ${turns} turns is never judged`)
     version = await client.insist({ key: key.secret, method: 'POST', path, body, headers })
     // The wait for the verdict was over before the verdict came: asking again waits on.
   } while (version.state === 'validating')

@@ -21,9 +21,12 @@ const LEASED_WITHIN_MS = 60_000
 const WORKING_MS = 1_200
 /** Leases of 15 s, and a message that is hidden for as long. */
 const TAKEN_OVER_WITHIN_MS = 60_000
+/** Well within the successor's own lease. */
+const ALONE_MS = 7_000
+const SECOND = 'runner-1'
 
 export async function haunt(product: Product, deps: WorkloadDeps): Promise<void> {
-  const second = await startRunner(product, 'runner-1')
+  const second = await startRunner(product, SECOND)
   try {
     const key = deps.random.pick(deps.random.pick(deps.tenants).keys)
     const job = await shardUnderWay(product, deps, key)
@@ -36,6 +39,7 @@ export async function haunt(product: Product, deps: WorkloadDeps): Promise<void>
         const now = await holderOf(product.dataFolder, job.id)
         return now && now.epoch > first.epoch && now.runner !== first.runner
       })
+      await returns(product, zombie, runnerNamed(product, second, other(first.runner)), job.id)
     } finally {
       signal(zombie, 'SIGCONT')
     }
@@ -47,6 +51,20 @@ export async function haunt(product: Product, deps: WorkloadDeps): Promise<void>
     if (second.exitCode === null) await once(second, 'exit')
   }
 }
+
+/** It has the machine to itself for a while, so that it is done before its successor if it may be. */
+async function returns(product: Product, zombie: Process, successor: Process, runId: string) {
+  signal(successor, 'SIGSTOP')
+  try {
+    signal(zombie, 'SIGCONT')
+    const isOver = async () => (await holderOf(product.dataFolder, runId)) === null
+    await until(ALONE_MS, '', isOver).catch(() => {})
+  } finally {
+    signal(successor, 'SIGCONT')
+  }
+}
+
+const other = (runner: string) => (runner === SECOND ? 'runner-0' : SECOND)
 
 async function shardUnderWay(product: Product, deps: WorkloadDeps, key: Key) {
   const file = await uploadRows(deps, key, ROWS, 1)
@@ -61,7 +79,7 @@ async function shardUnderWay(product: Product, deps: WorkloadDeps, key: Key) {
 
 function runnerNamed(product: Product, second: ChildProcess, name: string): Process {
   const first = placesOf(product.pid(), 'runner')[0]!
-  return name === 'runner-1' ? { ...processOf(second.pid!) } : first
+  return name === SECOND ? processOf(second.pid!) : first
 }
 
 function processOf(pid: number): Process {

@@ -79,12 +79,15 @@ export type Blobs = {
   head(key: string): Promise<BlobInfo | null>
   delete(key: string): Promise<void>
   list(prefix: string, options?: { after?: string; max?: number }): Promise<BlobInfo[]>
-  /** Parts of an upload, numbered from 1, each replaceable until the upload is completed. */
+  /**
+   * Parts of an upload, numbered from 1, each replaceable until the upload is completed. `size` is what
+   * the sender declared, for a wire on which a body that broke off looks like one that ended.
+   */
   putPart(
     uploadKey: string,
     number: number,
     body: Bytes,
-    options?: { sha256?: string; sizeMax?: number },
+    options?: { sha256?: string; sizeMax?: number; size?: number },
   ): Promise<BlobPart>
   listParts(uploadKey: string): Promise<BlobPart[]>
   /** Joins the parts in order into one blob and removes them; verifies size and digest first. Idempotent. */

@@ -19,8 +19,10 @@ export async function putPart(deps: EdgeDeps, c: Context, grant: PartGrant): Pro
       public: 'galley-sha256 must be the SHA-256 of this part in 64 hex digits.',
     })
   }
+  const length = deps.http.header(c, 'content-length')
+  const size = length === undefined ? undefined : Number(length)
   const body = deps.http.stream(c)
-  const part = await deps.blobs.putPart(uploadKey, number, body, { sha256, sizeMax })
+  const part = await deps.blobs.putPart(uploadKey, number, body, { sha256, sizeMax, size })
   return Response.json(part)
 }
 

@@ -9,6 +9,7 @@ import {
   piecesOf,
   type RemoteBlobs,
   SHA256_HEADER,
+  SIZE_DECLARED_HEADER,
   SIZE_HEADER,
   SIZE_MAX_HEADER,
   streamOf,
@@ -24,7 +25,7 @@ export type RemoteBlobsOptions = {
   /** Adds what proves who asks. The body may be a stream, which is not to be read here. */
   sign?: (request: Request) => Request | Promise<Request>
 }
-type Limits = { sha256?: string; sizeMax?: number }
+type Limits = { sha256?: string; sizeMax?: number; size?: number }
 
 /** Throws what the other side threw, and a retryable `unavailable` when nobody answered. */
 export function remoteBlobs(o: RemoteBlobsOptions): RemoteBlobs {
@@ -39,6 +40,7 @@ export function remoteBlobs(o: RemoteBlobsOptions): RemoteBlobs {
     const headers = new Headers()
     if (limits.sha256 !== undefined) headers.set(DECLARED_HEADER, limits.sha256)
     if (limits.sizeMax !== undefined) headers.set(SIZE_MAX_HEADER, String(limits.sizeMax))
+    if (limits.size !== undefined) headers.set(SIZE_DECLARED_HEADER, String(limits.size))
     const response = await send('PUT', to, { headers, body })
     return (await response.json()) as T
   }

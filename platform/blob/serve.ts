@@ -11,6 +11,7 @@ import {
   piecesOf,
   type RemoteBlobs,
   SHA256_HEADER,
+  SIZE_DECLARED_HEADER,
   SIZE_HEADER,
   SIZE_MAX_HEADER,
   streamOf,
@@ -132,7 +133,9 @@ async function store<T>(
   const sizeMax = request.headers.get(SIZE_MAX_HEADER)
   const pieces = piecesOf(request.body)
   // Without `return`: a store that refuses would cancel the stream, and with it the connection.
-  const body = { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) }
+  const declared = request.headers.get(SIZE_DECLARED_HEADER)
+  const next = declared === null ? () => pieces.next() : counted(pieces, Number(declared))
+  const body = { [Symbol.asyncIterator]: () => ({ next }) }
   try {
     return await put(body, {
       sha256: request.headers.get(DECLARED_HEADER) ?? undefined,
@@ -141,6 +144,21 @@ async function store<T>(
   } catch (error) {
     await drain(pieces)
     throw error
+  }
+}
+
+/** Fails at the end of a body that is not as long as declared: Workers end one that broke off as if it were whole. */
+function counted(pieces: AsyncIterator<Uint8Array>, size: number) {
+  let bytes = 0
+  return async () => {
+    const piece = await pieces.next()
+    if (!piece.done) bytes += piece.value.byteLength
+    else if (bytes !== size) {
+      throw new AppError('invalid_request', {
+        public: `The body ended after ${bytes} of the ${size} bytes that were declared.`,
+      })
+    }
+    return piece
   }
 }
 

@@ -9,6 +9,8 @@ export const SHA256_HEADER = 'x-blob-sha256'
 /** Of a request: what the bytes must have, and how many they may be. */
 export const DECLARED_HEADER = 'x-blob-declared-sha256'
 export const SIZE_MAX_HEADER = 'x-blob-size-max'
+/** Of a request: how many bytes its body must turn out to have. */
+export const SIZE_DECLARED_HEADER = 'x-blob-declared-size'
 export const BLOB_PATH = '/blob/'
 export const UPLOAD_PATH = '/upload/'
 export const LIST_PATH = '/list'

@@ -310,7 +310,9 @@ describe('the places behind the edge take nothing unsigned', () => {
     expect(ports.length).toBeGreaterThanOrEqual(2)
     for (const { port, place } of ports) {
       // The edge's own simulator has doors of its own besides.
-      const refusals = place.includes('workerd') ? [400, 403, 404, 500] : [401, 404, 405, 413]
+      const refusals = place.includes('workerd')
+        ? [400, 401, 403, 404, 405, 500]
+        : [401, 404, 405, 413]
       for (const path of PATHS) {
         for (const method of ['POST', 'GET']) {
           const status = await statusOf(port, path, {}, method)

@@ -8,9 +8,9 @@ import { decodeRequest, encodeReply } from '#core/inference/oip.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import { type Channel, FRAME, type FrameType, fromJsonPart, jsonPart } from './channel.ts'
 import { type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
+import type { Resident, Residents } from './models/residents.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
 import { onlineReceipt, receiptContextOf } from './receipts.ts'
-import type { Resident, Residents } from './residents.ts'
 
 type Context = Shared & { numbered: NumberedContext }
 type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }

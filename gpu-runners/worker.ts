@@ -1,13 +1,17 @@
 /** A runner: online batches over its channel to the router, bulk steps and validations from the queue. */
 import { mkdirSync, rmSync } from 'node:fs'
+import { totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import type { BulkDeps } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
 import { type Dialled, dialRouter } from './dial.ts'
 import { readEnv } from './env.ts'
+import { openBulkModels } from './models/bulk-models.ts'
+import { openModelFiles } from './models/files.ts'
+import { openResidents } from './models/residents.ts'
 import { serveOnline } from './online.ts'
 import { openReceiptLog } from './receipt-log.ts'
-import { openResidents } from './residents.ts'
 import { type Leased, steps } from './steps.ts'
 import { validations } from './validations.ts'
 
@@ -21,10 +25,12 @@ rmSync(env.scratchFolder, { recursive: true, force: true })
 mkdirSync(env.scratchFolder, { recursive: true, mode: 0o700 })
 
 let dialled: Dialled | undefined
-const residents = openResidents(deps, {
-  folder: `${env.scratchFolder}/models`,
-  onChange: digests => dialled?.announce(digests),
-})
+const files = openModelFiles(deps, { folder: `${env.scratchFolder}/models` })
+const residents = openResidents(
+  { ...deps, files },
+  { bytesMax: memoryBytes() / 2, onChange: digests => dialled?.announce(digests) },
+)
+const bulkModels = openBulkModels({ ...deps, files })
 const receipts = openReceiptLog(deps, {
   folder: env.receiptsFolder,
   ship: async lines => {
@@ -40,9 +46,11 @@ dialled = dialRouter(deps, {
 })
 
 const draining = new AbortController()
+const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
+  bulkModels.use(tenantId, model, work)
 const work = async (assignment: Leased, signal: AbortSignal) =>
   (await import('./bulk/bulk.ts')).runStep(
-    { ...deps, scratch: env.scratchFolder, modelFor: bulkModel },
+    { ...deps, scratch: env.scratchFolder, withModel },
     assignment,
     signal,
   )
@@ -63,9 +71,7 @@ endWithParent(async why => {
 })
 reportReady()
 
-/** Bulk work has engine processes of its own, so that it never stands in front of online requests. */
-async function bulkModel({ tenantId, model }: Leased) {
-  const graphPath = await residents.graphPath(tenantId, model)
-  const { digest, signature } = model
-  return deps.engine.load({ digest, graphPath, signature }, { lane: 'bulk' })
+/** What this process may use: a container's limit where there is one. */
+function memoryBytes(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
 }

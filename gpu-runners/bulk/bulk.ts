@@ -19,8 +19,8 @@ export type BulkDeps = {
   clock: Clock
   /** A folder for temporary files. */
   scratch: string
-  /** The model of the assignment, loaded; whoever loads it also closes it. */
-  modelFor(assignment: Leased): Promise<RunnableModel>
+  /** Gives the assignment's model to the work, and takes it back afterwards. */
+  withModel<T>(assignment: Leased, work: (model: RunnableModel) => Promise<T>): Promise<T>
 }
 
 /**
@@ -54,7 +54,9 @@ async function perform(deps: BulkDeps, assignment: Leased, signal: AbortSignal):
   signal.throwIfAborted()
   checkSignature(assignment.model.signature)
   if (assignment.kind === 'plan') return plan(deps, assignment, signal)
-  if (assignment.kind === 'shard') return shard(deps, assignment, signal)
+  if (assignment.kind === 'shard') {
+    return deps.withModel(assignment, model => shard(deps, model, assignment, signal))
+  }
   return merge(deps, assignment, signal)
 }
 
@@ -67,13 +69,17 @@ async function plan(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Pr
   return { kind: 'plan', ...planned }
 }
 
-async function shard(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+async function shard(
+  deps: BulkDeps,
+  model: RunnableModel,
+  assignment: Leased,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const { blobs, scratch } = deps
   const { start, end, row, rows } = assignment.input as ShardInput
   const { tenantId, runId, number, epoch } = assignment
   const key = blobKeys.shard(tenantId, runId, number, epoch)
   const input = inputKey(assignment)
-  const model = await deps.modelFor(assignment)
   const span = { key, row, rows, fileStart: start === 0 }
   if (isParquet(assignment)) {
     const path = await blobs.localFile(input)

@@ -60,7 +60,7 @@ export async function openWorkbench() {
       log,
       clock: { now: Date.now },
       scratch,
-      modelFor: async () => model,
+      withModel: (_, work) => work(model),
     }
     const lease = (kind: Leased['kind'], rest: Partial<Leased> = {}): Leased => ({
       status: 'leased',

@@ -12,7 +12,6 @@ import { keeper } from '../keeper.ts'
 import { joinPairs, type Plan, SHARD_LIMITS, type ShardLimits } from '../plan.ts'
 import {
   type Column,
-  type Command,
   type Failed,
   INPUT,
   type Inspected,

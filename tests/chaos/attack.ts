@@ -21,6 +21,7 @@ export type AttackOptions = {
   edge: 'node' | 'workerd'
   seed: number
   rounds: Round[]
+  keep?: boolean
   /** How long callers and the checker wait for what does not come. */
   patienceMs?: number
   print(line: string): void
@@ -77,7 +78,8 @@ async function oneRound(state: Attack, round: Round, i: number, options: AttackO
   const began = performance.now()
   const { book } = state
   const before = acknowledged(book)
-  const { lost, unbilled, billedTwice, why, receiptsLostInLast50Ms } = await run(state, round)
+  const { verdict, times } = await run(state, round)
+  const { lost, unbilled, billedTwice, why, receiptsLostInLast50Ms } = verdict
   const seconds = ((performance.now() - began) / 1000).toFixed(1)
   const bad = { lost, unbilled, billed_twice: billedTwice, late: receiptsLostInLast50Ms }
   const found = Object.entries(bad)
@@ -85,7 +87,7 @@ async function oneRound(state: Attack, round: Round, i: number, options: AttackO
     .map(([name, n]) => `${name} ${n}`)
   options.print(
     `round ${String(i + 1).padStart(2)}  ${round.join(' + ').padEnd(24)} ${seconds.padStart(5)} s  ` +
-      `${acknowledged(book) - before} acknowledged  ${found.join(', ') || 'all there'}`,
+      `(${times})  ${acknowledged(book) - before} acknowledged  ${found.join(', ') || 'all there'}`,
   )
   for (const line of why) options.print(`          ${line}`)
 }

@@ -23,13 +23,13 @@ const KILLS_MIN = {
 const PLANTED_PATIENCE_MS = 25_000
 
 const flags = readFlags(process.argv.slice(2))
-const { seed, edge } = flags
+const { seed, edge, keep } = flags
 const rounds = flags.only
   ? Array.from({ length: flags.rounds }, () => flags.only!)
   : plan(flags.rounds, randomOf(seed))
 print(`chaos: ${flags.rounds} rounds on the ${edge} edge, seed ${seed}`)
 
-const outcome = flags.rounds > 0 ? await attack({ edge, seed, rounds, print }) : null
+const outcome = flags.rounds > 0 ? await attack({ edge, seed, rounds, keep, print }) : null
 const caught: Fault[] = []
 for (const fault of flags.planted) if (await sees(fault)) caught.push(fault)
 const ok = (outcome === null || holds(outcome)) && caught.length === flags.planted.length
@@ -44,7 +44,7 @@ async function sees(fault: Fault): Promise<boolean> {
     print(`planted: ${fault}`)
     const { root } = copy
     const patienceMs = PLANTED_PATIENCE_MS
-    const found = await attack({ root, edge, seed, rounds, patienceMs, print })
+    const found = await attack({ root, edge, seed, rounds, keep, patienceMs, print })
     print(isSeen(found) ? `${fault} was seen` : `${fault} was NOT seen`)
     return isSeen(found)
   } finally {

@@ -98,7 +98,10 @@ function findings(good: Set<object>) {
       verdict.completed++
       good.add(thing)
     },
-    lostInTime: () => void verdict.receiptsLostInLast50Ms++,
+    lostInTime(thing: object) {
+      verdict.receiptsLostInLast50Ms++
+      good.add(thing)
+    },
     lost(why: string) {
       verdict.lost++
       note(`lost: ${why}`)
@@ -155,7 +158,7 @@ function checkPredictions(book: Book, readers: Reader[], cuts: number[], found: 
     const receipts = readerOf(readers, key.tenant).byWork.get(requestId) ?? []
     const [receipt] = receipts
     if (!receipt) {
-      if (mayBeLost(prediction, cuts)) found.lostInTime()
+      if (mayBeLost(prediction, cuts)) found.lostInTime(prediction)
       else found.unbilled(`prediction ${requestId}`)
       continue
     }

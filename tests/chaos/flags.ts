@@ -10,6 +10,8 @@ export type Flags = {
   edge: 'node' | 'workerd'
   /** Instead of the plan: these deaths in every round. */
   only: Round | null
+  /** Leaves data folders, with their logs, behind. */
+  keep: boolean
 }
 
 export function readFlags(args: string[]): Flags {
@@ -21,6 +23,7 @@ export function readFlags(args: string[]): Flags {
       planted: { type: 'string', default: 'all' },
       edge: { type: 'string', default: 'node' },
       only: { type: 'string' },
+      keep: { type: 'boolean', default: false },
     },
   })
   return {
@@ -28,6 +31,7 @@ export function readFlags(args: string[]): Flags {
     seed: Number(values.seed),
     planted: faultsOf(values.planted),
     edge: values.edge as Flags['edge'],
+    keep: values.keep,
     only: values.only ? (values.only.split(',') as Round) : null,
   }
 }

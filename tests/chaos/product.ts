@@ -1,5 +1,5 @@
 /** The product under attack: one data folder and one port, started as often as it is killed. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -26,7 +26,11 @@ export type Product = {
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
-export async function openProduct(options: { root?: string; edge: 'node' | 'workerd' }) {
+export async function openProduct(options: {
+  root?: string
+  edge: 'node' | 'workerd'
+  keep?: boolean
+}) {
   const folder = mkdtempSync(join(tmpdir(), 'galley-chaos-'))
   const dataFolder = join(folder, 'data')
   const journal = join(folder, 'journal')
@@ -67,21 +71,10 @@ export async function openProduct(options: { root?: string; edge: 'node' | 'work
     remove() {
       endAll(before)
       if (running) endAll(processesOf(product.pid()))
-      rmSync(folder, { recursive: true, force: true })
+      if (!options.keep) rmSync(folder, { recursive: true, force: true })
     },
   }
   return product
-}
-
-/** The last lines that mention an error, of every place's log. */
-export function errorsIn(dataFolder: string, lines: number): string[] {
-  return readdirSync(join(dataFolder, 'log')).flatMap(name => {
-    const text = readFileSync(join(dataFolder, 'log', name), 'utf8')
-      .trimEnd()
-      .split('\n')
-    const bad = text.filter(line => /"level":"error"|^\s*at |Error/.test(line)).slice(-lines)
-    return bad.map(line => `${name}: ${line.slice(0, 400)}`)
-  })
 }
 
 function recorder(journal: string, dataFolder: string): string {

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Book, Tenant } from './book.ts'
-import type { Checker, Verdict } from './checker.ts'
+import type { Checker } from './checker.ts'
 import type { Client } from './client.ts'
 import { staleResults } from './database.ts'
 import { failPower, type Kill, killEverything, killPlace, killSupervisor } from './kills.ts'
@@ -62,7 +62,7 @@ export function plan(rounds: number, random: Random): Round[] {
 }
 
 /** Work, deaths in the middle of it, the way back, and the books. */
-export async function run(attack: Attack, round: Round): Promise<Verdict> {
+export async function run(attack: Attack, round: Round) {
   const { product, book, random, checker } = attack
   if (round.includes('power')) await restartRecorded(product)
   const before = book.predictions.size
@@ -71,13 +71,32 @@ export async function run(attack: Attack, round: Round): Promise<Verdict> {
     await sleep(random.int(1_000, 2_500))
     await killOne(attack, kill)
   }
+  const times = stopwatch()
   await healthy(attack)
+  times.lap('healthy')
   while (book.predictions.size < before + PREDICTIONS_MIN) await sleep(100)
+  times.lap('worked')
   await workload.stop()
+  times.lap('answered')
   const verdict = await checker.check()
+  times.lap('settled')
   attack.staleResults = await staleResults(product.dataFolder)
   if (book.jobs.length === 0) throw new Error('no job was accepted: nothing was tried')
-  return verdict
+  return { verdict, times: times.laps.join(', ') }
+}
+
+/** Where the time after the last death went, for whoever wonders. */
+function stopwatch() {
+  const laps: string[] = []
+  let from = performance.now()
+  return {
+    laps,
+    lap(name: string) {
+      const now = performance.now()
+      laps.push(`${name} ${((now - from) / 1000).toFixed(1)}`)
+      from = now
+    },
+  }
 }
 
 async function killOne(attack: Attack, kill: Kill | 'zombie'): Promise<void> {

@@ -6,9 +6,16 @@
  */
 import { readSync, writeSync } from 'node:fs'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
-import type { TensorData } from '#core/inference/tensor.ts'
+import { byteSize, type TensorData } from '#core/inference/tensor.ts'
 import type { Datatype } from '#schemas/signature.ts'
-import { decodeFrame, EMPTY, encodeFrame, type Frame, frameBytes } from './frames.ts'
+import {
+  decodeFrame,
+  EMPTY,
+  encodeFrame,
+  type Frame,
+  frameBytes,
+  OUTPUT_BYTES_MAX,
+} from './frames.ts'
 
 type Model = { session: InferenceSession; inputs: string[]; outputs: string[] }
 /** The text of a load frame. */
@@ -110,6 +117,10 @@ async function run(frame: Frame): Promise<Frame> {
   const results = await model.session.run(feeds, names)
   const computeUs = Math.max(1, Math.round((performance.now() - start) * 1000))
   const tensors = frame.wanted.map((index, i) => ({ index, ...fromOrt(results[names[i]!]!) }))
+  const bytes = tensors.reduce((sum, { data }) => sum + byteSize(data), 0)
+  if (bytes > OUTPUT_BYTES_MAX) {
+    throw new Error(`the outputs have ${bytes} bytes; ${OUTPUT_BYTES_MAX} is the most`)
+  }
   return { ...EMPTY, kind: 'done', id: frame.id, computeUs, tensors }
 }
 
@@ -138,15 +149,7 @@ function fromOrt(tensor: Tensor): {
 }
 
 function send(frame: Frame): void {
-  let chunks: Uint8Array[]
-  try {
-    chunks = encodeFrame(frame)
-  } catch (error) {
-    // Outputs past what a frame holds.
-    const text = (error as Error).message
-    chunks = encodeFrame({ ...EMPTY, kind: 'failed', id: frame.id, text })
-  }
-  for (const chunk of chunks) {
+  for (const chunk of encodeFrame(frame)) {
     for (let at = 0; at < chunk.length; ) at += io(() => writeSync(SOCKET, chunk, at))
   }
 }

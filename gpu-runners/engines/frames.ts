@@ -31,6 +31,11 @@ export type Frame = {
 /** A frame's bytes, written in parts when they are many so that large tensors are not copied. */
 export const GATHER_BYTES_MAX = 65_536
 export const HEAD_BYTES = 32
+/**
+ * Of one run's outputs together. They pass through the runner, whose memory is everybody's, and leave
+ * it as JSON perhaps, which takes several times as much.
+ */
+export const OUTPUT_BYTES_MAX = 128 * 2 ** 20
 const TENSOR_HEAD_BYTES = 16
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()

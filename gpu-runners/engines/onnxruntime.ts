@@ -7,18 +7,16 @@
 import { stat } from 'node:fs/promises'
 import type { Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { layoutOf } from '#core/inference/layout.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
-import type { LoadText } from './child.ts'
 import {
   type Engine,
   EngineCrash,
   type LoadedModel,
   type LoadOptions,
   type ModelFiles,
-  type RunResult,
 } from './engine.ts'
-import { EMPTY, type Frame } from './frames.ts'
+import { EMPTY } from './frames.ts'
+import { checkLoaded, loadFrame, resultOf, runFrame } from './messages.ts'
 import { type EngineProcess, ProcessEnded, startProcess } from './process.ts'
 
 export type EngineOptions = {
@@ -43,6 +41,8 @@ type Model = {
   alone: boolean
   host: Host | null
   place: Promise<Place> | null
+  /** It has been loaded where it is now, or was last. */
+  loaded: boolean
   inFlight: Set<Promise<unknown>>
   closed: boolean
   lastCrashMs: number
@@ -71,8 +71,9 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
       for (const orphan of orphans) {
         orphan.host = null
         orphan.place = null
-        // Warm again before the next request asks; if that fails, the request says why.
-        if (!orphan.closed && !closed) placeOf(orphan).catch(() => {})
+        // Warm again before the next request asks; if that fails, the request says why. One under whose
+        // load the process ended waits for a request: by itself it would end one process after the other.
+        if (orphan.loaded && !orphan.closed && !closed) placeOf(orphan).catch(noop)
       }
     })
     return host
@@ -87,28 +88,20 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
     model.host = host
     const place = load(host.process, modelId, model.files)
     model.place = place
-    place.catch(() => {
-      if (model.place === place) leave(model)
-    })
+    model.loaded = false
+    place.then(
+      () => {
+        model.loaded = true
+      },
+      () => {
+        if (model.place === place) leave(model)
+      },
+    )
     return place
   }
 
   async function load(process: EngineProcess, modelId: number, files: ModelFiles): Promise<Place> {
-    const { graphPath, signature } = files
-    const text: LoadText = {
-      graphPath,
-      inputs: signature.inputs.map(input => input.name),
-      outputs: signature.outputs.map(output => output.name),
-      threads,
-    }
-    const frame = { ...EMPTY, kind: 'load', model: modelId, text: JSON.stringify(text) } as const
-    const reply = await process.request(frame, loadMsMax)
-    if (reply.kind === 'failed') {
-      throw new AppError('invalid_model', {
-        public: `The engine cannot load the graph: ${spoken(reply.text, files)}`,
-        internal: reply.text,
-      })
-    }
+    checkLoaded(await process.request(loadFrame(modelId, files, threads), loadMsMax), files)
     return { process, modelId }
   }
 
@@ -125,16 +118,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
   }
 
   async function run(model: Model, inputs: readonly Tensor[], names: readonly string[]) {
-    const { signature } = model.files
-    const layout = layoutOf(signature)
-    const wanted = names.map(name => layout.outputs.get(name)!)
-    const tensors = inputs.map(({ datatype, shape, data }, index) => ({
-      index,
-      datatype,
-      shape,
-      data,
-    }))
-    const frame = { ...EMPTY, kind: 'run', wanted, tensors } as const
+    const frame = runFrame(model.files.signature, inputs, names)
     for (let attempt = 1; ; attempt++) {
       try {
         const place = await placeOf(model)
@@ -144,7 +128,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
         if (!(error instanceof ProcessEnded)) throw error
         if (error.running) throw exile(model, error)
         // Another's run ended the process; this one only waited.
-        if (attempt === 3) throw ended(error)
+        if (attempt === 3) throw new EngineCrash(error.message)
       }
     }
   }
@@ -157,7 +141,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
       model.alone = true
       log.error('engine.exiled', { digest: model.files.digest, reason: error.message })
     }
-    return ended(error)
+    return new EngineCrash(error.message)
   }
 
   async function open(
@@ -171,6 +155,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
       alone,
       host: null,
       place: null,
+      loaded: false,
       inFlight: new Set(),
       closed: false,
       lastCrashMs: Number.NEGATIVE_INFINITY,
@@ -241,32 +226,6 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
       await Promise.all([...hosts].map(host => host.process.close()))
     },
   }
-}
-
-function resultOf(reply: Frame, names: readonly string[], files: ModelFiles): RunResult {
-  if (reply.kind === 'failed') {
-    throw new AppError('inference_failed', {
-      public: `The model failed on this input: ${spoken(reply.text, files)}`,
-      internal: reply.text,
-    })
-  }
-  const outputs = reply.tensors.map(({ datatype, shape, data }, i) => ({
-    name: names[i]!,
-    datatype,
-    shape: shape as number[],
-    data,
-  }))
-  return { outputs, computeUs: reply.computeUs }
-}
-
-function ended(error: ProcessEnded): EngineCrash {
-  return new EngineCrash(error.message)
-}
-
-/** The engine's words without where the file lies on this machine. */
-function spoken(text: string, { graphPath }: ModelFiles): string {
-  const folder = graphPath.slice(0, graphPath.lastIndexOf('/') + 1)
-  return text.replaceAll(graphPath, 'the graph').replaceAll(folder, '').slice(0, 500)
 }
 
 const UNLOADED = { internal: 'the model was unloaded', retryable: true }

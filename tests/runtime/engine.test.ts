@@ -9,6 +9,7 @@ import { allocate, bytesOf, type Tensor, type TensorData } from '#core/inference
 import { createBatcher } from '#gpu-runners/batcher/batcher.ts'
 import { runRows } from '#gpu-runners/batcher/rows.ts'
 import { type Engine, EngineCrash, type LoadedModel } from '#gpu-runners/engines/engine.ts'
+import { OUTPUT_BYTES_MAX } from '#gpu-runners/engines/frames.ts'
 import { type EngineOptions, openOnnxRuntime } from '#gpu-runners/engines/onnxruntime.ts'
 import { DATATYPES, type Datatype, type Signature, type TensorSpec } from '#schemas/signature.ts'
 import { failsOnNegative, identity, mlp, slow, stateful } from '#tests/models.ts'
@@ -220,6 +221,32 @@ describe('failures', () => {
     expect([...second!.outputs[0]!.data]).toEqual([5, 6, 7, 8])
     expect(third!.outputs).toEqual(expected)
     expect(engine.processes().length).toBe(1)
+  })
+
+  test('a graph under whose load the process ends is refused, and no process is started for it again', async () => {
+    const engine = open({ loadMsMax: 1 })
+    await expect(load(engine, mlp(1, [4, 4]), XY)).rejects.toMatchObject({ code: 'invalid_model' })
+    await new Promise(resolve => setTimeout(resolve, 300))
+    expect(engine.processes()).toEqual([])
+  })
+
+  test('outputs that are larger than an answer may be fail alone', async () => {
+    const engine = open()
+    const signature = signatureOf(
+      [spec('INPUT0', [-1, -1], 'UINT8')],
+      [spec('OUTPUT0', [-1, -1], 'UINT8')],
+    )
+    const model = await load(engine, identity('UINT8'), signature)
+    const run = (bytes: number) =>
+      model.run(
+        [{ name: 'INPUT0', datatype: 'UINT8', shape: [1, bytes], data: new Uint8Array(bytes) }],
+        ['OUTPUT0'],
+      )
+    await expect(run(OUTPUT_BYTES_MAX + 8)).rejects.toMatchObject({
+      code: 'inference_failed',
+      public: expect.stringContaining(String(OUTPUT_BYTES_MAX)),
+    })
+    expect((await run(8)).outputs[0]!.shape).toEqual([1, 8])
   })
 
   test('a run past its limit ends, and a model that does it again gets a process of its own', async () => {

@@ -8,10 +8,8 @@ const FOLDER_FILES_MAX = 16
 
 /** Files over the limit and the lines that they may have. Numbers here may only get smaller. */
 const LARGER: Record<string, number> = {
-  'core/models/models.ts': 363,
   'core/models/onnx/wire.ts': 264,
   'gpu-runners/batcher/batcher.ts': 294,
-  'gpu-runners/engines/onnxruntime.ts': 274,
   'gpu-runners/router.ts': 293,
   'tests/runtime/batcher.test.ts': 415,
   'tests/runtime/oip.test.ts': 504,

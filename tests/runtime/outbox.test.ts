@@ -119,3 +119,17 @@ test('more messages than one batch holds all leave, oldest first', async () => {
   expect(counts).toEqual([500, 500, 200, 0])
   expect((await delivered()).map(one => one.id)).toEqual(ids)
 })
+
+test('a message for a queue that only a newer version knows stays for that version', async () => {
+  const tenantId = newId('tenant')
+  await admin.query(
+    `insert into outbox (tenant_id, queue, body) values ($1, 'of tomorrow', '{}')`,
+    [tenantId],
+  )
+  await inTenant({ db }, tenantId, unit =>
+    outbox.promise(unit, tenantId, [{ queue: 'work', body: { id: 'of today' } }]),
+  )
+  expect(await outbox.relay({ db, queue })).toBe(1)
+  expect((await delivered()).map(one => one.id)).toEqual(['of today'])
+  expect((await admin.query('select queue from outbox')).rows).toEqual([{ queue: 'of tomorrow' }])
+})

@@ -14,12 +14,32 @@ export function cursorOf(listing: string, position: string | number): string {
   return toBase64Url(new TextEncoder().encode(JSON.stringify([listing, position])))
 }
 
-export function positionOf(listing: string, cursor: string | undefined): string | number | null {
+/** The position of a listing by text; null without a cursor. Throws `invalid_cursor`. */
+export function textPosition(listing: string, cursor: string | undefined): string | null {
+  const fits = (position: unknown) => typeof position === 'string' && !position.includes('\0')
+  return positionOf(listing, cursor, fits) as string | null
+}
+
+/** The position of a listing by number, which its column can hold. Throws `invalid_cursor`. */
+export function numberPosition(
+  listing: string,
+  cursor: string | undefined,
+  numberMax = Number.MAX_SAFE_INTEGER,
+): number | null {
+  const fits = (position: unknown) =>
+    Number.isSafeInteger(position) && Math.abs(position as number) <= numberMax
+  return positionOf(listing, cursor, fits) as number | null
+}
+
+function positionOf(
+  listing: string,
+  cursor: string | undefined,
+  fits: (position: unknown) => boolean,
+): unknown {
   if (!cursor) return null
   try {
     const [of, position] = JSON.parse(new TextDecoder().decode(fromBase64Url(cursor)))
-    if (of === listing && (typeof position === 'string' || Number.isSafeInteger(position)))
-      return position
+    if (of === listing && fits(position)) return position
   } catch {}
   throw new AppError('invalid_cursor', {
     public: 'The cursor is not one of this listing; pass next_cursor of the page before, or none.',

@@ -2,14 +2,17 @@
  * Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): the reply is stored in the transaction
  * that creates, so a retry after any crash finds both or neither.
  */
-import { and, eq, sql } from 'drizzle-orm'
-import type { Unit } from '#core/deps.ts'
+import { and, eq, lt, sql } from 'drizzle-orm'
+import type { Database, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { fromBase64Url, toBase64Url } from '#core/internal/signing.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { idempotency } from '#schemas/tables/tenants.ts'
 
 const KEY_CHARS_MAX = 255
+/** A day is promised; the rest is for clocks and for who retries a day later to the minute. */
+const KEPT_H = 25
+const FORGOTTEN_PER_SWEEP_MAX = 5_000
 
 export type Attempt = {
   tenantId: TenantId
@@ -68,6 +71,19 @@ export async function once(
     .insert(idempotency)
     .values({ tenantId, route, key, fingerprint, status: 'done', reply: text })
   return { reply, replayed: false }
+}
+
+/** Removes replies that no retry can expect any more; returns how many. */
+export async function forget(deps: { db: Database }): Promise<number> {
+  return deps.db.system(async tx => {
+    const old = tx
+      .select({ at: sql`ctid` })
+      .from(idempotency)
+      .where(lt(idempotency.createdAt, sql`now() - ${`${KEPT_H} hours`}::interval`))
+      .limit(FORGOTTEN_PER_SWEEP_MAX)
+    const { rowCount } = await tx.delete(idempotency).where(sql`ctid in ${old}`)
+    return rowCount ?? 0
+  })
 }
 
 async function sealed(text: string, seal?: string): Promise<string> {

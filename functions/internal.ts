@@ -91,16 +91,18 @@ function failStep(deps: FunctionsDeps, input: OfTenant<jobs.leases.Failure>) {
 
 function openValidation(deps: FunctionsDeps, input: OfTenant<{ versionId: VersionId }>) {
   return inTenant(deps, input, async unit => {
-    const version = await models.awaitingVerdict(unit, input.versionId)
+    const version = await models.validation.awaitingVerdict(unit, input.versionId)
     return { manifest: version?.manifest ?? null }
   })
 }
 
 function judgeVersion(
   deps: FunctionsDeps,
-  input: OfTenant<{ versionId: VersionId; verdict: models.Verdict }>,
+  input: OfTenant<{ versionId: VersionId; verdict: models.validation.Verdict }>,
 ) {
-  return inTenant(deps, input, unit => models.judge(unit, input.versionId, input.verdict))
+  return inTenant(deps, input, unit =>
+    models.validation.judge(unit, input.versionId, input.verdict),
+  )
 }
 
 function inTenant<T>(

@@ -5,6 +5,7 @@
  */
 export const ERRORS = {
   invalid_request: { status: 400, title: 'The request is malformed.' },
+  invalid_input: { status: 400, title: 'The tensors do not fit the model.' },
   invalid_cursor: { status: 400, title: 'The cursor is not one that this listing gave out.' },
   unauthenticated: { status: 401, title: 'No valid API key was given.' },
   insufficient_scope: { status: 403, title: 'The API key lacks a scope that this needs.' },
@@ -24,7 +25,6 @@ export const ERRORS = {
   invalid_model: { status: 422, title: 'The model file cannot be served.' },
   idempotency_mismatch: { status: 422, title: 'This Idempotency-Key was used with another body.' },
   digest_mismatch: { status: 422, title: 'The bytes do not have the digest that was declared.' },
-  invalid_input: { status: 400, title: 'The tensors do not fit the model.' },
   rate_limited: { status: 429, title: 'The rate limit of this tenant is used up.' },
   canceled: { status: 499, title: 'The caller left before the work began.' },
   internal: { status: 500, title: 'Something went wrong on our side.' },

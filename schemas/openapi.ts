@@ -82,7 +82,7 @@ function parameters(route: Route) {
     name: match[1],
     in: 'path',
     required: true,
-    schema: { type: 'string' },
+    schema: formOf(route, match[1]!),
   }))
   const inQuery = Object.entries(route.query?.shape ?? {}).map(([name, type]) => ({
     name,
@@ -101,6 +101,11 @@ function parameters(route: Route) {
       ]
     : []
   return [...inPath, ...inQuery, ...keyed]
+}
+
+function formOf(route: Route, param: string) {
+  const form = route.params?.shape[param] as z.ZodType | undefined
+  return form ? schema(form, 'input') : { type: 'string' }
 }
 
 function schema(type: z.ZodType, io: 'input' | 'output') {

@@ -47,6 +47,8 @@ export type Route = {
   /** Hono form: `/v1/keys/:key_id`. */
   path: string
   summary: string
+  /** Forms of those parameters of the path that name something new; the others are looked up as they are. */
+  params?: z.ZodObject
   query?: z.ZodObject
   /** JSON body. A route without one takes none, unless `raw` says which bytes it takes. */
   body?: z.ZodType

@@ -41,6 +41,7 @@ export const DATATYPES = [
 
 export type ErrorCode =
   | 'invalid_request'
+  | 'invalid_input'
   | 'invalid_cursor'
   | 'unauthenticated'
   | 'insufficient_scope'
@@ -57,7 +58,6 @@ export type ErrorCode =
   | 'invalid_model'
   | 'idempotency_mismatch'
   | 'digest_mismatch'
-  | 'invalid_input'
   | 'rate_limited'
   | 'canceled'
   | 'internal'

@@ -45,7 +45,7 @@ export async function create(
   },
 ): Promise<jobs.ShownJob> {
   const wanted = input.version === undefined ? undefined : String(input.version)
-  const model = await models.resolve(unit, input.model, wanted)
+  const model = await models.pin(unit, input.model, wanted)
   const file = await models.uploads.fileOf(unit, input.input.sha256)
   if (!file) {
     throw new AppError('invalid_body', {

@@ -3,34 +3,16 @@ import { and, asc, desc, eq, inArray, lt, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import * as outbox from '#core/outbox.ts'
-import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
-import * as audit from '#core/tenants/audit.ts'
-import { isId, newId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
-import {
-  type InferenceSpec,
-  runs,
-  type StepKind,
-  type StepState,
-  steps,
-} from '#schemas/tables/jobs.ts'
+import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core/page.ts'
+import { audit } from '#core/tenants/tenants.ts'
+import { newId, type RunId } from '#schemas/ids.ts'
+import { type InferenceSpec, runs, steps } from '#schemas/tables/jobs.ts'
+import { addSteps, end, find, OPEN, type Run } from './runs.ts'
 
 export * as leases from './leases.ts'
 export * as sweep from './sweep.ts'
 
-export type Run = typeof runs.$inferSelect
-export type Step = typeof steps.$inferSelect
 export type ShownJob = ReturnType<typeof shown>
-export type NewStep = {
-  kind: StepKind
-  number: number
-  state: Extract<StepState, 'queued' | 'waiting'>
-  input: Record<string, unknown>
-}
-
-const OPEN = ['queued', 'running'] as const
-/** Rows per INSERT, well under PostgreSQL's limit of 65,535 parameters. */
-const STEPS_PER_INSERT = 2_000
 
 /** Creates a run with its first step; runners hear of it when the transaction has committed. */
 export async function start(
@@ -60,42 +42,12 @@ export async function start(
   return shown(run!)
 }
 
-/** Adds steps to a run and puts those that are ready on the queue, in the same transaction. */
-export async function addSteps(unit: Unit, run: Run, added: NewStep[]): Promise<void> {
-  const now = unit.clock.now()
-  const rows = added.map(step => ({
-    tenantId: run.tenantId,
-    id: newId('step', now),
-    runId: run.id,
-    updatedAt: new Date(now),
-    ...step,
-  }))
-  for (let at = 0; at < rows.length; at += STEPS_PER_INSERT) {
-    const slice = rows.slice(at, at + STEPS_PER_INSERT)
-    await unit.tx.insert(steps).values(slice)
-    await enqueue(
-      unit,
-      run.tenantId,
-      slice.filter(row => row.state === 'queued').map(row => row.id),
-    )
-  }
-}
-
-/** Promises a message for each of the steps. */
-export function enqueue(unit: Unit, tenantId: TenantId, ids: StepId[], delayS = 0): Promise<void> {
-  return outbox.promise(
-    unit,
-    tenantId,
-    ids.map(stepId => ({ queue: 'work' as const, body: { stepId }, delayS })),
-  )
-}
-
 export async function get(unit: Unit, input: { job_id: string }): Promise<ShownJob> {
   return shown(await find(unit, input.job_id))
 }
 
 export async function list(unit: Unit, query: PageQuery): Promise<Page<ShownJob>> {
-  const after = positionOf('jobs', query.cursor) as RunId | null
+  const after = textPosition('jobs', query.cursor) as RunId | null
   const rows = await unit.tx
     .select()
     .from(runs)
@@ -111,33 +63,6 @@ export async function cancel(unit: Unit, call: Call, input: { job_id: string }):
   const ended = await end(unit, run, 'canceled', null)
   if (ended) await audit.record(unit, call, { action: 'jobs.cancel', target: run.id })
   return shown(ended ?? run)
-}
-
-/** Ends a run that has not ended, fencing off every step that is under way. Null: it had ended before. */
-export async function end(
-  unit: Unit,
-  run: Run,
-  state: 'done' | 'failed' | 'canceled' | 'expired',
-  error: { code: string; detail: string } | null,
-  result?: { key: string; size: number },
-): Promise<Run | null> {
-  if (!OPEN.includes(run.state as (typeof OPEN)[number])) return null
-  const endedAt = new Date(unit.clock.now())
-  const [ended] = await unit.tx
-    .update(runs)
-    .set({ state, error, endedAt, resultKey: result?.key, resultSize: result?.size })
-    .where(eq(runs.id, run.id))
-    .returning()
-  await unit.tx
-    .update(steps)
-    .set({
-      state: 'canceled',
-      epoch: sql`${steps.epoch} + 1`,
-      leaseUntil: null,
-      updatedAt: endedAt,
-    })
-    .where(and(eq(steps.runId, run.id), inArray(steps.state, ['waiting', 'queued', 'leased'])))
-  return ended!
 }
 
 /** Where the result stands, for a job that is done. */
@@ -172,16 +97,6 @@ export async function usesVersion(unit: Unit, model: string, version: number): P
     sql`(${runs.spec}->>'version')::int = ${version}`,
   )
   return (await unit.tx.$count(runs, using)) > 0
-}
-
-export async function find(unit: Unit, id: string, lock = false): Promise<Run> {
-  const query = unit.tx
-    .select()
-    .from(runs)
-    .where(eq(runs.id, id as RunId))
-  const [row] = isId('run', id) ? await (lock ? query.for('update') : query) : []
-  if (!row) throw new AppError('not_found', { public: 'There is no job with this id.' })
-  return row
 }
 
 function shown(run: Run) {

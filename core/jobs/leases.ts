@@ -8,9 +8,8 @@ import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { StepId } from '#schemas/ids.ts'
 import { runs, steps } from '#schemas/tables/jobs.ts'
-import type { NewStep, Run, Step } from './jobs.ts'
-import * as jobs from './jobs.ts'
 import { LEASE_MS } from './lease-times.ts'
+import { addSteps, end, enqueue, find, type NewStep, type Run, type Step } from './runs.ts'
 
 const ATTEMPTS_MAX = 5
 /** Leases that ended without a word: after so many the step itself is what kills its runners. */
@@ -34,11 +33,11 @@ export async function lease(
     return { status: 'held', waitS: Math.ceil((until - now) / 1000) }
   }
   const losses = step.losses + (step.state === 'leased' ? 1 : 0)
-  const run = await jobs.find(unit, step.runId, true)
+  const run = await find(unit, step.runId, true)
   if (losses > LOSSES_MAX) {
     const detail = `Runners ended without a word while they worked on this step, ${losses} times.`
     await endStep(unit, step, 'failed', { code: 'runner_lost', detail })
-    await jobs.end(unit, run, 'failed', { code: 'runner_lost', detail })
+    await end(unit, run, 'failed', { code: 'runner_lost', detail })
     return { status: 'gone' }
   }
   const [leased] = await unit.tx
@@ -99,11 +98,11 @@ export async function complete(
 ): Promise<{ status: 'completed' | 'repeated'; step: Step; run: Run }> {
   const step = await locked(unit, input.stepId)
   if (!step || step.epoch !== input.epoch) throw stale()
-  const run = await jobs.find(unit, step.runId, true)
+  const run = await find(unit, step.runId, true)
   if (step.state === 'done') return { status: 'repeated', step, run }
   if (step.state !== 'leased') throw stale()
   await endStep(unit, step, 'done', null, input.output)
-  if (input.next) await jobs.addSteps(unit, run, input.next)
+  if (input.next) await addSteps(unit, run, input.next)
   const shards = input.next?.filter(next => next.kind === 'shard').length ?? 0
   const left = run.stepsLeft + shards - (step.kind === 'shard' ? 1 : 0)
   await unit.tx
@@ -116,7 +115,7 @@ export async function complete(
       rowsFailed: run.rowsFailed + (input.rowsFailed ?? 0),
     })
     .where(eq(runs.id, run.id))
-  if (input.result) await jobs.end(unit, run, 'done', null, input.result)
+  if (input.result) await end(unit, run, 'done', null, input.result)
   else if (left === 0) await releaseWaiting(unit, run)
   return { status: 'completed', step, run }
 }
@@ -136,15 +135,22 @@ export async function fail(unit: Unit, input: Failure): Promise<void> {
   const attempts = step.attempts + (input.kind === 'preempted' ? 0 : 1)
   if (input.kind === 'permanent' || attempts >= ATTEMPTS_MAX) {
     await endStep(unit, step, 'failed', input.error)
-    await jobs.end(unit, await jobs.find(unit, step.runId, true), 'failed', input.error)
+    await end(unit, await find(unit, step.runId, true), 'failed', input.error)
     return
   }
   await unit.tx
     .update(steps)
-    .set({ state: 'queued', attempts, leaseUntil: null, runner: null, error: input.error })
+    .set({
+      state: 'queued',
+      attempts,
+      leaseUntil: null,
+      runner: null,
+      error: input.error,
+      updatedAt: new Date(unit.clock.now()),
+    })
     .where(eq(steps.id, step.id))
   const delayMs = input.kind === 'preempted' ? 0 : backoffMs(attempts)
-  await jobs.enqueue(unit, step.tenantId, [step.id], Math.round(delayMs / 1000))
+  await enqueue(unit, step.tenantId, [step.id], Math.round(delayMs / 1000))
 }
 
 async function releaseWaiting(unit: Unit, run: Run): Promise<void> {
@@ -153,7 +159,7 @@ async function releaseWaiting(unit: Unit, run: Run): Promise<void> {
     .set({ state: 'queued', updatedAt: new Date(unit.clock.now()) })
     .where(and(eq(steps.runId, run.id), eq(steps.state, 'waiting')))
     .returning({ id: steps.id })
-  await jobs.enqueue(
+  await enqueue(
     unit,
     run.tenantId,
     released.map(row => row.id),

@@ -7,10 +7,10 @@ import * as blobKeys from '#core/blob-keys.ts'
 import type { Call } from '#core/caller.ts'
 import type { Blobs, Clock, Database, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import { PART_BYTES_MAX } from '#schemas/contracts/models.ts'
 import { isId, newId, type UploadId } from '#schemas/ids.ts'
 import { files, uploads } from '#schemas/tables/models.ts'
 
-export const PART_BYTES_MAX = 32 * 1024 ** 2
 const PARTS_MAX = 10_000
 
 type Upload = typeof uploads.$inferSelect
@@ -55,8 +55,8 @@ export async function grantPart(
   input: { upload_id: string; number: string },
 ): Promise<{ uploadKey: string; number: number; sizeMax: number }> {
   const upload = await find(unit, input.upload_id)
-  const number = Number(input.number)
-  if (!Number.isInteger(number) || number < 1 || number > PARTS_MAX) {
+  const number = /^[1-9][0-9]{0,4}$/.test(input.number) ? Number(input.number) : Infinity
+  if (number > PARTS_MAX) {
     throw new AppError('invalid_request', {
       public: `Parts are numbered from 1 to ${PARTS_MAX}; "${input.number}" is none of these.`,
     })

@@ -2,7 +2,7 @@
 import { and, desc, lt } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
-import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
+import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import { type AuditId, newId } from '#schemas/ids.ts'
 import { auditLog } from '#schemas/tables/tenants.ts'
 
@@ -22,7 +22,7 @@ export async function record(
 }
 
 export async function list(unit: Unit, query: PageQuery): Promise<Page<ReturnType<typeof shown>>> {
-  const after = positionOf('audit', query.cursor) as AuditId | null
+  const after = textPosition('audit', query.cursor) as AuditId | null
   const rows = await unit.tx
     .select()
     .from(auditLog)

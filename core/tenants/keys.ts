@@ -3,7 +3,7 @@ import { and, asc, eq, gt, isNull } from 'drizzle-orm'
 import type { Call, Caller } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
+import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import { isId, type KeyId, newId, type TenantId } from '#schemas/ids.ts'
 import type { Scope } from '#schemas/route.ts'
 import { apiKeys, tenants } from '#schemas/tables/tenants.ts'
@@ -97,7 +97,7 @@ export async function get(unit: Unit, input: { key_id: string }): Promise<ShownK
 }
 
 export async function list(unit: Unit, query: PageQuery): Promise<Page<ShownKey>> {
-  const after = positionOf('keys', query.cursor) as KeyId | null
+  const after = textPosition('keys', query.cursor) as KeyId | null
   const rows = await unit.tx
     .select()
     .from(apiKeys)

@@ -3,7 +3,7 @@ import { asc, eq, gt, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
+import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import { isId, type KeyId, newId, type TenantId } from '#schemas/ids.ts'
 import { SCOPES } from '#schemas/route.ts'
 import { apiKeys, tenants } from '#schemas/tables/tenants.ts'
@@ -74,7 +74,7 @@ export async function createFirst(unit: Unit, first: First): Promise<void> {
 }
 
 export async function list(unit: Unit, query: PageQuery): Promise<Page<ShownTenant>> {
-  const after = positionOf('tenants', query.cursor) as TenantId | null
+  const after = textPosition('tenants', query.cursor) as TenantId | null
   const rows = await unit.tx
     .select()
     .from(tenants)

@@ -1,7 +1,7 @@
 /** Usage: what a tenant consumed, read from the ledger. The front of this folder. */
 import { and, asc, eq, gt, gte, lt, type SQL, sql } from 'drizzle-orm'
 import type { Unit } from '#core/deps.ts'
-import { cursorOf, type Page, type PageQuery, pageOf, positionOf } from '#core/page.ts'
+import { cursorOf, numberPosition, type Page, type PageQuery, pageOf } from '#core/page.ts'
 import { receiptContexts as contexts, receipts } from '#schemas/tables/usage.ts'
 
 export { append, type KnownContexts, record } from './ledger.ts'
@@ -75,7 +75,7 @@ export async function totals(
 
 /** Receipts in ledger order. Numbers commit in order, so a reader that follows the cursor misses none. */
 export async function list(unit: Unit, query: PageQuery): Promise<Page<ReturnType<typeof shown>>> {
-  const after = Number(positionOf('receipts', query.cursor) ?? 0)
+  const after = numberPosition('receipts', query.cursor) ?? 0
   const rows = await unit.tx
     .select({ receipt: receipts, context: contexts })
     .from(receipts)

@@ -2,11 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { problem } from '#core/error.ts'
 import { openVerifier, PLACES, placeKey, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
-import * as jobs from '#core/jobs/jobs.ts'
 import * as outbox from '#core/outbox.ts'
 import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
+import { sweep } from '#functions/sweep.ts'
 import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
@@ -95,14 +95,11 @@ async function relay(): Promise<void> {
 }
 
 async function sweeps(): Promise<void> {
-  await sweepFolder({ root: env.blobsFolder }).catch(fault)
+  await sweepFolder({ root: env.blobsFolder }).catch(error =>
+    log.error('functions.sweep_failed', { sweep: 'blobs', error: String(error) }),
+  )
   while (!stopping.signal.aborted) {
-    await jobs.sweep.expireRuns(deps).catch(fault)
-    await jobs.sweep.requeueSilentSteps(deps).catch(fault)
+    await sweep(deps)
     await sleep(SWEEP_MS, undefined, { signal: stopping.signal }).catch(() => {})
   }
-}
-
-function fault(error: unknown): void {
-  log.error('functions.sweep_failed', { error: String(error) })
 }

@@ -21,6 +21,7 @@ export const usageQuery = z.strictObject({
     .string()
     .transform(text => text.split(','))
     .pipe(z.array(z.enum(GROUPS)).max(GROUPS.length))
+    .transform(groups => [...new Set(groups)])
     .optional(),
 })
 

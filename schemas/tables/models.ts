@@ -85,11 +85,14 @@ export const modelVersions = pgTable(
     error: text('error'),
     createdAt: at('created_at').notNull().default(sql`now()`),
     readyAt: at('ready_at'),
+    /** When a runner was last asked to validate it, and how often so far. */
+    askedAt: at('asked_at').notNull().default(sql`now()`),
+    asks: integer('asks').notNull().default(1),
   },
   t => [
     primaryKey({ columns: [t.tenantId, t.id] }),
     uniqueIndex('model_versions_number').on(t.tenantId, t.model, t.number),
-    index('model_versions_validating').on(t.createdAt).where(sql`state = 'validating'`),
+    index('model_versions_validating').on(t.askedAt).where(sql`state = 'validating'`),
   ],
 )
 

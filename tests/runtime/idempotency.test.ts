@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { toBase64Url } from '#core/internal/signing.ts'
 import * as tenants from '#core/tenants/tenants.ts'
-import { keyOf, once } from '#functions/idempotency.ts'
+import { forget, keyOf, once } from '#functions/idempotency.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import type { Scope } from '#schemas/route.ts'
 import { callOf, inTenant, newTenant } from '#tests/caller.ts'
@@ -114,6 +114,21 @@ test('a reply with a secret opens only for the API key that made it', async () =
   await create({ key: 'sealed' })
   const stolen = create({ key: 'sealed', seal: OTHER_SEAL })
   await expect(stolen).rejects.toMatchObject({ code: 'idempotency_mismatch' })
+})
+
+test('a reply is kept for a day, and not for ever', async () => {
+  const age = (key: string, hours: number) =>
+    admin.query(
+      `update idempotency set created_at = now() - $2 * interval '1 hour' where key = $1`,
+      [key, hours],
+    )
+  const first = await create({ key: 'of a day ago' })
+  await create({ key: 'of long ago' })
+  await age('of a day ago', 24)
+  await age('of long ago', 26)
+  expect(await forget({ db })).toBe(1)
+  expect(await create({ key: 'of a day ago' })).toEqual({ ...first, replayed: true })
+  expect((await create({ key: 'of long ago' })).replayed).toBe(false)
 })
 
 test('the whole database as text holds no API key', async () => {

@@ -1,0 +1,88 @@
+/** Runs and their steps as rows: what jobs, leases and sweeps all do to them. */
+import { and, eq, inArray, sql } from 'drizzle-orm'
+import type { Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import * as outbox from '#core/outbox.ts'
+import { isId, newId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
+import { runs, type StepKind, type StepState, steps } from '#schemas/tables/jobs.ts'
+
+export type Run = typeof runs.$inferSelect
+export type Step = typeof steps.$inferSelect
+export type NewStep = {
+  kind: StepKind
+  number: number
+  state: Extract<StepState, 'queued' | 'waiting'>
+  input: Record<string, unknown>
+}
+
+/** States of a run that has not ended. */
+export const OPEN = ['queued', 'running'] as const
+/** Rows per INSERT, well under PostgreSQL's limit of 65,535 parameters. */
+const STEPS_PER_INSERT = 2_000
+
+export async function find(unit: Unit, id: string, lock = false): Promise<Run> {
+  const query = unit.tx
+    .select()
+    .from(runs)
+    .where(eq(runs.id, id as RunId))
+  const [row] = isId('run', id) ? await (lock ? query.for('update') : query) : []
+  if (!row) throw new AppError('not_found', { public: 'There is no job with this id.' })
+  return row
+}
+
+/** Adds steps to a run and puts those that are ready on the queue, in the same transaction. */
+export async function addSteps(unit: Unit, run: Run, added: NewStep[]): Promise<void> {
+  const now = unit.clock.now()
+  const rows = added.map(step => ({
+    tenantId: run.tenantId,
+    id: newId('step', now),
+    runId: run.id,
+    updatedAt: new Date(now),
+    ...step,
+  }))
+  for (let at = 0; at < rows.length; at += STEPS_PER_INSERT) {
+    const slice = rows.slice(at, at + STEPS_PER_INSERT)
+    await unit.tx.insert(steps).values(slice)
+    await enqueue(
+      unit,
+      run.tenantId,
+      slice.filter(row => row.state === 'queued').map(row => row.id),
+    )
+  }
+}
+
+/** Promises a message for each of the steps. */
+export function enqueue(unit: Unit, tenantId: TenantId, ids: StepId[], delayS = 0): Promise<void> {
+  return outbox.promise(
+    unit,
+    tenantId,
+    ids.map(stepId => ({ queue: 'work' as const, body: { stepId }, delayS })),
+  )
+}
+
+/** Ends a run that has not ended, fencing off every step that is under way. Null: it had ended before. */
+export async function end(
+  unit: Unit,
+  run: Run,
+  state: 'done' | 'failed' | 'canceled' | 'expired',
+  error: { code: string; detail: string } | null,
+  result?: { key: string; size: number },
+): Promise<Run | null> {
+  if (!OPEN.includes(run.state as (typeof OPEN)[number])) return null
+  const endedAt = new Date(unit.clock.now())
+  const [ended] = await unit.tx
+    .update(runs)
+    .set({ state, error, endedAt, resultKey: result?.key, resultSize: result?.size })
+    .where(eq(runs.id, run.id))
+    .returning()
+  await unit.tx
+    .update(steps)
+    .set({
+      state: 'canceled',
+      epoch: sql`${steps.epoch} + 1`,
+      leaseUntil: null,
+      updatedAt: endedAt,
+    })
+    .where(and(eq(steps.runId, run.id), inArray(steps.state, ['waiting', 'queued', 'leased'])))
+  return ended!
+}

@@ -8,6 +8,7 @@ import {
   closeSync,
   fdatasync,
   fsync,
+  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -18,10 +19,14 @@ import {
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
 
 const SYNC_MS = 50
 const SEGMENT_MS = 250
-const SHIP_RETRY_MS = 500
+const SHIP_RETRY_FIRST_MS = 500
+const SHIP_RETRY_MAX_MS = 2_000
+/** Segments that the ledger answers with a fault, tried in one go: then it is not the segments. */
+const FAULTS_MAX = 3
 const SEGMENT_BYTES_MAX = 4 * 1024 ** 2
 
 /** A context under the number by which this process's receipts name it. */
@@ -36,6 +41,8 @@ export type ReceiptLog = {
   close(waitMs: number): Promise<void>
 }
 
+/** A segment of this process: how many receipts it has, and whether the ledger has them. */
+type Own = { receipts: number; shipped: boolean }
 type Segment = {
   name: string
   fd: number
@@ -60,8 +67,8 @@ export function openReceiptLog(
 ): ReceiptLog {
   mkdirSync(o.folder, { recursive: true, mode: 0o700 })
   const folderFd = openSync(o.folder, 'r')
-  /** Receipts by segment of this process; a segment that is not here was left by a dead one. */
-  const counts = new Map<string, number>()
+  /** The segments of this process, in the order of their receipts; others were left by a dead one. */
+  const own = new Map<string, Own>()
   let segment: Segment | null = null
   let appended = 0
   let shipped = 0
@@ -72,7 +79,7 @@ export function openReceiptLog(
     if (segment) return segment
     const name = `${String(deps.clock.now()).padStart(15, '0')}-${process.pid}-${serial++}.log`
     const fd = openSync(join(o.folder, name), 'wx', 0o600)
-    counts.set(name, 0)
+    own.set(name, { receipts: 0, shipped: false })
     segment = {
       name,
       fd,
@@ -103,7 +110,7 @@ export function openReceiptLog(
 
   function endSegment(): void {
     if (!segment) return
-    counts.set(segment.name, segment.receipts)
+    own.get(segment.name)!.receipts = segment.receipts
     segment.ended = true
     sync(segment)
     segment = null
@@ -114,33 +121,52 @@ export function openReceiptLog(
    * which names do not promise when the clock is set back.
    */
   function endedSegments(): string[] {
-    const left = readdirSync(o.folder).filter(name => name.endsWith('.log') && !counts.has(name))
-    return [...left.sort(), ...counts.keys()].filter(name => name !== segment?.name)
+    const left = readdirSync(o.folder).filter(name => name.endsWith('.log') && !own.has(name))
+    const ours = [...own].flatMap(([name, { shipped }]) => (shipped ? [] : [name]))
+    return [...left.sort(), ...ours.filter(name => name !== segment?.name)]
   }
 
+  async function shipOne(name: string): Promise<void> {
+    const path = join(o.folder, name)
+    const lines = wholeLines(readFileSync(path, 'utf8'), !own.has(name), deps.log)
+    if (lines.length > 0) await o.ship(`[${lines.join(',')}]`)
+    unlinkSync(path)
+    const ours = own.get(name)
+    if (ours) ours.shipped = true
+    for (const [first, { receipts, shipped: isShipped }] of own) {
+      if (!isShipped) break
+      shipped += receipts
+      own.delete(first)
+    }
+    o.onShipped(shipped)
+  }
+
+  /** False when something is left. A segment that alone makes the ledger fail does not hold up the others. */
   async function shipAll(): Promise<boolean> {
+    let faults = 0
     for (const name of endedSegments()) {
-      const path = join(o.folder, name)
       try {
-        const lines = wholeLines(readFileSync(path, 'utf8'), !counts.has(name), deps.log)
-        if (lines.length > 0) await o.ship(`[${lines.join(',')}]`)
+        await shipOne(name)
       } catch (error) {
         deps.log.error('receipts.not_shipped', { segment: name, error: String(error) })
-        return false
+        const isAway = !(error instanceof AppError) || error.code === 'unavailable'
+        if (isAway || ++faults === FAULTS_MAX) return false
       }
-      unlinkSync(path)
-      shipped += counts.get(name) ?? 0
-      counts.delete(name)
-      o.onShipped(shipped)
     }
-    return true
+    return faults === 0
   }
 
   async function shipping(): Promise<void> {
+    let retryMs = SHIP_RETRY_FIRST_MS
     while (!stopped) {
       await sleep(SEGMENT_MS)
       if (segment && segment.receipts > 0) endSegment()
-      if (!(await shipAll())) await sleep(SHIP_RETRY_MS)
+      const all = await shipAll().catch(error => {
+        deps.log.error('receipts.not_listed', { error: String(error) })
+        return false
+      })
+      if (!all) await sleep(retryMs)
+      retryMs = all ? SHIP_RETRY_FIRST_MS : Math.min(retryMs * 2, SHIP_RETRY_MAX_MS)
     }
   }
 
@@ -158,14 +184,16 @@ export function openReceiptLog(
         }
         text += `${line}\n`
       }
+      const bytes = Buffer.from(text)
       try {
-        writeWhole(into.fd, Buffer.from(text))
+        writeWhole(into.fd, bytes)
       } catch (error) {
-        // What was written may end in half a line: nothing may follow it.
+        undo(into)
+        // Should that fail too, the segment may end in half a line: nothing may follow it.
         endSegment()
         throw error
       }
-      into.bytes += text.length
+      into.bytes += bytes.length
       into.receipts += receipts.length
       appended += receipts.length
       into.dirty = true
@@ -181,6 +209,15 @@ export function openReceiptLog(
   }
 }
 
+/** Takes back what a full disk took of a write: it is refused to its callers, so it is not billed either. */
+function undo({ fd, bytes }: Segment): void {
+  try {
+    ftruncateSync(fd, bytes)
+  } catch {
+    // The error that is thrown is the first one.
+  }
+}
+
 function writeWhole(fd: number, bytes: Buffer): void {
   let at = 0
   while (at < bytes.length) at += writeSync(fd, bytes, at)
@@ -192,16 +229,16 @@ function wholeLines(text: string, leftByDead: boolean, log: Log): string[] {
   const torn = lines.pop()
   if (torn) log.error('receipts.torn_line', { bytes: torn.length })
   if (!leftByDead) return lines
-  const whole = lines.filter(isJson)
+  const whole = lines.filter(isLine)
   if (whole.length < lines.length)
     log.error('receipts.broken_lines', { lines: lines.length - whole.length })
   return whole
 }
 
-function isJson(line: string): boolean {
+function isLine(text: string): boolean {
   try {
-    JSON.parse(line)
-    return true
+    const line = JSON.parse(text)
+    return Array.isArray(line) || typeof line?.is === 'object'
   } catch {
     return false
   }

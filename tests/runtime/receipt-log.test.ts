@@ -4,9 +4,11 @@ import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { AppError } from '#core/error.ts'
 import { entriesOf, type Line } from '#core/usage/receipt-log.ts'
 import { openReceiptLog } from '#gpu-runners/receipt-log.ts'
 import { handClock } from '#tests/caller.ts'
@@ -86,7 +88,7 @@ test('a process killed with -9 in the middle loses no receipt that append return
 test('half a line, zeros and rubble that a failure left are skipped, and every whole line around them kept', async () => {
   const whole = [context(0).line, line(0, 'a').line]
   writeFileSync(join(folder, '000000000000001-9-0.log'), `${whole.join('\n')}\n[0,"rcp_torn","req`)
-  const rubble = ['\0'.repeat(50), '[0,"rcp_', '}{']
+  const rubble = ['\0'.repeat(50), '[0,"rcp_', '}{', 'null', '{}']
   writeFileSync(
     join(folder, '000000000000002-9-0.log'),
     `${[...whole, ...rubble, line(0, 'b').line].join('\n')}\n`,
@@ -135,6 +137,51 @@ test('a segment is deleted only when the ledger has it, and comes again until th
   expect(counts).toEqual([2])
   await receipts.close(1000)
 })
+
+test('a segment on which the ledger fails holds up no other, and the count waits for it', async () => {
+  let isMended = false
+  const { receipts, shipped, counts } = open(lines => {
+    if (!isMended && lines.some(line => JSON.stringify(line).includes('rcp_bad')))
+      throw new AppError('internal')
+  })
+  receipts.append([line(0, 'a'), line(0, 'bad')])
+  await sleep(300)
+  receipts.append([line(0, 'b')])
+  await until(() => idsOf(shipped).includes('rcp_b'))
+  expect(counts.at(-1)).toBe(0)
+  isMended = true
+  await until(() => counts.at(-1) === 3)
+  expect(segments()).toEqual([])
+  await receipts.close(1000)
+})
+
+test.runIf(process.platform === 'linux')(
+  'what a disk that fills up refuses is refused whole: it reaches neither the caller nor the bill',
+  async () => {
+    // A limit on the size of files ends writes in the middle, as the end of a disk does.
+    const limited = [
+      "trap '' XFSZ; ulimit -f 8; exec",
+      process.execPath,
+      WRITER,
+      folder,
+      '0',
+      '200',
+    ]
+    const child = spawn('/bin/sh', ['-c', limited.join(' ')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const said: string[] = []
+    createInterface({ input: child.stdout }).on('line', text => said.push(text))
+    await once(child, 'close')
+    const acknowledged = said.filter(one => one !== 'refused').map(number => `rcp_${number}`)
+    expect(acknowledged.length).toBeGreaterThan(50)
+    expect(said).toContain('refused')
+    const { receipts, shipped } = open()
+    await until(() => segments().length === 0)
+    await receipts.close(1000)
+    expect(idsOf(shipped).sort()).toEqual(acknowledged.sort())
+  },
+)
 
 test('the count of shipped receipts speaks of this process alone, not of what a dead one left', async () => {
   writeFileSync(

@@ -1,8 +1,11 @@
-/** Appends receipts until it is killed; says of each on standard output when `append` has returned. */
+/**
+ * Appends receipts until it is killed, or to a given number; says of each on standard output when
+ * `append` has returned, and `refused` when it has thrown.
+ */
 import { writeSync } from 'node:fs'
 import { openReceiptLog } from '#gpu-runners/receipt-log.ts'
 
-const [folder, from] = process.argv.slice(2) as [string, string]
+const [folder, from, to = Infinity] = process.argv.slice(2) as [string, string, string?]
 const log = { info() {}, error() {} }
 const clock = { now: () => Date.now() }
 const never = () => new Promise<void>(() => {})
@@ -18,8 +21,13 @@ function turn(): void {
     }
     return { number: next, context, line: `[${number},"rcp_${next}","req_${next}",1,1,1,1,1]` }
   })
-  receipts.append(batch)
-  writeSync(1, batch.map(one => `${one.number}\n`).join(''))
+  try {
+    receipts.append(batch)
+    writeSync(1, batch.map(one => `${one.number}\n`).join(''))
+  } catch {
+    writeSync(1, 'refused\n')
+  }
+  if (next > Number(to)) process.exit(0)
   setImmediate(turn)
 }
 turn()

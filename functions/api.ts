@@ -5,21 +5,24 @@ import type { Unit } from '#core/deps.ts'
 import { AppError, problem } from '#core/error.ts'
 import { TOKEN_HEADER, type Verified } from '#core/internal/signing.ts'
 import { ROUTES } from '#schemas/contracts/all.ts'
-import type { RequestId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { type Handler, handlers } from './handlers.ts'
 import * as idempotency from './idempotency.ts'
+import { type Input, inputOf } from './input.ts'
 import { INTERNAL } from './internal.ts'
 
-type Input = Record<string, unknown>
+type Signed = { claims: Verified; body: Uint8Array }
 
 export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Response> {
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const handler = handlers[route.name as keyof typeof handlers] as Handler<Input> | undefined
     if (!handler) continue
-    app.on(route.method, route.path, c => answer(deps, route, handler, c.req.raw, c.req.param()))
+    app.on(route.method, route.path, c => {
+      const { raw: request } = c.req
+      return answer(deps, { route, handler, request, params: c.req.param() })
+    })
   }
   for (const { path, from, handle } of INTERNAL) {
     app.post(path, async c => {
@@ -41,30 +44,36 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
   return async request => app.fetch(request)
 }
 
-async function answer(
-  deps: FunctionsDeps,
-  route: Route,
-  handler: Handler<Input>,
-  request: Request,
-  params: Record<string, string>,
-): Promise<Response> {
+/** One request of a caller, as it goes from the door to the verb. */
+type Asked = {
+  route: Route
+  handler: Handler<Input>
+  request: Request
+  params: Record<string, string>
+}
+
+async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
   const began = performance.now()
-  let requestId: RequestId | string = 'unknown'
+  let call: Call | null = null
   let outcome: Response
   let fault: unknown
   try {
-    const { claims, body } = await open(deps, request)
+    const signed = await open(deps, asked.request)
+    const { claims } = signed
     if (claims.from !== 'edge' || !claims.call) throw new AppError('unauthenticated')
-    requestId = claims.call.requestId
-    outcome = await dispatch(deps, route, handler, claims.call, claims, request, params, body)
+    call = claims.call
+    mustHave(call, asked.route)
+    outcome = await dispatch(deps, asked, call, signed)
     deps.promised()
   } catch (error) {
     fault = error
-    outcome = reply(problem(error, requestId), error)
+    outcome = reply(problem(error, call?.requestId ?? 'unknown'), error)
   }
   deps.log[outcome.status >= 500 ? 'error' : 'info']('functions.request', {
-    request_id: requestId,
-    route: route.name,
+    request_id: call?.requestId,
+    tenant: call?.caller.tenantId,
+    key: call?.caller.keyId,
+    route: asked.route.name,
     status: outcome.status,
     ms: Math.round((performance.now() - began) * 100) / 100,
     ...(outcome.status >= 500 && { error: describe(fault) }),
@@ -72,38 +81,43 @@ async function answer(
   return outcome
 }
 
+/** The edge has checked it for the path that it saw; this is for the one that is answered. */
+function mustHave({ caller }: Call, { policy: { scope } }: Route): void {
+  if (scope === 'any' || (scope !== 'public' && caller.scopes.includes(scope))) return
+  throw new AppError('insufficient_scope', {
+    public: `This needs a key with the scope "${scope}".`,
+  })
+}
+
 async function dispatch(
   deps: FunctionsDeps,
-  route: Route,
-  handler: Handler<Input>,
+  { route, handler, request, params }: Asked,
   call: Call,
-  claims: Verified,
-  request: Request,
-  params: Record<string, string>,
-  body: Uint8Array,
+  { claims, body }: Signed,
 ): Promise<Response> {
-  const input = { ...inputOf(route, request, body), ...params }
+  const input = inputOf(route, { url: request.url, params, body })
   if ('run' in handler) return json(route.status, await handler.run(deps, call, input))
-  const header = route.idempotent ? idempotency.keyOf(request.headers.get('idempotency-key')) : null
-  const { reply: stored, replayed } = await deps.db.tenant(call.caller.tenantId, async tx => {
+  const { tenantId } = call.caller
+  const key = route.idempotent ? idempotency.keyOf(request.headers.get('idempotency-key')) : null
+  const { reply: stored, replayed } = await deps.db.tenant(tenantId, async tx => {
     const unit: Unit = { tx, clock: deps.clock }
     const work = () => handler.tx(unit, call, input)
-    if (header === null) return { reply: await work(), replayed: false }
+    if (key === null) return { reply: await work(), replayed: false }
     const fingerprint = `${claims.method} ${claims.path} ${claims.body}`
-    const { tenantId } = call.caller
-    const seal = route.secret ? claims.seal : undefined
-    return idempotency.once(
-      unit,
-      { tenantId, route: route.name, key: header, fingerprint, seal },
-      work,
-    )
+    const seal = route.secret ? sealOf(claims) : undefined
+    return idempotency.once(unit, { tenantId, route: route.name, key, fingerprint, seal }, work)
   })
   deps.promised()
   const final = handler.settle ? await handler.settle(deps, call, stored) : stored
   return json(route.status, final, replayed ? { 'idempotent-replayed': 'true' } : {})
 }
 
-async function open(deps: FunctionsDeps, request: Request) {
+function sealOf({ seal }: Verified): string {
+  if (seal) return seal
+  throw new AppError('internal', { internal: 'a reply with a secret came without a seal for it' })
+}
+
+async function open(deps: FunctionsDeps, request: Request): Promise<Signed> {
   const body = new Uint8Array(await request.arrayBuffer())
   const url = new URL(request.url)
   const claims = await deps.verifier.verify(
@@ -112,46 +126,6 @@ async function open(deps: FunctionsDeps, request: Request) {
     deps.clock.now(),
   )
   return { claims, body }
-}
-
-function inputOf(route: Route, request: Request, body: Uint8Array): Input {
-  const query = parsed(
-    route.query,
-    Object.fromEntries(new URL(request.url).searchParams),
-    'invalid_request',
-    'query',
-  )
-  if (!route.body) return query
-  const text = new TextDecoder().decode(body)
-  let value: unknown
-  try {
-    value = text.trim() === '' ? {} : JSON.parse(text)
-  } catch (cause) {
-    throw new AppError('invalid_request', {
-      public: `The body is not JSON: ${(cause as Error).message}.`,
-    })
-  }
-  return { ...query, ...parsed(route.body, value, 'invalid_body', 'body') }
-}
-
-function parsed(
-  schema: Route['body'],
-  value: unknown,
-  code: 'invalid_request' | 'invalid_body',
-  what: string,
-): Input {
-  if (!schema) return {}
-  const result = schema.safeParse(value)
-  if (result.success) return result.data as Input
-  const errors = result.error.issues.map(issue => ({
-    pointer: `/${issue.path.join('/')}`,
-    detail: issue.message,
-  }))
-  const first = errors[0]!
-  throw new AppError(code, {
-    public: `The ${what} is wrong at ${first.pointer}: ${first.detail}.`,
-    errors,
-  })
 }
 
 function json(status: number, body: unknown, headers: Record<string, string> = {}): Response {

@@ -26,6 +26,11 @@ export async function publishSettled(deps: FunctionsDeps, call: Call, stored: un
         public: `${now.error} (version ${version} of "${model}")`,
       })
     }
+    if (now.state === 'deleted') {
+      throw new AppError('conflict', {
+        public: `Version ${version} of "${model}" was deleted before it was ready.`,
+      })
+    }
     if (now.state !== 'validating' || deps.clock.now() > until) return now
     await sleep(pauseMs)
   }

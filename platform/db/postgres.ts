@@ -8,6 +8,7 @@ import type { TenantId } from '#schemas/ids.ts'
 
 const CONNECT_TIMEOUT_MS = 5_000
 const STATEMENT_TIMEOUT_MS = 30_000
+const IDLE_IN_TRANSACTION_MS_MAX = 60_000
 const CONNECTIONS_MAX = 10
 const RETRIES_MAX = 5
 /** Serialization failure, deadlock: the transaction did nothing and may simply run again. */
@@ -15,6 +16,9 @@ const RETRYABLE_STATES = new Set(['40001', '40P01'])
 /** The server is going down, starting, or out of connections; nothing was committed. */
 const UNAVAILABLE_STATES = new Set(['57P01', '57P02', '57P03', '53300', '08006', '08001', '08003'])
 const DISK_FULL_STATE = '53100'
+/** A text with U+0000, which JSON and paths can carry and PostgreSQL cannot. */
+const UNSTORABLE_STATES = new Set(['22021', '22P05'])
+const STATEMENT_TIMEOUT_STATE = '57014'
 
 export type OpenDatabase = Database & { pool: pg.Pool; close(): Promise<void> }
 
@@ -25,6 +29,9 @@ export function openDatabase(config: { url: string; log: Log }): OpenDatabase {
     max: CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    // A holder that is cut off in the middle must not keep its locks.
+    idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS_MAX,
+    keepAlive: true,
     application_name: 'galley',
   })
   // Idle connections report the server's end here; without a listener the process would end too.
@@ -83,6 +90,18 @@ function translate(error: unknown): unknown {
   const message = String(error instanceof Error && error.cause ? error.cause : error)
   if (state === DISK_FULL_STATE) {
     return new AppError('insufficient_storage', { internal: message, cause: error })
+  }
+  if (state && UNSTORABLE_STATES.has(state)) {
+    const text = 'A text in the request holds U+0000, which cannot be stored.'
+    return new AppError('invalid_request', { public: text, internal: message, cause: error })
+  }
+  if (state === STATEMENT_TIMEOUT_STATE) {
+    return new AppError('deadline_exceeded', {
+      public: `The database took longer than ${STATEMENT_TIMEOUT_MS / 1000} s; ask for less at once.`,
+      internal: message,
+      retryable: true,
+      cause: error,
+    })
   }
   const lost =
     (state && (UNAVAILABLE_STATES.has(state) || /^E[A-Z]+$/.test(state))) ||

@@ -1,5 +1,5 @@
 /** API keys: issued once, rotated with overlap, revoked for good. Only hashes are stored. */
-import { and, asc, eq, gt, isNull } from 'drizzle-orm'
+import { and, asc, eq, gt, isNull, or } from 'drizzle-orm'
 import type { Call, Caller } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -49,7 +49,10 @@ export async function create(unit: Unit, call: Call, input: KeyInput): Promise<I
   return issued
 }
 
-/** Issues a successor with the same rights; the old key ends after the overlap, never later than it would. */
+/**
+ * Issues a successor with the same rights; the old key ends after the overlap, never later than it
+ * would. A key has one successor: another would inherit the end of the overlap as its own.
+ */
 export async function rotate(
   unit: Unit,
   call: Call,
@@ -62,6 +65,7 @@ export async function rotate(
       public: 'This key no longer works; create a new one instead.',
     })
   }
+  await refuseRotated(unit, old.id)
   await refuseTooMany(unit)
   const issued = await insert(unit, call.caller.tenantId, {
     name: old.name,
@@ -189,11 +193,21 @@ function refuseEscalation(caller: Caller, wanted: Scope[]): void {
   })
 }
 
+async function refuseRotated(unit: Unit, id: KeyId): Promise<void> {
+  const [successor] = await unit.tx.select().from(apiKeys).where(eq(apiKeys.rotatedFrom, id))
+  if (!successor) return
+  throw new AppError('conflict', {
+    public: `This key was rotated already: rotate its successor ${successor.id}, or create a new key.`,
+  })
+}
+
 async function refuseTooMany(unit: Unit): Promise<void> {
-  const count = await unit.tx.$count(apiKeys, and(isNull(apiKeys.revokedAt)))
+  const now = new Date(unit.clock.now())
+  const lasts = or(isNull(apiKeys.expiresAt), gt(apiKeys.expiresAt, now))
+  const count = await unit.tx.$count(apiKeys, and(isNull(apiKeys.revokedAt), lasts))
   if (count < KEYS_PER_TENANT_MAX) return
   throw new AppError('conflict', {
-    public: `This tenant has ${count} keys that are not revoked, the most it may; revoke some first.`,
+    public: `This tenant has ${count} keys that work, the most it may; revoke some first.`,
   })
 }
 

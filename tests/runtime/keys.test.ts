@@ -120,6 +120,32 @@ test('an overlap never lets a key live longer than it would have', async () => {
   expect(successor.expires_at).toBe(expires_at)
 })
 
+test('a key has one successor, even of two rotations at once, and is told by name to whoever asks for another', async () => {
+  const old = await create()
+  const outcomes = await Promise.allSettled([rotate(old.id, 60), rotate(old.id, 60)])
+  const successors = outcomes.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
+  expect(successors).toHaveLength(1)
+  await expect(rotate(old.id, 60)).rejects.toMatchObject({
+    code: 'conflict',
+    public: expect.stringContaining(successors[0]!.id),
+  })
+  expect((await rotate(successors[0]!.id, 60)).expires_at).toBeNull()
+})
+
+test('keys that have expired make room for new ones', async () => {
+  const { tenantId: other } = await newTenant(db)
+  await admin.query(
+    `insert into api_keys (id, tenant_id, public_id, hash, name, scopes, expires_at)
+     select 'key_' || n, $1, 'crowd' || n, 'h', 'n', '{infer}', $2 from generate_series(1, 999) n`,
+    [other, new Date(clock.now() + 1000)],
+  )
+  const createOne = () =>
+    inTenant({ db, clock }, other, unit => keys.create(unit, callOf(other), BODY))
+  await expect(createOne()).rejects.toMatchObject({ code: 'conflict' })
+  clock.forward(1001)
+  expect(await createOne()).toMatchObject({ name: 'a key' })
+})
+
 test('an expired or revoked key cannot be rotated back to life', async () => {
   const expired = await create({ expires_at: new Date(clock.now() + 1000).toISOString() })
   clock.forward(1001)

@@ -228,6 +228,25 @@ test('a total is exact up to the largest integer that JSON carries exactly', asy
   expect(total.bytes_out).toBe(Number.MAX_SAFE_INTEGER)
 })
 
+test('more groups than an answer holds are refused, and one group less is answered', async () => {
+  const tenantId = newId('tenant')
+  const jobs = (count: number) => {
+    const receipts = Array.from({ length: count }, (_, n) => ({
+      ...receiptOf(3),
+      id: `rcp_of_run_${n}`,
+      work: `run_${n}/0`,
+    }))
+    return usage.record({ db, contexts: new Map() }, [
+      { context: contextOf(tenantId, 3), receipts },
+    ])
+  }
+  const byJob = () => inTenant({ db }, tenantId, unit => usage.totals(unit, { group_by: ['job'] }))
+  await jobs(usage.GROUPS_MAX)
+  expect((await byJob()).data).toHaveLength(usage.GROUPS_MAX)
+  await jobs(usage.GROUPS_MAX + 1)
+  await expect(byJob()).rejects.toMatchObject({ code: 'invalid_request' })
+})
+
 test('a receipt that is delivered again with other quantities changes nothing that was billed', async () => {
   const tenantId = newId('tenant')
   const context = contextOf(tenantId, 1)

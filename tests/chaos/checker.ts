@@ -32,6 +32,8 @@ const SETTLE_MS = 90_000
 const POLL_MS = 200
 /** What a power failure may take of online receipts. */
 const UNSYNCED_MS = 50
+/** Answers that had left before the cut and were read after it. */
+const IN_FLIGHT_MS = 200
 const WHY_MAX = 12
 
 export function openChecker(
@@ -159,7 +161,7 @@ function checkPredictions(book: Book, readers: Reader[], cuts: number[], found: 
     const [receipt] = receipts
     if (!receipt) {
       if (mayBeLost(prediction, cuts)) found.lostInTime(prediction)
-      else found.unbilled(`prediction ${requestId}`)
+      else found.unbilled(`prediction ${requestId}${agesOf(prediction, cuts)}`)
       continue
     }
     const { id, rows: billed, key: payer, project, tags, kind, requests } = receipt
@@ -278,8 +280,15 @@ async function checkTotals(client: Client, reader: Reader, found: Findings): Pro
   if (reader.gaps > 0) found.unbilled(`${reader.gaps} gaps in the ledger of ${tenant.name}`)
 }
 
+function agesOf({ ackedAt }: Prediction, cuts: number[]): string {
+  const next = cuts.find(cut => cut > ackedAt)
+  return next === undefined
+    ? ''
+    : `, answered ${Math.round(next - ackedAt)} ms before the power failed`
+}
+
 function mayBeLost({ ackedAt }: Prediction, cuts: number[]): boolean {
-  return cuts.some(cut => ackedAt <= cut && ackedAt > cut - UNSYNCED_MS)
+  return cuts.some(cut => ackedAt > cut - UNSYNCED_MS && ackedAt < cut + IN_FLIGHT_MS)
 }
 
 function worksOf(reader: Reader, jobId: string) {

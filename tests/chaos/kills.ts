@@ -54,8 +54,10 @@ export async function killEverything(product: Product): Promise<void> {
 
 /** Kills everything, then takes back what was not synced. Returns what was taken, and when it was cut. */
 export async function failPower(product: Product) {
+  const all = processesOf(product.pid())
+  endAll(all)
   const cutAt = performance.now()
-  await killEverything(product)
+  await gone(all, GONE_MS, 'what was killed')
   return { cutAt, ...cutPower(product.journal, product.dataFolder) }
 }
 

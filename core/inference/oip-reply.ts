@@ -3,6 +3,7 @@
  * a generic serializer costs more than the inference of a small model.
  */
 import type { Signature } from '#schemas/signature.ts'
+import { invalid } from './invalid.ts'
 import { layoutOf, type OutputRequest } from './layout.ts'
 import { writeBinary } from './oip-binary.ts'
 import { toJson } from './oip-json.ts'
@@ -20,12 +21,17 @@ export type Reply = {
   requested: readonly OutputRequest[]
 }
 
+/** Of outputs as JSON, which is several times as long and is written without a pause. */
+export const JSON_OUTPUT_BYTES_MAX = 32 * 2 ** 20
 const PAGE_BYTES = 65_536
 const encoder = new TextEncoder()
 let page = new Uint8Array(PAGE_BYTES)
 let pageAt = 0
 
-/** The body, and how many bytes of JSON stand before the raw tensors; null when it is all JSON. */
+/**
+ * The body, and how many bytes of JSON stand before the raw tensors; null when it is all JSON. Throws
+ * `invalid_input` for outputs that are too large to be JSON.
+ */
 export function encodeReply(reply: Reply): { body: Uint8Array; jsonLength: number | null } {
   const { outputs, requested } = reply
   const heads = layoutOf(reply.signature).outputHeads
@@ -33,15 +39,18 @@ export function encodeReply(reply: Reply): { body: Uint8Array; jsonLength: numbe
   if (reply.parameters) json += `,"parameters":${JSON.stringify(reply.parameters)}`
   json += ',"outputs":['
   let binaryBytes = -1
+  let jsonBytes = 0
   for (let i = 0; i < requested.length; i++) {
     const tensor = outputs[i]!
     const { index, binary } = requested[i]!
     json += `${i === 0 ? '' : ','}${heads[index]}${tensor.shape}`
+    const size = byteSize(tensor.data)
     if (binary) {
-      const size = byteSize(tensor.data)
       binaryBytes = Math.max(binaryBytes, 0) + size
       json += `],"parameters":{"binary_data_size":${size}}}`
     } else {
+      jsonBytes += size
+      if (jsonBytes > JSON_OUTPUT_BYTES_MAX) refuseSize(tensor.name)
       json += `],"data":[${toJson(tensor)}]}`
     }
   }
@@ -49,6 +58,12 @@ export function encodeReply(reply: Reply): { body: Uint8Array; jsonLength: numbe
   return binaryBytes < 0
     ? { body: encode(json), jsonLength: null }
     : mixed(json, binaryBytes, reply)
+}
+
+function refuseSize(name: string): never {
+  invalid(
+    `The outputs up to "${name}" are too large for JSON, which takes ${JSON_OUTPUT_BYTES_MAX} bytes of values: ask for them with the parameter "binary_data_output": true, or send fewer rows.`,
+  )
 }
 
 function mixed(json: string, binaryBytes: number, { outputs, requested }: Reply) {

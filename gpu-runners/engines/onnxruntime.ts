@@ -66,14 +66,14 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
     process.ended.then(reason => {
       hosts.delete(host)
       const orphans = [...host.models]
-      if (orphans.length === 0) return
+      if (orphans.length === 0 || closed) return
       log.error('engine.ended', { reason, models: orphans.map(m => m.files.digest) })
       for (const orphan of orphans) {
         orphan.host = null
         orphan.place = null
         // Warm again before the next request asks; if that fails, the request says why. One under whose
         // load the process ended waits for a request: by itself it would end one process after the other.
-        if (orphan.loaded && !orphan.closed && !closed) placeOf(orphan).catch(noop)
+        if (orphan.loaded && !orphan.closed) placeOf(orphan).catch(noop)
       }
     })
     return host

@@ -2,8 +2,8 @@
 import { Duplex } from 'node:stream'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FRAME, FRAME_BYTES_MAX, type FrameType, openChannel } from '#gpu-runners/channel.ts'
-import { inferHead, readInfer, readReply, replyHead } from '#gpu-runners/messages.ts'
+import { FRAME, FRAME_BYTES_MAX, type FrameType, openChannel } from '#gpu-runners/online/channel.ts'
+import { inferHead, readInfer, readReply, replyHead } from '#gpu-runners/online/messages.ts'
 import { newId } from '#schemas/ids.ts'
 
 /** One end of a stream whose other end is the test: what is written, and what comes in. */

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { AppError } from '#core/error.ts'
 import { entriesOf, type Line } from '#core/usage/receipt-log.ts'
-import { openReceiptLog } from '#gpu-runners/receipt-log.ts'
+import { openReceiptLog } from '#gpu-runners/online/receipt-log.ts'
 import { handClock } from '#tests/caller.ts'
 
 const WRITER = fileURLToPath(new URL('receipts/writer.ts', import.meta.url))

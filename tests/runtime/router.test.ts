@@ -7,7 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { InferenceCall } from '#core/deps.ts'
-import { openSigner, openVerifier, placeKey, sha256Hex } from '#core/internal/signing.ts'
+import type { AppError } from '#core/error.ts'
+import { openSigner, openVerifier, placeKey } from '#core/internal/signing.ts'
 import { receiptLine } from '#core/usage/receipt-log.ts'
 import {
   type Channel,
@@ -16,9 +17,10 @@ import {
   fromJsonPart,
   jsonPart,
   openChannel,
-} from '#gpu-runners/channel.ts'
-import { readInfer, replyHead } from '#gpu-runners/messages.ts'
-import { createRouter, HELLO_PATH } from '#gpu-runners/router.ts'
+} from '#gpu-runners/online/channel.ts'
+import * as hello from '#gpu-runners/online/hello.ts'
+import { readInfer, replyHead } from '#gpu-runners/online/messages.ts'
+import { createRouter } from '#gpu-runners/router.ts'
 import { newId } from '#schemas/ids.ts'
 import { callOf, systemClock as clock } from '#tests/caller.ts'
 
@@ -52,9 +54,7 @@ function newRouter() {
 type Under = ReturnType<typeof newRouter>
 
 async function helloOf(name: string, key = runnerKey) {
-  const signer = await openSigner('runner', key)
-  const claims = { call: null, method: 'POST', path: HELLO_PATH, body: await sha256Hex(name) }
-  return { token: await signer.sign(claims, clock.now()), runner: name }
+  return JSON.parse(String(await hello.helloOf(await openSigner('runner', key), clock, name)))
 }
 
 type Asked = { id: number; body: string; deadline: number; requestId: string }
@@ -283,6 +283,50 @@ describe('deadlines and departures', () => {
     first.die()
     await expect(asking).rejects.toMatchObject({ code: 'canceled' })
     expect(second.asked).toEqual([])
+  })
+})
+
+describe('bounds', () => {
+  test('a request under which one runner after the other is lost is given up', async () => {
+    const router = newRouter()
+    const asking = ask(router, 'poison').catch(error => error)
+    for (const name of ['a', 'b', 'c']) {
+      const runner = await dial(router, name)
+      await until(() => runner.asked.length === 1)
+      runner.die()
+    }
+    expect(await asking).toMatchObject({ code: 'unavailable', retryable: true })
+  })
+
+  test('bodies in flight and waiting are bounded: over it callers are told to come back', async () => {
+    const router = newRouter()
+    const body = new Uint8Array(200 * 2 ** 20)
+    const big = () => {
+      const call = { ...callFor(''), body }
+      return router.router.infer(call, null).catch((error: AppError) => error.code)
+    }
+    // Nobody reads them: they wait for a runner.
+    const waiting = [big(), big()]
+    expect(await big()).toBe('overloaded')
+    expect(await Promise.race([...waiting, sleep(20).then(() => 'waits')])).toBe('waits')
+  })
+
+  test('the wait for a runner ends with the caller', async () => {
+    const router = newRouter()
+    const caller = new AbortController()
+    const asking = router.router.infer(callFor('1'), caller.signal)
+    caller.abort()
+    await expect(asking).rejects.toMatchObject({ code: 'canceled' })
+  })
+
+  test('a runner that speaks nonsense loses its channel and harms nobody', async () => {
+    const router = newRouter()
+    const odd = await dial(router, 'odd')
+    odd.channel.send(FRAME.warm, 0, [Buffer.from('{')])
+    await until(odd.isEnded)
+    const runner = await dial(router, 'a')
+    runner.answerAll()
+    expect(await ask(router, '1')).toBe('a did 1')
   })
 })
 

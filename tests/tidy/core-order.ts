@@ -37,7 +37,7 @@ const FRONT: Record<string, string[]> = {
 /** Doors that are open and should not be: `importer → file`. This list may only get shorter. */
 const OPEN = new Set([
   'gpu-runners/bulk/codec/fill.ts → core/inference/oip-json.ts',
-  'gpu-runners/engines/onnxruntime.ts → core/inference/layout.ts',
+  'gpu-runners/engines/messages.ts → core/inference/layout.ts',
   'gpu-runners/validate/bundle.ts → core/models/onnx/inspection/quote.ts',
   'gpu-runners/validate/feed.ts → core/models/onnx/raw.ts',
   'gpu-runners/validate/guess.ts → core/models/onnx/inspection/quote.ts',

@@ -10,14 +10,12 @@ const FOLDER_FILES_MAX = 16
 const LARGER: Record<string, number> = {
   'core/models/onnx/wire.ts': 264,
   'gpu-runners/batcher/batcher.ts': 294,
-  'gpu-runners/router.ts': 293,
   'tests/runtime/batcher.test.ts': 415,
   'tests/runtime/oip.test.ts': 504,
 }
 
 /** Folders over the limit and the files that they may have. Numbers here may only get smaller. */
 const FULLER: Record<string, number> = {
-  'gpu-runners': 18,
   local: 20,
   'tests/chaos': 20,
   // One file per guarantee; their names are the order.

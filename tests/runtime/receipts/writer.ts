@@ -3,7 +3,7 @@
  * `append` has returned, and `refused` when it has thrown.
  */
 import { writeSync } from 'node:fs'
-import { openReceiptLog } from '#gpu-runners/receipt-log.ts'
+import { openReceiptLog } from '#gpu-runners/online/receipt-log.ts'
 
 const [folder, from, to = Infinity] = process.argv.slice(2) as [string, string, string?]
 const log = { info() {}, error() {} }

@@ -6,16 +6,26 @@ import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { decodeRequest, encodeReply } from '#core/inference/oip.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
-import { type Channel, FRAME, type FrameType, fromJsonPart, jsonPart } from './channel.ts'
-import { type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
-import type { Resident, Residents } from './models/residents.ts'
+import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
+import {
+  type Channel,
+  FRAME,
+  FRAME_BYTES_MAX,
+  type FrameType,
+  fromJsonPart,
+  jsonPart,
+} from './channel.ts'
+import type { Served } from './dial.ts'
+import { type ErrorPart, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
 import { onlineReceipt, receiptContextOf } from './receipts.ts'
+import { CONTEXTS_MAX } from './shared-contexts.ts'
 
 type Context = Shared & { numbered: NumberedContext }
 type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }
 
-const CONTEXTS_MAX = 100_000
+/** What a frame holds, less its head and some room. */
+const REPLY_BYTES_MAX = FRAME_BYTES_MAX - 65_536
 
 export type OnlineDeps = { residents: Residents; receipts: ReceiptLog; clock: Clock; log: Log }
 
@@ -23,13 +33,14 @@ export type OnlineDeps = { residents: Residents; receipts: ReceiptLog; clock: Cl
 let nextNumber = 0
 
 /** Serves the frames of one channel. */
-export function serveOnline(deps: OnlineDeps, channel: Channel) {
+export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   const contexts = new Map<number, Context>()
   const running = new Map<number, { aborted: boolean }>()
   let replies: Reply[] = []
+  let ended = false
 
   function onFrame(type: FrameType, id: number, payload: Buffer): void {
-    if (type === FRAME.infer) void infer(id, payload)
+    if (type === FRAME.infer) infer(id, payload).catch(error => sendError(id, error))
     else if (type === FRAME.cancel) depart(id)
     else if (type === FRAME.context) addContext(id, fromJsonPart<Shared>(payload))
   }
@@ -38,8 +49,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
     const number = nextNumber++
     const numbered = { number, line: contextLine(number, receiptContextOf(shared)) }
     contexts.set(id, { ...shared, numbered })
-    // The router forgets before we do and sends again under a new id.
-    if (contexts.size > CONTEXTS_MAX) contexts.delete(contexts.keys().next().value!)
+    // Of those that the router still names none is among the older half.
+    if (contexts.size > CONTEXTS_MAX * 2) contexts.delete(contexts.keys().next().value!)
   }
 
   function depart(id: number): void {
@@ -49,7 +60,11 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
 
   async function infer(id: number, payload: Buffer): Promise<void> {
     const { head, body } = readInfer(payload)
-    const context = contexts.get(head.context)!
+    const context = contexts.get(head.context)
+    if (!context) {
+      sendError(id, new AppError('internal', { internal: `no context ${head.context}` }))
+      return
+    }
     const caller = { aborted: false }
     running.set(id, caller)
     try {
@@ -89,6 +104,11 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
       outputs: answer.outputs,
       requested: request.outputs,
     })
+    if (encoded.body.length > REPLY_BYTES_MAX) {
+      throw new AppError('inference_failed', {
+        public: `The answer has ${encoded.body.length} bytes; ${REPLY_BYTES_MAX} is the most. Send fewer rows at once.`,
+      })
+    }
     return { ...encoded, rows: request.rows, computeUs: answer.computeUs }
   }
 
@@ -116,6 +136,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
   function flush(): void {
     const ready = replies
     replies = []
+    // What cannot be answered is not billed: the router asks another runner, if it is still there.
+    if (ended) return
     try {
       deps.receipts.append(ready.map(({ context, line }) => ({ context: context.numbered, line })))
     } catch (error) {
@@ -126,21 +148,34 @@ export function serveOnline(deps: OnlineDeps, channel: Channel) {
     channel.flush()
   }
 
-  function fail(id: number, context: Context, error: unknown): void {
+  function fail(id: number, { model }: Context, error: unknown): void {
     const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
     if (known.status >= 500) {
       deps.log.error('runner.failed', {
-        model: context.model.model,
-        digest: context.model.digest,
+        model: model.model,
+        digest: model.digest,
         code: known.code,
         error: String(error instanceof Error ? error.stack : error),
       })
     }
-    const { code, retryAfterS } = known
-    channel.send(FRAME.error, id, [jsonPart({ code, public: known.public, retryAfterS })])
+    sendError(id, known)
   }
 
-  return { onFrame, inFlight: () => running.size }
+  function sendError(id: number, error: unknown): void {
+    const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
+    const { code, retryable, retryAfterS } = known
+    const part: ErrorPart = { code, public: known.public, retryable, retryAfterS }
+    channel.send(FRAME.error, id, [jsonPart(part)])
+  }
+
+  return {
+    onFrame,
+    end() {
+      ended = true
+      for (const caller of running.values()) caller.aborted = true
+    },
+    inFlight: () => running.size + replies.length,
+  }
 }
 
 /** Work without a receipt is not answered: what is not written cannot be billed, and would be given away. */

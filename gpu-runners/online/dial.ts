@@ -2,9 +2,9 @@
 import { createConnection, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log } from '#core/deps.ts'
-import { type Signer, sha256Hex } from '#core/internal/signing.ts'
-import { type Channel, FRAME, jsonPart, openChannel } from './channel.ts'
-import { HELLO_PATH } from './router.ts'
+import type { Signer } from '#core/internal/signing.ts'
+import { type Channel, FRAME, type FrameType, jsonPart, openChannel } from './channel.ts'
+import { helloOf } from './hello.ts'
 
 const RETRY_FIRST_MS = 20
 const RETRY_MAX_MS = 200
@@ -13,10 +13,17 @@ export type Dialled = {
   /** The digests that are warm, told to the router now and at every reconnect. */
   announce(digests: string[]): void
   shipped(count: number): void
-  /** Asks for no more work. */
+  /** Asks for no more work, now and at every reconnect. */
   drain(): void
   inFlight(): number
   close(): void
+}
+
+export type Served = {
+  onFrame(type: FrameType, id: number, payload: Buffer): void
+  /** The channel is gone: nobody takes the answers any more. */
+  end(): void
+  inFlight(): number
 }
 
 export function dialRouter(
@@ -26,43 +33,49 @@ export function dialRouter(
     runner: string
     /** Receipts written before a channel opened are none of its own. */
     receiptsSoFar(): number
-    serve(channel: Channel): {
-      onFrame: Parameters<typeof openChannel>[1]['frame']
-      inFlight(): number
-    }
+    serve(channel: Channel): Served
   },
 ): Dialled {
-  let current: { channel: Channel; inFlight(): number; receiptsBefore: number } | null = null
+  let current: { channel: Channel; served: Served; receiptsBefore: number } | null = null
   let warm: string[] = []
+  let draining = false
   let closed = false
 
   async function keepDialling(): Promise<void> {
+    let isTold = false
     for (let pauseMs = RETRY_FIRST_MS; !closed; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
       try {
-        await oneConnection(await connect(o.socketPath))
+        const hello = await helloOf(deps.signer, deps.clock, o.runner)
+        await oneConnection(await connect(o.socketPath), hello)
         pauseMs = RETRY_FIRST_MS
+        isTold = false
       } catch (error) {
-        deps.log.info('runner.router_unreachable', { error: String(error) })
+        // Once, not five times a second for as long as it is away.
+        if (!isTold) deps.log.info('runner.router_unreachable', { error: String(error) })
+        isTold = true
       }
       await sleep(pauseMs)
     }
   }
 
-  async function oneConnection(socket: Socket): Promise<void> {
+  async function oneConnection(socket: Socket, hello: Buffer): Promise<void> {
     const ended = Promise.withResolvers<void>()
     const channel: Channel = openChannel(socket, {
       frame: (type, id, payload) => served.onFrame(type, id, payload),
-      end: () => ended.resolve(),
+      end(error) {
+        if (error) deps.log.error('runner.channel_broken', { error: String(error) })
+        ended.resolve()
+      },
     })
     const served = o.serve(channel)
-    const body = await sha256Hex(o.runner)
-    const claims = { call: null, method: 'POST', path: HELLO_PATH, body }
-    const token = await deps.signer.sign(claims, deps.clock.now())
-    channel.send(FRAME.hello, 0, [jsonPart({ token, runner: o.runner })])
+    channel.send(FRAME.hello, 0, [hello])
     channel.send(FRAME.warm, 0, [jsonPart(warm)])
-    current = { channel, inFlight: served.inFlight, receiptsBefore: o.receiptsSoFar() }
+    if (draining) channel.send(FRAME.drain, 0, [])
+    current = { channel, served, receiptsBefore: o.receiptsSoFar() }
+    if (closed) channel.close()
     await ended.promise
     current = null
+    served.end()
   }
 
   void keepDialling()
@@ -77,8 +90,11 @@ export function dialRouter(
       bytes.writeDoubleLE(Math.max(0, count - current.receiptsBefore))
       current.channel.send(FRAME.shipped, 0, [bytes])
     },
-    drain: () => current?.channel.send(FRAME.drain, 0, []),
-    inFlight: () => current?.inFlight() ?? 0,
+    drain() {
+      draining = true
+      current?.channel.send(FRAME.drain, 0, [])
+    },
+    inFlight: () => current?.served.inFlight() ?? 0,
     close() {
       closed = true
       current?.channel.close()

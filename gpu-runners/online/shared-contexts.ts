@@ -2,8 +2,8 @@
 import type { InferenceCall } from '#core/deps.ts'
 import { type Channel, FRAME, jsonPart } from './channel.ts'
 
-/** Forgetting some only means sending them again. */
-const CONTEXTS_MAX = 50_000
+/** A few KB each on the runner. Forgetting some only means sending them again. */
+export const CONTEXTS_MAX = 10_000
 
 export class SharedContexts {
   readonly #channel: Channel

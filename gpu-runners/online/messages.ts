@@ -1,6 +1,7 @@
 /** What the hot frames carry, in bytes: both ends of the hop read and write them here. */
 import type { Caller } from '#core/caller.ts'
 import type { Servable } from '#core/deps.ts'
+import type { ErrorCode } from '#schemas/errors.ts'
 import type { RequestId } from '#schemas/ids.ts'
 
 /** What requests of one key to one version share: sent once, then named by number. */
@@ -74,4 +75,12 @@ export function readReply(payload: Buffer): {
     line: payload.subarray(lineAt, end),
     body: payload.subarray(end),
   }
+}
+
+/** An error as JSON: what the caller may know of it. */
+export type ErrorPart = {
+  code: ErrorCode
+  public: string
+  retryable: boolean
+  retryAfterS?: number
 }

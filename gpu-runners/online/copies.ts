@@ -2,23 +2,40 @@
  * The router's copies of receipts that a runner's replies carried, until the ledger has them: a spot
  * disk may be lost with its runner. If it is not, the ledger keeps one of each.
  */
-import type { InferenceCall } from '#core/deps.ts'
+import type { Caller } from '#core/caller.ts'
+import type { Servable } from '#core/deps.ts'
 import { contextLine, type ReceiptLine } from '#core/usage/receipt-log.ts'
 import { receiptContextOf } from './receipts.ts'
 
+/** While the ledger is away copies pile up; the oldest go, for the runner's own log has them too. */
+const COPIES_MAX = 100_000
+
+type Copy = { caller: Caller; model: Servable; line: Buffer }
+
 export class ReceiptCopies {
   /** Oldest first. A caller that gave up leaves a gap, so that copies can still be counted off. */
-  #copies: ({ call: InferenceCall; line: Buffer } | null)[] = []
+  #copies: (Copy | null)[] = []
   #dropped = 0
+  readonly #max: number
 
-  push(copy: { call: InferenceCall; line: Buffer } | null): void {
-    this.#copies.push(copy)
+  constructor(max = COPIES_MAX) {
+    this.#max = max
+  }
+
+  push(caller: Caller, model: Servable, line: Buffer): void {
+    // The line is a view of all that came with it, other callers' replies included.
+    this.#add({ caller, model, line: Buffer.from(line) })
+  }
+
+  pushGap(): void {
+    this.#add(null)
   }
 
   /** The ledger has so many receipts of this channel, from its start. */
   drop(shipped: number): void {
+    if (shipped <= this.#dropped) return
     this.#copies.splice(0, shipped - this.#dropped)
-    this.#dropped = Math.max(this.#dropped, shipped)
+    this.#dropped = shipped
   }
 
   /** What is left, as the lines of a receipt log with contexts numbered anew. */
@@ -27,7 +44,7 @@ export class ReceiptCopies {
     const numbers = new Map<string, number>()
     for (const copy of this.#copies) {
       if (!copy) continue
-      const context = receiptContextOf({ caller: copy.call.call.caller, model: copy.call.model })
+      const context = receiptContextOf(copy)
       const text = JSON.stringify(context)
       let number = numbers.get(text)
       if (number === undefined) {
@@ -39,5 +56,11 @@ export class ReceiptCopies {
       lines.push(JSON.stringify([number, ...rest]))
     }
     return lines
+  }
+
+  #add(copy: Copy | null): void {
+    // A tenth at once: one by one each push would move them all.
+    if (this.#copies.length >= this.#max) this.drop(this.#dropped + Math.ceil(this.#max / 10))
+    this.#copies.push(copy)
   }
 }

@@ -36,10 +36,14 @@ export type Channel = {
   send(type: FrameType, id: number, parts: readonly Uint8Array[]): void
   /** Writes what is queued now. */
   flush(): void
+  /** Writes what is queued, then ends the stream. */
   close(): void
 }
 
-/** Frames over a stream. `onFrame` gets views that stay valid; a broken frame ends the stream. */
+/**
+ * Frames over a stream. `frame` gets views that stay valid; a broken frame, or one on which it throws,
+ * ends the stream.
+ */
 export function openChannel(
   stream: Duplex,
   on: { frame(type: FrameType, id: number, payload: Buffer): void; end(error?: Error): void },
@@ -57,6 +61,7 @@ export function openChannel(
   function end(error?: Error): void {
     if (ended) return
     ended = true
+    pending = []
     stream.destroy()
     on.end(error)
   }
@@ -124,7 +129,12 @@ export function openChannel(
       wantedBytes = 4 + length
       if (data.length < wantedBytes) break
       const payload = data.subarray(HEADER_BYTES, wantedBytes)
-      on.frame(data[4] as FrameType, data.readUInt32LE(5), payload)
+      try {
+        on.frame(data[4] as FrameType, data.readUInt32LE(5), payload)
+      } catch (error) {
+        // The peer speaks another version, or nonsense: this channel ends, not the process.
+        end(error as Error)
+      }
       if (ended) return
       data = data.subarray(wantedBytes)
       wantedBytes = 4
@@ -136,7 +146,14 @@ export function openChannel(
   stream.on('data', read)
   stream.on('error', end)
   stream.on('close', () => end())
-  return { send, flush, close: () => stream.end() }
+  return {
+    send,
+    flush,
+    close() {
+      flush()
+      stream.end()
+    },
+  }
 }
 
 export const jsonPart = (value: unknown) => Buffer.from(JSON.stringify(value))

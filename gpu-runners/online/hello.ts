@@ -1,0 +1,76 @@
+/** A connection that a runner dialled: nobody until its first frame has proven who it is. */
+import type { Duplex } from 'node:stream'
+import type { Clock, Log } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { type Signer, sha256Hex, type Verifier } from '#core/internal/signing.ts'
+import {
+  type Channel,
+  FRAME,
+  type FrameType,
+  fromJsonPart,
+  jsonPart,
+  openChannel,
+} from './channel.ts'
+
+const HELLO_PATH = '/hello'
+/** A peer that says nothing is dropped: it holds a connection and, perhaps, most of a frame. */
+const HELLO_MS_MAX = 5_000
+
+type Hello = { token: string; runner: string }
+type Frame = [type: FrameType, id: number, payload: Buffer]
+export type Welcomed = { frame(...frame: Frame): void; end(): void }
+
+/** The payload of a hello frame. */
+export async function helloOf(signer: Signer, clock: Clock, runner: string): Promise<Buffer> {
+  const body = await sha256Hex(runner)
+  const claims = { call: null, method: 'POST', path: HELLO_PATH, body }
+  return jsonPart({ token: await signer.sign(claims, clock.now()), runner } satisfies Hello)
+}
+
+/** Calls `welcome` once the peer has shown that it is a runner, and ends the stream of any other. */
+export function awaitHello(
+  stream: Duplex,
+  deps: { clock: Clock; log: Log; verifier: Verifier },
+  welcome: (runner: string, channel: Channel) => Welcomed,
+): void {
+  let welcomed: Welcomed | null = null
+  /** What came behind the hello while it was checked. */
+  let early: Frame[] | null = null
+  let hasEnded = false
+  const late = setTimeout(() => refuse(new Error('no hello came')), HELLO_MS_MAX).unref()
+  const channel = openChannel(stream, {
+    frame(...frame) {
+      if (welcomed) welcomed.frame(...frame)
+      else if (early) early.push(frame)
+      else if (frame[0] !== FRAME.hello) refuse(new Error('the first frame is no hello'))
+      else {
+        early = []
+        check(frame[2]).catch(refuse)
+      }
+    },
+    end(error) {
+      hasEnded = true
+      clearTimeout(late)
+      if (error) deps.log.error('router.channel_broken', { error: String(error) })
+      welcomed?.end()
+    },
+  })
+
+  async function check(payload: Buffer): Promise<void> {
+    const { token, runner } = fromJsonPart<Hello>(payload)
+    const request = { method: 'POST', path: HELLO_PATH, body: Buffer.from(runner) }
+    const claims = await deps.verifier.verify(token, request, deps.clock.now())
+    if (claims.from !== 'runner') throw new AppError('unauthenticated')
+    // It hung up while it was checked: taken in now, nobody would ever notice that it is gone.
+    if (hasEnded) return
+    clearTimeout(late)
+    welcomed = welcome(runner, channel)
+    for (const frame of early ?? []) welcomed.frame(...frame)
+    early = null
+  }
+
+  function refuse(error: unknown): void {
+    if (!hasEnded) deps.log.error('router.runner_refused', { error: String(error) })
+    stream.destroy()
+  }
+}

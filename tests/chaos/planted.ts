@@ -29,7 +29,7 @@ const LEDGER = 'core/usage/ledger.ts'
 const TABLES = 'schemas/migrations/0000_foundation.sql'
 const LEASES = 'core/jobs/leases.ts'
 const DISK = 'platform/blob/disk.ts'
-const RECEIPTS = 'gpu-runners/receipt-log.ts'
+const RECEIPTS = 'gpu-runners/online/receipt-log.ts'
 
 export const PLANTED: Record<Fault, Planted> = {
   // A killed runner's receipts come twice: from the router's copies and from the log it left.

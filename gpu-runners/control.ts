@@ -6,17 +6,25 @@ import { type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 2_000
+/** Answers that say that something is wrong in there: after half a minute of them it is this question. */
+const FAULTS_MAX = 15
 
 export type Control = {
   /** One question; throws the functions' error, or `unavailable` when they do not answer. */
   ask<T>(path: string, input: unknown, signal?: AbortSignal): Promise<T>
   /** The same with a body that is JSON already. */
   askJson<T>(path: string, json: string, signal?: AbortSignal): Promise<T>
-  /** Asks until there is an answer, of whatever kind; only the signal ends it early. */
+  /**
+   * Asks for as long as the functions are away; throws what they answer, an inner fault only after a
+   * while of it. The signal ends it early.
+   */
   insist<T>(path: string, input: unknown, signal?: AbortSignal): Promise<T>
 }
 
-export function openControl(deps: { url: string; signer: Signer; clock: Clock }): Control {
+export function openControl(
+  deps: { url: string; signer: Signer; clock: Clock },
+  retryMaxMs = RETRY_MAX_MS,
+): Control {
   async function askJson<T>(path: string, json: string, signal?: AbortSignal): Promise<T> {
     const body = new TextEncoder().encode(json)
     const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
@@ -38,11 +46,17 @@ export function openControl(deps: { url: string; signer: Signer; clock: Clock })
     askJson<T>(path, JSON.stringify(input), signal)
 
   async function insist<T>(path: string, input: unknown, signal?: AbortSignal): Promise<T> {
-    for (let pauseMs = RETRY_FIRST_MS; ; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
+    let faults = 0
+    for (
+      let pauseMs = Math.min(RETRY_FIRST_MS, retryMaxMs);
+      ;
+      pauseMs = Math.min(pauseMs * 2, retryMaxMs)
+    ) {
       try {
         return await ask<T>(path, input, signal)
       } catch (error) {
         if (!mayPass(error) || signal?.aborted) throw error
+        if (isFault(error) && ++faults === FAULTS_MAX) throw error
       }
       await sleep(pauseMs, undefined, { signal })
     }
@@ -53,4 +67,8 @@ export function openControl(deps: { url: string; signer: Signer; clock: Clock })
 
 function mayPass(error: unknown): boolean {
   return error instanceof AppError && error.status >= 500
+}
+
+function isFault(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'internal'
 }

@@ -10,6 +10,9 @@ import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 import { validateModel } from './validate/validate.ts'
 
+/** The longest pause before a version that could not be judged is tried again. */
+const AGAIN_S_MAX = 300
+
 export type ValidationDeps = { queue: Queue; control: Control; blobs: Blobs; log: Log }
 
 /** Judges versions one after the other until the signal fires. */
@@ -52,9 +55,10 @@ async function validation(
     }
     await deps.queue.delete('validate', [message.receipt])
   } catch (error) {
-    // Given back at once: whoever is there next tries again.
+    // Given back: at once on a drain, else ever later, so that a full disk does not use up its receives.
     hold.release()
-    await deps.queue.extend('validate', message.receipt, signal.aborted ? 0 : 2).catch(() => {})
+    const againS = signal.aborted ? 0 : Math.min(AGAIN_S_MAX, 2 ** message.receiveCount)
+    await deps.queue.extend('validate', message.receipt, againS).catch(() => {})
     throw error
   } finally {
     hold.release()

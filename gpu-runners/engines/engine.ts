@@ -40,7 +40,10 @@ export type LoadedModel = {
 }
 
 export type Engine = {
-  /** Throws `invalid_model` with the engine's words when it cannot load the graph. */
+  /**
+   * Throws `invalid_model` with the engine's words when it cannot load the graph, and `EngineCrash` when
+   * its process ended underneath.
+   */
   load(model: ModelFiles, options?: LoadOptions): Promise<LoadedModel>
   /** The processes that run models now, for supervision and tests. */
   processes(): { pid: number; lane: string; models: string[] }[]

@@ -190,12 +190,8 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
         return
       } catch (error) {
         if (!(error instanceof ProcessEnded)) throw error
-        if (model.alone || attempt === 2) {
-          throw new AppError('invalid_model', {
-            public: 'The engine process ended while it loaded the graph.',
-            internal: error.message,
-          })
-        }
+        // It was loaded when it was published: that it fails here may be this machine's state.
+        if (model.alone || attempt === 2) throw new EngineCrash(error.message)
         model.alone = error.running
       }
     }

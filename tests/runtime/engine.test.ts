@@ -223,9 +223,12 @@ describe('failures', () => {
     expect(engine.processes().length).toBe(1)
   })
 
-  test('a graph under whose load the process ends is refused, and no process is started for it again', async () => {
+  test('a graph under whose load the process ends may be tried again later, and not before somebody asks', async () => {
     const engine = open({ loadMsMax: 1 })
-    await expect(load(engine, mlp(1, [4, 4]), XY)).rejects.toMatchObject({ code: 'invalid_model' })
+    await expect(load(engine, mlp(1, [4, 4]), XY)).rejects.toMatchObject({
+      code: 'unavailable',
+      retryable: true,
+    })
     await new Promise(resolve => setTimeout(resolve, 300))
     expect(engine.processes()).toEqual([])
   })

@@ -62,8 +62,9 @@ export type Problem = {
 }
 
 /** The error that a problem document of another place describes, so that it can travel on. */
-export function fromProblem(body: unknown): AppError {
+export function fromProblem(body: unknown, retryAfter: string | null = null): AppError {
   const given = body as Partial<Problem>
-  const code = given.code && given.code in ERRORS ? given.code : 'internal'
-  return new AppError(code, { public: given.detail, errors: given.errors })
+  const code = given.code && Object.hasOwn(ERRORS, given.code) ? given.code : 'internal'
+  const retryAfterS = retryAfter === null ? undefined : Number(retryAfter)
+  return new AppError(code, { public: given.detail, errors: given.errors, retryAfterS })
 }

@@ -26,12 +26,9 @@ type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Resp
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 
 export function createApp(deps: EdgeDeps): Hono {
-  const edge: Edge = {
-    deps,
-    auth: new Authenticator(deps),
-    limits: new Limiter(deps),
-    models: new ModelDirectory(deps),
-  }
+  const limits = new Limiter(deps)
+  const models = new ModelDirectory(deps, limits)
+  const edge: Edge = { deps, auth: new Authenticator(deps), limits, models }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const answer = answerOf(route)
@@ -46,7 +43,7 @@ export function createApp(deps: EdgeDeps): Hono {
   app.notFound(c => {
     const detail = `There is nothing at ${c.req.path}; /openapi.json lists what there is.`
     const error = new AppError('not_found', { public: detail })
-    return errorReply(deps.log, error, newId('request'), formOf(c.req.path))
+    return errorReply(deps.log, error, { requestId: newId('request'), form: formOf(c.req.path) })
   })
   return app
 }
@@ -55,14 +52,13 @@ async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Pr
   const { deps } = edge
   const now = deps.clock.now()
   const requestId = newId('request', now)
+  let caller: Caller = NOBODY
   try {
-    const call =
-      route.policy.scope === 'public'
-        ? { caller: NOBODY, requestId }
-        : { caller: await admitted(edge, c, route, now), requestId }
-    return await answer(edge, c, call, route)
+    if (route.policy.scope !== 'public') caller = await admitted(edge, c, route, now)
+    return await answer(edge, c, { caller, requestId }, route)
   } catch (error) {
-    return errorReply(deps.log, error, requestId, route.errors)
+    const about = { requestId, form: route.errors, tenant: caller.tenantId, route: route.name }
+    return errorReply(deps.log, error, about)
   }
 }
 
@@ -128,16 +124,19 @@ async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<
     idempotencyKey: deps.http.header(c, 'idempotency-key'),
     seal: route.secret ? await sealOf(deps.http.header(c, 'authorization')!) : undefined,
   })
-  if (route.method !== 'GET' && reply.ok) {
-    edge.models.forget(call.caller.tenantId)
-    edge.auth.forget(call.caller.tenantId)
-  }
+  if (route.method !== 'GET' && reply.ok) forget(edge, route, call.caller)
   const headers: Record<string, string> = { 'galley-request-id': call.requestId }
   for (const name of CARRIED_HEADERS) {
     const value = reply.headers.get(name)
     if (value !== null) headers[name] = value
   }
   return new Response(reply.body, { status: reply.status, headers })
+}
+
+/** What was just changed through this edge holds here at once. */
+function forget({ auth, models }: Edge, { name }: Route, { tenantId }: Caller): void {
+  if (name.startsWith('keys.') || name.startsWith('tenants.')) auth.forget(tenantId)
+  if (name.startsWith('models.')) models.forget(tenantId)
 }
 
 /** The key under which a reply with a secret is stored: only who sends the API key can open it. */
@@ -149,7 +148,7 @@ function wrongMethod({ log }: EdgeDeps, path: string): Response {
   const methods = ROUTES.filter(route => route.path === path).map(route => route.method)
   const allow = methods.join(', ')
   const error = new AppError('method_not_allowed', { public: `This path takes ${allow}.` })
-  const reply = errorReply(log, error, newId('request'), formOf(path))
+  const reply = errorReply(log, error, { requestId: newId('request'), form: formOf(path) })
   reply.headers.set('allow', allow)
   return reply
 }

@@ -4,16 +4,21 @@ import type { Log } from '#core/deps.ts'
 import { AppError, problem } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
 
+export type About = { requestId: string; form: Route['errors']; tenant?: string; route?: string }
+
 /** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */
-export function errorReply(
-  log: Log,
-  error: unknown,
-  requestId: string,
-  form: Route['errors'] = 'problem',
-): Response {
+export function errorReply(log: Log, error: unknown, about: About): Response {
+  const { requestId, form, tenant, route } = about
   const document = problem(error, requestId)
   if (document.status >= 500) {
-    log.error('edge.failed', { request_id: requestId, code: document.code, error: describe(error) })
+    const { code } = document
+    log.error('edge.failed', {
+      request_id: requestId,
+      tenant,
+      route,
+      code,
+      error: describe(error),
+    })
   }
   const retryAfterS = error instanceof AppError ? error.retryAfterS : undefined
   const headers: Record<string, string> = { 'galley-request-id': requestId }

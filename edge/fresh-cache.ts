@@ -8,12 +8,14 @@ export const FRESH_MS = 10_000
 export const STALE_MS = 60_000
 
 type Entry<T> = { value: T; at: number; refreshing: boolean }
+type Test<T> = (key: string, value: T) => boolean
 
 export class FreshCache<T> {
   readonly #entries = new Map<string, Entry<T>>()
   readonly #fetching = new Map<string, Promise<T | null>>()
+  /** Of each look-up under way, what was deleted since it began. */
+  readonly #underWay = new Set<Test<T>[]>()
   readonly #entriesMax: number
-  #generation = 0
 
   constructor(entriesMax: number) {
     this.#entriesMax = entriesMax
@@ -51,10 +53,15 @@ export class FreshCache<T> {
     return this.#fetch(deps, key, fetch)
   }
 
-  delete(test: (key: string, value: T) => boolean): void {
-    this.#generation++
+  /** Whether there is a value, however old. */
+  has(key: string): boolean {
+    return this.#entries.has(key)
+  }
+
+  delete(test: Test<T>): void {
     // Who asks from now on must not be answered by a look-up that began before.
     this.#fetching.clear()
+    for (const deleted of this.#underWay) deleted.push(test)
     for (const [key, entry] of this.#entries) if (test(key, entry.value)) this.#entries.delete(key)
   }
 
@@ -66,14 +73,18 @@ export class FreshCache<T> {
   ): Promise<T | null> {
     const running = this.#fetching.get(key)
     if (running) return running
-    const generation = this.#generation
+    const deleted: Test<T>[] = []
+    this.#underWay.add(deleted)
+    const askedAt = deps.clock.now()
     const started = fetch()
       .then(value => {
         // What was asked before a deletion must not come back after it.
-        if (generation === this.#generation) this.#store(key, value, deps.clock.now())
+        const isDeleted = value !== null && deleted.some(test => test(key, value))
+        if (!isDeleted) this.#store(key, value, askedAt)
         return value
       })
       .finally(() => {
+        this.#underWay.delete(deleted)
         if (this.#fetching.get(key) === started) this.#fetching.delete(key)
       })
     this.#fetching.set(key, started)

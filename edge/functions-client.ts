@@ -7,6 +7,11 @@ import type { EdgeDeps } from './deps.ts'
 /** The host is never resolved: the binding decides where it goes. */
 const ORIGIN = 'http://functions'
 
+/** A question of the edge's own: longer than any takes that is answered at all. */
+const ASK_MS_MAX = 10_000
+/** A caller's request may wait for a validation, which answers before this. */
+const CARRY_MS_MAX = 65_000
+
 type Needs = Pick<EdgeDeps, 'functions' | 'signer' | 'clock'>
 
 /** An internal question; its answer, or the functions' own error. */
@@ -14,7 +19,7 @@ export async function ask<T>(deps: Needs, path: string, input: unknown): Promise
   const body = new TextEncoder().encode(JSON.stringify(input))
   const response = await send(deps, { call: null, method: 'POST', path, body })
   const answer = await response.json()
-  if (!response.ok) throw fromProblem(answer)
+  if (!response.ok) throw fromProblem(answer, response.headers.get('retry-after'))
   return answer as T
 }
 
@@ -41,6 +46,7 @@ export async function send(
         method,
         headers,
         body: request.body as Uint8Array<ArrayBuffer>,
+        signal: AbortSignal.timeout(call ? CARRY_MS_MAX : ASK_MS_MAX),
       }),
     )
   } catch (cause) {

@@ -4,27 +4,32 @@ import type { Servable } from '#core/deps.ts'
 import type { EdgeDeps } from './deps.ts'
 import { FreshCache } from './fresh-cache.ts'
 import { ask } from './functions-client.ts'
+import type { Limiter } from './middleware/limits.ts'
 
 const MODELS_MAX = 100_000
 
 export class ModelDirectory {
   readonly #deps: EdgeDeps
+  readonly #limits: Limiter
   readonly #versions = new FreshCache<Servable>(MODELS_MAX)
 
-  constructor(deps: EdgeDeps) {
+  constructor(deps: EdgeDeps, limits: Limiter) {
     this.#deps = deps
+    this.#limits = limits
   }
 
   known(tenantId: string, model: string, version: string | undefined, nowMs: number) {
     return this.#versions.fresh(keyOf(tenantId, model, version), nowMs)
   }
 
-  /** Throws `not_found`, or `conflict` when the version is not ready. */
+  /** Throws `not_found`, `conflict` when the version is not ready, `rate_limited`. */
   async resolve(call: Call, model: string, version?: string): Promise<Servable> {
     const key = keyOf(call.caller.tenantId, model, version)
-    const found = await this.#versions.get(this.#deps, key, () =>
-      ask<Servable>(this.#deps, '/internal/models/resolve', { call, model, version }),
-    )
+    const found = await this.#versions.get(this.#deps, key, async () => {
+      // Names that there are none of are never held: without this a flood of them reaches the database.
+      await this.#limits.spend(call.caller, 'lookup')
+      return ask<Servable>(this.#deps, '/internal/models/resolve', { call, model, version })
+    })
     return found!
   }
 

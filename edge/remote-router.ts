@@ -138,14 +138,15 @@ function unreachable(signal: AbortSignal, cause: unknown): AppError {
 }
 
 async function faultOf(response: Response): Promise<AppError> {
-  const { code, public: text, errors } = fromProblem(await response.json().catch(() => ({})))
-  const retryAfter = response.headers.get('retry-after')
+  const document = await response.json().catch(() => ({}))
+  const fault = fromProblem(document, response.headers.get('retry-after'))
+  const { code, public: text, errors, retryAfterS } = fault
   return new AppError(code, {
     public: text,
     errors,
     internal: `router answered ${response.status} ${code}: ${text}`,
     retryable: response.status === 503,
-    retryAfterS: retryAfter === null ? undefined : Number(retryAfter),
+    retryAfterS,
   })
 }
 

@@ -4,6 +4,7 @@ import type { Hono } from 'hono'
 import type { Log, Objects } from '#core/deps.ts'
 import { openSigner, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { remoteBlobs } from '#platform/blob/remote.ts'
+import { redacted } from '#platform/redact.ts'
 import { createApp } from './app.ts'
 import type { EdgeDeps } from './deps.ts'
 import { type EdgeEnv, readEnv, type WorkerEnv } from './env.ts'
@@ -78,7 +79,7 @@ function objectsOf({ tenants }: EdgeEnv): Objects {
 function consoleLog(): Log {
   const line = (level: string, event: string, fields: Record<string, unknown> = {}) =>
     // biome-ignore lint/suspicious/noConsole: there is no other
-    console.log(JSON.stringify({ level, place: 'edge', event, ...fields }))
+    console.log(redacted(JSON.stringify({ level, place: 'edge', event, ...fields })))
   return {
     info: (event, fields) => line('info', event, fields),
     error: (event, fields) => line('error', event, fields),

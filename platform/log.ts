@@ -4,18 +4,11 @@
  */
 import { writeSync } from 'node:fs'
 import type { Clock, Log } from '#core/deps.ts'
+import { redacted, SECRETS } from './redact.ts'
 
 const FLUSH_MS = 100
 const BUFFER_CHARS_MAX = 65_536
 const STDOUT_FD = 1
-
-/** API keys, bearer headers, internal tokens, passwords in URLs. */
-export const SECRETS = [
-  /gly_(live|test)_([0-9A-Za-z]{12})_[0-9A-Za-z]{32}_[0-9A-Za-z]{6}/g,
-  /(Bearer) +[^\s"\\]+/gi,
-  /\bv1\.(edge|functions|runner|supervisor)\.[\w-]+\.[\w-]+/g,
-  /(:\/\/[^\s:/"@]+):[^\s/"@]+@/g,
-]
 
 export function openLog(o: { place: string; clock: Clock; fd?: number }): Log & { flush(): void } {
   if (SECRETS.length === 0) throw new Error('The list of secrets to redact is empty')
@@ -50,10 +43,4 @@ export function openLog(o: { place: string; clock: Clock; fd?: number }): Log & 
     error: (event, fields) => line('error', event, fields),
     flush,
   }
-}
-
-export function redacted(text: string): string {
-  let clean = text
-  for (const secret of SECRETS) clean = clean.replace(secret, '[redacted]')
-  return clean
 }

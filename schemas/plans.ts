@@ -8,5 +8,6 @@ export const PLANS: Record<string, Record<LimitName, Rate>> = {
     control: { perS: 500, burst: 2_000 },
     inference: { perS: 100_000, burst: 200_000 },
     transfer: { perS: 100, burst: 400 },
+    lookup: { perS: 200, burst: 1_000 },
   },
 }

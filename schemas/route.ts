@@ -22,8 +22,8 @@ export const SCOPES = [
 ] as const
 export type Scope = (typeof SCOPES)[number]
 
-/** Rate limits by name; a plan gives each its numbers. */
-export const LIMITS = ['control', 'inference', 'transfer'] as const
+/** Rate limits by name; a plan gives each its numbers. `lookup` is for names that the edge must ask for. */
+export const LIMITS = ['control', 'inference', 'transfer', 'lookup'] as const
 export type LimitName = (typeof LIMITS)[number]
 
 export type Policy = {

@@ -86,7 +86,7 @@ describe('routes', () => {
         handled,
       ),
     ).toHaveLength(1)
-    expect(planFaults({ tiny: {} })).toHaveLength(3)
+    expect(planFaults({ tiny: {} })).toHaveLength(4)
   })
 
   test('the edge has an answer to every route, and none without a key but the public ones', async () => {

@@ -15,6 +15,8 @@ const KEYS_MAX = 100_000
 const REVOCATIONS_EVERY_MS = 10_000
 /** Without news of revocations for so long, what changes things is refused. */
 const REVOCATIONS_LOST_MS = 30_000
+/** One key in a few spellings of its header at most: each of them takes a place among the keys held. */
+const BEARER = /^Bearer {1,4}(\S{1,100})$/i
 /** The list is asked for from a little before the last answer: clocks and commits are not exact. */
 const REVOCATIONS_OVERLAP_MS = 60_000
 
@@ -43,12 +45,13 @@ export class Authenticator {
 
   /** The caller. Throws `unauthenticated`. */
   async caller(authorization: string | undefined): Promise<Caller> {
-    const key = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1]
+    const key = BEARER.exec(authorization ?? '')?.[1]
     if (!key) {
       throw new AppError('unauthenticated', {
         public: 'Send your API key as "Authorization: Bearer gly_live_…".',
       })
     }
+    await this.#hearBeforeStale(authorization!)
     const publicId = publicIdOf(key)
     const held = publicId
       ? await this.#keys.get(this.#deps, authorization!, () => this.#lookUp(key, publicId))
@@ -74,6 +77,13 @@ export class Authenticator {
       public: 'Keys cannot be checked for revocation right now; try again in a moment.',
       retryAfterS: 1,
     })
+  }
+
+  /** A key that is no longer fresh may be served once more, but not past what the list says by now. */
+  async #hearBeforeStale(authorization: string): Promise<void> {
+    const now = this.#deps.clock.now()
+    if (now - this.#revocationsKnownAt <= REVOCATIONS_EVERY_MS) return
+    if (this.#keys.has(authorization)) await this.#readRevocations(now)
   }
 
   async #lookUp(key: string, publicId: string): Promise<Held | null> {

@@ -1,0 +1,160 @@
+/** Several isolates of the edge over one control API: what each holds in memory, and what it must not. */
+import { DatabaseSync } from 'node:sqlite'
+import { beforeEach, expect, test } from 'vitest'
+import type { Objects } from '#core/deps.ts'
+import { openSigner, openVerifier, placeKey } from '#core/internal/signing.ts'
+import { TenantRates } from '#core/tenants/rate-object.ts'
+import * as tenants from '#core/tenants/tenants.ts'
+import { createApp } from '#edge/app.ts'
+import type { EdgeDeps } from '#edge/deps.ts'
+import { webHttp } from '#edge/web-http.ts'
+import { createApi } from '#functions/api.ts'
+import type { FunctionsDeps } from '#functions/deps.ts'
+import { newId } from '#schemas/ids.ts'
+import { PLANS } from '#schemas/plans.ts'
+import { handClock } from '#tests/caller.ts'
+import { testDatabase } from '#tests/database.ts'
+
+const { db } = await testDatabase()
+const clock = handClock(Date.now())
+const log = { info() {}, error() {} }
+const edgeKey = await placeKey('a secret of the test alone, long enough', 'edge')
+const signer = await openSigner('edge', edgeKey)
+const api = createApi({
+  db,
+  clock,
+  log,
+  verifier: await openVerifier({ edge: edgeKey }),
+  contexts: new Map(),
+  promised() {},
+} as unknown as FunctionsDeps)
+
+let asked: string[] = []
+let gate: Promise<unknown> | null = null
+const functions = {
+  async fetch(request: Request) {
+    const { pathname } = new URL(request.url)
+    asked.push(pathname)
+    const reply = await api(request)
+    if (pathname === '/internal/keys') await gate
+    return reply
+  },
+}
+beforeEach(() => {
+  asked = []
+  gate = null
+})
+
+const rates = new Map<string, TenantRates>()
+const objects: Objects = {
+  tenant: id => ({
+    async leaseRate(input) {
+      if (!rates.has(id)) rates.set(id, new TenantRates(sqlOf(), clock))
+      return rates.get(id)!.leaseRate(input)
+    },
+  }),
+}
+function sqlOf() {
+  const sqlite = new DatabaseSync(':memory:')
+  return {
+    exec: <Row>(query: string, ...values: (string | number | null)[]) =>
+      sqlite.prepare(query).all(...values) as Row[],
+  }
+}
+
+const renewals: Promise<unknown>[] = []
+function isolate() {
+  const background = (work: Promise<unknown>) => void renewals.push(work.catch(() => {}))
+  const deps = { functions, objects, signer, clock, log, http: webHttp, background }
+  const app = createApp(deps as unknown as EdgeDeps)
+  return async (method: string, path: string, authorization: string, body?: object) => {
+    const headers = { authorization, 'content-type': 'application/json' }
+    const init = { method, headers, body: body && JSON.stringify(body) }
+    const reply = await app.fetch(new Request(`http://edge${path}`, init))
+    return { status: reply.status, body: (await reply.json()) as Record<string, never> }
+  }
+}
+
+async function newKey() {
+  const { key, publicId, hash } = await tenants.mint()
+  const first = {
+    tenantId: newId('tenant'),
+    keyId: newId('key'),
+    name: 'of a test',
+    publicId,
+    hash,
+  }
+  await db.tenant(first.tenantId, tx => tenants.createFirst({ tx, clock }, first))
+  return { ...first, bearer: `Bearer ${key}` }
+}
+const created = async (ask: ReturnType<typeof isolate>, bearer: string) => {
+  const reply = await ask('POST', '/v1/keys', bearer, { name: 'n', scopes: ['keys:read'] })
+  expect(reply.status).toBe(201)
+  return reply.body as unknown as { id: string; key: string }
+}
+
+test('a key revoked through one isolate is refused by another that has been quiet since it knew it', async () => {
+  const [here, there] = [isolate(), isolate()]
+  const { bearer } = await newKey()
+  const { id, key } = await created(here, bearer)
+  const whoami = () => there('GET', '/v1/whoami', `Bearer ${key}`)
+  expect((await whoami()).status).toBe(200)
+  for (const quietS of [11, 29, 45, 59]) {
+    clock.forward(quietS * 1000)
+    expect((await whoami()).status).toBe(200)
+  }
+  // What is renewed by now is from before the revocation.
+  await Promise.all(renewals)
+  clock.forward(20_000)
+  expect((await here('DELETE', `/v1/keys/${id}`, bearer)).status).toBe(200)
+  clock.forward(10_001)
+  expect((await whoami()).status).toBe(401)
+})
+
+test('what one tenant changes costs no other tenant a look-up', async () => {
+  const ask = isolate()
+  const [busy, calm] = [await newKey(), await newKey()]
+  await ask('GET', '/v1/whoami', busy.bearer)
+  let open = () => {}
+  gate = new Promise<void>(resolve => {
+    open = resolve
+  })
+  const first = ask('GET', '/v1/whoami', calm.bearer)
+  await created(ask, busy.bearer)
+  open()
+  expect((await first).status).toBe(200)
+  asked = []
+  expect((await ask('GET', '/v1/whoami', calm.bearer)).status).toBe(200)
+  expect(asked).not.toContain('/internal/keys')
+})
+
+test('uploads and jobs leave the keys that are held as they are', async () => {
+  const ask = isolate()
+  const { bearer } = await newKey()
+  const body = { sha256: 'a'.repeat(64), size: 1 }
+  expect((await ask('POST', '/v1/uploads', bearer, body)).status).toBe(201)
+  asked = []
+  expect((await ask('POST', '/v1/uploads', bearer, body)).status).toBe(201)
+  expect(asked).toEqual(['/v1/uploads'])
+})
+
+test('one key takes a handful of places among those held, however its header is written', async () => {
+  const ask = isolate()
+  const { bearer } = await newKey()
+  const wide = bearer.replace(' ', ' '.repeat(3000))
+  expect((await ask('GET', '/v1/whoami', wide)).status).toBe(401)
+  expect((await ask('GET', '/v1/whoami', bearer.replace(' ', '  '))).status).toBe(200)
+})
+
+test('a flood of names that nothing has reaches the control API at a bounded rate', async () => {
+  const ask = isolate()
+  const { bearer } = await newKey()
+  const { burst } = PLANS.standard!.lookup
+  const statuses: number[] = []
+  for (let n = 0; n < burst + 200; n++) {
+    statuses.push((await ask('GET', `/v2/models/none-${n}`, bearer)).status)
+  }
+  expect(asked.filter(path => path === '/internal/models/resolve')).toHaveLength(burst)
+  expect(statuses.slice(0, burst)).toEqual(Array(burst).fill(404))
+  expect(statuses.slice(burst)).toEqual(Array(200).fill(429))
+})

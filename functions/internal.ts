@@ -1,5 +1,6 @@
 /** What places ask of the functions on the platform's own behalf: signed, one line each, never public. */
 import type { Call } from '#core/caller.ts'
+import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as bulk from '#core/inference/bulk.ts'
 import type { Place } from '#core/internal/signing.ts'
@@ -11,34 +12,33 @@ import { serveQueue } from '#platform/queue/serve.ts'
 import type { StepId, TenantId, VersionId } from '#schemas/ids.ts'
 import type { FunctionsDeps } from './deps.ts'
 
-type Internal = {
-  path: string
-  from: readonly Place[]
-  // Bodies come from our own places, signed; their types are those of the verbs.
-  // biome-ignore lint/suspicious/noExplicitAny: each entry names its own input
-  handle(deps: FunctionsDeps, input: any, signal: AbortSignal): Promise<unknown>
-}
-
+type Handle<I> = (deps: FunctionsDeps, input: I, signal: AbortSignal) => Promise<unknown>
+type Internal = { path: string; from: readonly Place[]; handle: Handle<unknown> }
 type OfTenant<T> = T & { tenantId: TenantId }
 
 export const INTERNAL: Internal[] = [
-  { path: '/internal/health', from: ['edge', 'runner', 'supervisor'], handle: async () => ({}) },
-  { path: '/internal/first', from: ['supervisor'], handle: createFirst },
-  { path: '/internal/keys', from: ['edge'], handle: lookUpKey },
-  { path: '/internal/revocations', from: ['edge'], handle: revocations },
-  { path: '/internal/models/resolve', from: ['edge'], handle: resolveModel },
-  { path: '/internal/receipts', from: ['edge', 'runner'], handle: recordReceipts },
-  { path: '/internal/queue', from: ['runner'], handle: useQueue },
-  { path: '/internal/steps/lease', from: ['runner'], handle: leaseStep },
-  { path: '/internal/steps/heartbeat', from: ['runner'], handle: heartbeat },
-  { path: '/internal/steps/finish', from: ['runner'], handle: finishStep },
-  { path: '/internal/steps/fail', from: ['runner'], handle: failStep },
-  { path: '/internal/validations/open', from: ['runner'], handle: openValidation },
-  { path: '/internal/validations/judge', from: ['runner'], handle: judgeVersion },
+  internal('/internal/health', ['edge', 'runner', 'supervisor'], async () => ({})),
+  internal('/internal/first', ['supervisor'], createFirst),
+  internal('/internal/keys', ['edge'], lookUpKey),
+  internal('/internal/revocations', ['edge'], revocations),
+  internal('/internal/models/resolve', ['edge'], resolveModel),
+  internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
+  internal('/internal/queue', ['runner'], useQueue),
+  internal('/internal/steps/lease', ['runner'], leaseStep),
+  internal('/internal/steps/heartbeat', ['runner'], heartbeat),
+  internal('/internal/steps/finish', ['runner'], finishStep),
+  internal('/internal/steps/fail', ['runner'], failStep),
+  internal('/internal/validations/open', ['runner'], openValidation),
+  internal('/internal/validations/judge', ['runner'], judgeVersion),
 ]
 
+/** The one place where a body becomes its type: it comes from a place of ours, signed. */
+function internal<I>(path: string, from: readonly Place[], handle: Handle<I>): Internal {
+  return { path, from, handle: handle as Handle<unknown> }
+}
+
 function createFirst(deps: FunctionsDeps, input: tenants.First) {
-  return deps.db.tenant(input.tenantId, tx => tenants.createFirst({ tx, clock: deps.clock }, input))
+  return inTenant(deps, input, unit => tenants.createFirst(unit, input))
 }
 
 function lookUpKey(deps: FunctionsDeps, input: { publicId: string }) {
@@ -54,9 +54,7 @@ function revocations(deps: FunctionsDeps, input: { sinceMs: number }) {
 }
 
 function resolveModel(deps: FunctionsDeps, input: { call: Call; model: string; version?: string }) {
-  return deps.db.tenant(input.call.caller.tenantId, tx =>
-    models.resolve({ tx, clock: deps.clock }, input.model, input.version),
-  )
+  return inTenant(deps, input.call.caller, unit => models.resolve(unit, input.model, input.version))
 }
 
 async function recordReceipts(deps: FunctionsDeps, input: { lines: usage.Line[] }) {
@@ -107,12 +105,9 @@ function judgeVersion(
 
 function inTenant<T>(
   deps: FunctionsDeps,
-  input: { tenantId: TenantId },
-  work: (unit: {
-    tx: Parameters<Parameters<FunctionsDeps['db']['tenant']>[1]>[0]
-    clock: FunctionsDeps['clock']
-  }) => Promise<T>,
+  { tenantId }: { tenantId: TenantId },
+  work: (unit: Unit) => Promise<T>,
 ): Promise<T> {
-  if (!input.tenantId) throw new AppError('invalid_request', { internal: 'no tenant' })
-  return deps.db.tenant(input.tenantId, tx => work({ tx, clock: deps.clock }))
+  if (!tenantId) throw new AppError('invalid_request', { internal: 'no tenant' })
+  return deps.db.tenant(tenantId, tx => work({ tx, clock: deps.clock }))
 }

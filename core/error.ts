@@ -37,6 +37,13 @@ export class AppError extends Error {
   }
 }
 
+/** All that is known of a fault, with what caused it: for the log, never for a caller. */
+export function inFull(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const cause = error.cause ? `; cause: ${inFull(error.cause)}` : ''
+  return `${error.stack ?? error.message}${cause}`
+}
+
 /** RFC 9457 problem details of an error. Unknown faults come out opaque. */
 export function problem(error: unknown, requestId: string): Problem {
   const known = error instanceof AppError ? error : new AppError('internal')

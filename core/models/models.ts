@@ -8,7 +8,7 @@ import { audit } from '#core/tenants/tenants.ts'
 import { modelAliases, models } from '#schemas/tables/models.ts'
 import { aliasesOf, locked, modelOf } from './resolve.ts'
 
-export { DEFAULT_ALIAS, pin, resolve } from './resolve.ts'
+export { pin, resolve } from './resolve.ts'
 export * as uploads from './uploads.ts'
 export * as validation from './validation.ts'
 export { publish, remove, type ShownVersion, version, versions } from './versions.ts'

@@ -5,7 +5,7 @@ import { AppError } from '#core/error.ts'
 import { modelAliases, models, modelVersions } from '#schemas/tables/models.ts'
 
 /** The alias that a request without a version means, where it is set. */
-export const DEFAULT_ALIAS = 'champion'
+const DEFAULT_ALIAS = 'champion'
 
 export type Version = typeof modelVersions.$inferSelect
 

@@ -86,20 +86,32 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.server': () => oip.server(),
   'oip.live': () => oip.live(),
   'oip.ready': ({ deps }) => oip.ready(deps),
-  'oip.metadata': ({ models }, c, call) => oip.metadata(models, c, call),
-  'oip.metadata_version': ({ models }, c, call) => oip.metadata(models, c, call),
-  'oip.model_ready': ({ models }, c, call) => oip.modelReady(models, c, call),
-  'oip.version_ready': ({ models }, c, call) => oip.modelReady(models, c, call),
+  'oip.metadata': async ({ models }, c, call) => named(call, await oip.metadata(models, c, call)),
+  'oip.metadata_version': async ({ models }, c, call) =>
+    named(call, await oip.metadata(models, c, call)),
+  'oip.model_ready': async ({ models }, c, call) =>
+    named(call, await oip.modelReady(models, c, call)),
+  'oip.version_ready': async ({ models }, c, call) =>
+    named(call, await oip.modelReady(models, c, call)),
   'oip.infer': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'uploads.part': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
-    return granted.ok ? blobs.putPart(edge.deps, c, (await granted.json()) as never) : granted
+    if (!granted.ok) return granted
+    const grant = (await granted.json()) as blobs.PartGrant
+    return named(call, await blobs.putPart(edge.deps, c, grant))
   },
   'jobs.results': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
-    return granted.ok ? blobs.getResults(edge.deps, c, (await granted.json()) as never) : granted
+    if (!granted.ok) return granted
+    const grant = (await granted.json()) as blobs.ResultGrant
+    return named(call, await blobs.getResults(edge.deps, c, grant))
   },
+}
+
+function named({ requestId }: Call, reply: Response): Response {
+  reply.headers.set('galley-request-id', requestId)
+  return reply
 }
 
 function answerOf(route: Route): Answer {

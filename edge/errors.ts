@@ -1,7 +1,7 @@
 /** The one place of the edge where a fault becomes a reply. */
 
 import type { Log } from '#core/deps.ts'
-import { AppError, problem } from '#core/error.ts'
+import { AppError, inFull, problem } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
 
 export type About = { requestId: string; form: Route['errors']; tenant?: string; route?: string }
@@ -17,7 +17,7 @@ export function errorReply(log: Log, error: unknown, about: About): Response {
       tenant,
       route,
       code,
-      error: describe(error),
+      error: inFull(error),
     })
   }
   const retryAfterS = error instanceof AppError ? error.retryAfterS : undefined
@@ -28,9 +28,4 @@ export function errorReply(log: Log, error: unknown, about: About): Response {
   headers['content-type'] = form === 'oip' ? 'application/json' : 'application/problem+json'
   const body = form === 'oip' ? { error: document.detail, ...document } : document
   return new Response(JSON.stringify(body), { status: document.status, headers })
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  return `${error.stack ?? error.message}${error.cause ? `; cause: ${describe(error.cause)}` : ''}`
 }

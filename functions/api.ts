@@ -2,7 +2,7 @@
 import { Hono } from 'hono'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
-import { AppError, problem } from '#core/error.ts'
+import { AppError, inFull, problem } from '#core/error.ts'
 import { TOKEN_HEADER, type Verified } from '#core/internal/signing.ts'
 import { ROUTES } from '#schemas/contracts/all.ts'
 import type { Route } from '#schemas/route.ts'
@@ -37,7 +37,7 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
   app.onError((error, c) => {
     const document = problem(error, 'unknown')
     if (document.status >= 500) {
-      deps.log.error('functions.failed', { path: c.req.path, error: describe(error) })
+      deps.log.error('functions.failed', { path: c.req.path, error: inFull(error) })
     }
     return reply(document, error)
   })
@@ -76,7 +76,7 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     route: asked.route.name,
     status: outcome.status,
     ms: Math.round((performance.now() - began) * 100) / 100,
-    ...(outcome.status >= 500 && { error: describe(fault) }),
+    ...(outcome.status >= 500 && { error: inFull(fault) }),
   })
   return outcome
 }
@@ -141,10 +141,4 @@ function reply(document: ReturnType<typeof problem>, error?: unknown): Response 
       ...(retryAfterS !== undefined && { 'retry-after': String(retryAfterS) }),
     },
   })
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  const cause = error.cause ? `; cause: ${describe(error.cause)}` : ''
-  return `${error.stack ?? error.message}${cause}`
 }

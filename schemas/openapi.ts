@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { ROUTES } from './contracts/all.ts'
 import { ERRORS } from './errors.ts'
 import type { Route } from './route.ts'
+import { API_VERSION } from './version.ts'
 
 const PROBLEM = {
   type: 'object',
@@ -33,7 +34,7 @@ export function openApiDocument() {
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Galley', version: '0.1.0', license: { name: 'Apache-2.0' } },
+    info: { title: 'Galley', version: API_VERSION, license: { name: 'Apache-2.0' } },
     paths,
     components: {
       schemas: { Problem: PROBLEM },

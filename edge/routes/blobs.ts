@@ -3,8 +3,8 @@ import type { Context } from 'hono'
 import { AppError } from '#core/error.ts'
 import type { EdgeDeps } from '../deps.ts'
 
-type PartGrant = { uploadKey: string; number: number; sizeMax: number }
-type ResultGrant = { key: string; size: number; format: 'jsonl' | 'parquet' }
+export type PartGrant = { uploadKey: string; number: number; sizeMax: number }
+export type ResultGrant = { key: string; size: number; format: 'jsonl' | 'parquet' }
 
 const CONTENT_TYPES = {
   jsonl: 'application/x-ndjson',

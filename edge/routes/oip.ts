@@ -5,10 +5,10 @@ import type { InferenceReply } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { modelMetadata } from '#core/inference/metadata.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
+import { API_VERSION } from '#schemas/version.ts'
 import type { EdgeDeps } from '../deps.ts'
 import type { ModelDirectory } from '../models.ts'
 
-const VERSION = '0.1.0'
 /** Well under what load balancers wait, and long past any answer worth having. */
 const DEADLINE_MS_DEFAULT = 30_000
 const DEADLINE_MS_MAX = 120_000
@@ -17,7 +17,7 @@ const decoder = new TextDecoder()
 const JSON_HEADER = 'inference-header-content-length'
 
 export function server(): Response {
-  return json({ name: 'galley', version: VERSION, extensions: ['binary_tensor_data'] })
+  return json({ name: 'galley', version: API_VERSION, extensions: ['binary_tensor_data'] })
 }
 
 export function live(): Response {

@@ -1,6 +1,9 @@
 /** Several isolates of the edge over one control API: what each holds in memory, and what it must not. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeEach, expect, test } from 'vitest'
 import type { Objects } from '#core/deps.ts'
 import { openSigner, openVerifier, placeKey } from '#core/internal/signing.ts'
 import { TenantRates } from '#core/tenants/rate-object.ts'
@@ -10,6 +13,7 @@ import type { EdgeDeps } from '#edge/deps.ts'
 import { webHttp } from '#edge/web-http.ts'
 import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
+import { folderBlobs } from '#platform/blob/folder.ts'
 import { newId } from '#schemas/ids.ts'
 import { PLANS } from '#schemas/plans.ts'
 import { handClock } from '#tests/caller.ts'
@@ -63,15 +67,19 @@ function sqlOf() {
 }
 
 const renewals: Promise<unknown>[] = []
+const root = mkdtempSync(join(tmpdir(), 'galley-edge-'))
+afterAll(() => rmSync(root, { recursive: true }))
+const blobs = folderBlobs({ root })
 function isolate() {
   const background = (work: Promise<unknown>) => void renewals.push(work.catch(() => {}))
-  const deps = { functions, objects, signer, clock, log, http: webHttp, background }
+  const deps = { functions, objects, blobs, signer, clock, log, http: webHttp, background }
   const app = createApp(deps as unknown as EdgeDeps)
   return async (method: string, path: string, authorization: string, body?: object) => {
     const headers = { authorization, 'content-type': 'application/json' }
     const init = { method, headers, body: body && JSON.stringify(body) }
     const reply = await app.fetch(new Request(`http://edge${path}`, init))
-    return { status: reply.status, body: (await reply.json()) as Record<string, never> }
+    const requestId = reply.headers.get('galley-request-id')
+    return { status: reply.status, requestId, body: (await reply.json()) as Record<string, never> }
   }
 }
 
@@ -157,4 +165,15 @@ test('a flood of names that nothing has reaches the control API at a bounded rat
   expect(asked.filter(path => path === '/internal/models/resolve')).toHaveLength(burst)
   expect(statuses.slice(0, burst)).toEqual(Array(burst).fill(404))
   expect(statuses.slice(burst)).toEqual(Array(200).fill(429))
+})
+
+test('every reply to a caller names the request, whichever place gave it', async () => {
+  const ask = isolate()
+  const { bearer } = await newKey()
+  const upload = await ask('POST', '/v1/uploads', bearer, { sha256: 'a'.repeat(64), size: 9 })
+  const { id } = upload.body as unknown as { id: string }
+  const part = await ask('PUT', `/v1/uploads/${id}/parts/1`, bearer, {})
+  expect(part.status).toBe(200)
+  const missing = await ask('GET', '/v2/models/none', bearer)
+  for (const { requestId } of [upload, part, missing]) expect(requestId).toMatch(/^req_/)
 })

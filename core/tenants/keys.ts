@@ -6,9 +6,11 @@ import { AppError } from '#core/error.ts'
 import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import { isId, type KeyId, newId, type TenantId } from '#schemas/ids.ts'
 import type { Scope } from '#schemas/route.ts'
-import { apiKeys, tenants } from '#schemas/tables/tenants.ts'
+import { apiKeys } from '#schemas/tables/tenants.ts'
 import * as apiKey from './api-key.ts'
 import * as audit from './audit.ts'
+
+export { lookUp, revokedSince } from './key-lookup.ts'
 
 /** So many keys that work at once are a leak or a mistake, not a need. */
 export const KEYS_PER_TENANT_MAX = 1000
@@ -109,42 +111,6 @@ export async function list(unit: Unit, query: PageQuery): Promise<Page<ShownKey>
     .orderBy(asc(apiKeys.id))
     .limit(query.limit + 1)
   return pageOf(rows, query, row => cursorOf('keys', row.id), shown)
-}
-
-/** What the edge must know of a key to let its holder in; null when there is none by this public id. */
-export async function lookUp(
-  unit: Unit,
-  publicId: string,
-): Promise<{ caller: Caller; hash: string; expiresAt: number | null; revoked: boolean } | null> {
-  const [row] = await unit.tx
-    .select({ key: apiKeys, plan: tenants.plan })
-    .from(apiKeys)
-    .innerJoin(tenants, eq(tenants.id, apiKeys.tenantId))
-    .where(eq(apiKeys.publicId, publicId))
-  if (!row) return null
-  const { key } = row
-  return {
-    caller: {
-      tenantId: key.tenantId,
-      keyId: key.id,
-      scopes: key.scopes as Scope[],
-      plan: row.plan,
-      project: key.project,
-      tags: key.tags,
-    },
-    hash: key.hash,
-    expiresAt: key.expiresAt?.getTime() ?? null,
-    revoked: key.revokedAt !== null,
-  }
-}
-
-/** Public ids revoked since the moment; the edge re-reads this list every few seconds. */
-export async function revokedSince(unit: Unit, sinceMs: number): Promise<string[]> {
-  const rows = await unit.tx
-    .select({ publicId: apiKeys.publicId })
-    .from(apiKeys)
-    .where(gt(apiKeys.revokedAt, new Date(sinceMs)))
-  return rows.map(row => row.publicId)
 }
 
 /** Stores a new key of the transaction's tenant and shows it this once. */

@@ -50,6 +50,8 @@ export async function startGalley(
   const closing: (() => void)[] = [() => folder.lock.release()]
   const close = () => closing.splice(0).forEach(end => void end())
   try {
+    // First: an edge of an earlier start may still hold the port.
+    const killed = await clearStrays(folder.path)
     const port = await publicPort(flags.host, flags.port)
     const url = `http://${urlHost(flags.host)}:${port}`
     folder.lock.announce(url)
@@ -57,7 +59,6 @@ export async function startGalley(
     process.chdir(folder.path)
     const logs = openLogs(folder.path, closing)
     const log = logInto(logs.open('supervisor'), deps.clock)
-    const killed = await clearStrays(folder.path)
     if (killed.length > 0) log.info('places of an earlier start killed', { pids: killed })
     const [functions, objects, router] = await freePorts(3)
     const ports = { functions: functions!, objects: objects!, router: router! }

@@ -52,11 +52,9 @@ export async function attack(options: AttackOptions): Promise<Outcome> {
       taken: { names: 0, files: 0, bytes: 0 },
       staleResults: 0,
     }
-    for (const [i, round] of options.rounds.entries()) await oneRound(state, round, i, options)
-    await sleep(1_000)
-    const verdict = await checker.check({ all: true })
+    const verdict = await allRounds(state, options)
     client.close()
-    await product.stop()
+    if (verdict.isUp) await product.stop()
     const { kills, staleResults, taken } = state
     const { leftRunning } = product
     return {
@@ -71,6 +69,27 @@ export async function attack(options: AttackOptions): Promise<Outcome> {
   } finally {
     process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
     product.remove()
+  }
+}
+
+/** A product that does not come back has lost everything. */
+async function allRounds(state: Attack, options: AttackOptions) {
+  try {
+    for (const [i, round] of options.rounds.entries()) await oneRound(state, round, i, options)
+    await sleep(1_000)
+    return { ...(await state.checker.check({ all: true })), isUp: true }
+  } catch (error) {
+    options.print(String(error))
+    const lost = acknowledged(state.book)
+    return {
+      completed: 0,
+      lost,
+      unbilled: 0,
+      billedTwice: 0,
+      receiptsLostInLast50Ms: 0,
+      why: [],
+      isUp: false,
+    }
   }
 }
 

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
-import { freePort, type Product as Running, startProduct } from '../../bench/product.ts'
+import { freePorts } from '#local/ports.ts'
+import { type Product as Running, startProduct } from '../../bench/product.ts'
 import { endAll, type Process, processesOf, stillThere } from './processes.ts'
 
 export type Product = {
@@ -34,7 +35,8 @@ export async function openProduct(options: {
   const folder = mkdtempSync(join(tmpdir(), 'galley-chaos-'))
   const dataFolder = join(folder, 'data')
   const journal = join(folder, 'journal')
-  const port = await freePort()
+  // Not one of those that the callers' own connections are given while nobody listens.
+  const [port] = await freePorts(1)
   const root = options.root ?? ROOT
   let running: Running | undefined
   let before: Process[] = []

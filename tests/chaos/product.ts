@@ -41,6 +41,14 @@ export async function openProduct(options: {
   let running: Running | undefined
   let before: Process[] = []
 
+  function countLeft(): void {
+    const left = stillThere(before)
+    product.leftRunning += left.length
+    for (const { pid, command } of left) {
+      process.stdout.write(`          left running: ${pid} ${command}\n`)
+    }
+  }
+
   const product: Product = {
     url: '',
     key: '',
@@ -61,13 +69,13 @@ export async function openProduct(options: {
       })
       product.url = running.url
       product.key = running.key
-      product.leftRunning += stillThere(before).length
+      countLeft()
       before = processesOf(product.pid())
     },
     async stop() {
       before = processesOf(product.pid())
       await running!.stop()
-      product.leftRunning += stillThere(before).length
+      countLeft()
       before = []
     },
     remove() {

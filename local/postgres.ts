@@ -72,7 +72,10 @@ const SETTINGS = {
  */
 const GUARD = `exec 3<&0
 ( cat <&3 >/dev/null
-  for signal in INT INT INT INT INT QUIT QUIT QUIT KILL; do kill -$signal $$ || exit; sleep 1; done
+  for signal in INT INT INT INT INT QUIT QUIT QUIT KILL; do
+    kill -$signal $$ || exit
+    for tenth in 0 1 2 3 4 5 6 7 8 9; do sleep 0.1 || sleep 1; kill -0 $$ || exit; done
+  done
 ) >/dev/null 2>&1 &
 exec "$@" </dev/null 3<&-`
 

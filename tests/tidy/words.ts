@@ -96,7 +96,7 @@ export const machinePaths: Rule = {
   plants: [
     [{ path: 'docs/a.md', text: 'see /home/me/notes' }],
     [{ path: 'core/a.ts', text: '// as DESIGN §3 says' }],
-    [{ path: 'core/a.ts', text: "const path = '../shared/a.md'" }],
+    [{ path: 'core/a.ts', text: `const path = '${['..', 'shared', 'a.md'].join('/')}'` }],
   ],
   spares: [[{ path: 'docs/a.md', text: 'https://example.org/home/page' }]],
 }

@@ -1,5 +1,6 @@
 /** The child that opens strangers' models: held to its limits, without rights, and never left behind. */
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -110,7 +111,10 @@ describe.skipIf(process.platform !== 'linux')('the child', () => {
       stdio: 'ignore',
     })
     await inTrial(parent.pid!)
+    const gone = once(parent, 'exit')
     parent.kill('SIGKILL')
+    // Until it has been waited for, its number still counts as a living process.
+    await gone
     await vi.waitFor(() => expect(children(parent.pid!)).toEqual([]), WAIT)
     await validate(models.addSub())
     expect(folders(parent.pid!)).toEqual([])

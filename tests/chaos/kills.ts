@@ -55,8 +55,9 @@ export async function killEverything(product: Product): Promise<void> {
 /** Kills everything, then takes back what was not synced. Returns what was taken, and when it was cut. */
 export async function failPower(product: Product) {
   const all = processesOf(product.pid())
-  endAll(all)
+  // They die one after another: the runner may be the first, and syncs nothing from here on.
   const cutAt = performance.now()
+  endAll(all)
   await gone(all, GONE_MS, 'what was killed')
   return { cutAt, ...cutPower(product.journal, product.dataFolder) }
 }

@@ -3,6 +3,8 @@
  * environment and passes them as the first parameter; `platform/` holds the drivers.
  */
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+import type { Event, Placement, Position } from '#schemas/event.ts'
+import type { ServicePlan, ViewValues } from '#schemas/feature.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import type { QueueName } from '#schemas/queues.ts'
 import type { Signature } from '#schemas/signature.ts'
@@ -123,6 +125,65 @@ export type Objects = {
       want: number
     }): Promise<RateLease>
   }
+}
+
+/** Where the online features are: one object per group of partitions of a tenant. */
+export type FeatureObjects = {
+  /** How many neighbouring partitions one object holds; fixed once there is data. */
+  partitionsPerObject: number
+  group(tenantId: TenantId, group: number): FeatureObject
+}
+
+/** Online features of a group of partitions. Every call is atomic, and on disk before its reply leaves. */
+export type FeatureObject = {
+  /**
+   * Applies events that the log has. One that was applied before, by whichever way, keeps its position.
+   * `checkedAt`: when the log was asked (Unix milliseconds); throws `conflict` when that was too long ago.
+   */
+  apply(input: { placements: Placement[]; checkedAt: number }): Promise<{ positions: Position[] }>
+  /** Values of all views of the plan for each entity, in order, as of one time that no later commit precedes. */
+  read(input: ReadFeatures): Promise<{ reads: EntityRead[] }>
+  /**
+   * Reads the features of the gating entity strictly before the event, then applies the event, in one
+   * step. Asked again for the same event it gives the same snapshot. Throws `event_conflict`.
+   */
+  decide(input: DecideFeatures): Promise<Decided>
+}
+
+/** A plan travels once per object: by its hash alone until the object throws `plan_wanted`. */
+export type PlanRef = { planHash: string; plan?: ServicePlan }
+export type EntityKey = { entity: string; entityKey: string }
+export type ReadFeatures = PlanRef & {
+  keys: EntityKey[]
+  /** By partition: throws `not_fresh` unless at least this seq has been applied. */
+  minSeq?: Record<number, number>
+}
+/** What one reader saw of one entity. */
+export type EntityRead = EntityKey & {
+  partition: number
+  /** The newest seq of its partition that was applied. */
+  seq: number
+  /** Microseconds: the time of the read. Exactly what was known at this time was seen. */
+  at: number
+  /** In the order of the plan's views for this entity. */
+  views: ViewValues[]
+}
+export type DecideFeatures = PlanRef & {
+  event: Event
+  gate: EntityKey
+  /** Further entities that this very object holds, read in the same step. */
+  also: EntityKey[]
+  /** What was read of entities elsewhere; kept with the snapshot. */
+  given: EntityRead[]
+  /** What the decision is about to be made by; kept with the snapshot. */
+  endpoint: { name: string; version: number }
+}
+export type Decided = {
+  position: Position
+  /** The gating entity first, then `also`, then `given`. */
+  reads: EntityRead[]
+  /** It was decided before: this is the first snapshot. */
+  repeated: boolean
 }
 
 /** Synchronous SQL of one object: Durable Object storage, or `node:sqlite` where there is none. */

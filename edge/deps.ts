@@ -1,6 +1,14 @@
 /** What the edge is given by the entry that runs it: bindings, by process, loopback or network alike. */
 import type { Context } from 'hono'
-import type { Blobs, Clock, Departure, InferenceRouter, Log, Objects } from '#core/deps.ts'
+import type {
+  Blobs,
+  Clock,
+  Departure,
+  FeatureObjects,
+  InferenceRouter,
+  Log,
+  Objects,
+} from '#core/deps.ts'
 import type { Signer } from '#core/internal/signing.ts'
 
 export type EdgeDeps = {
@@ -8,6 +16,7 @@ export type EdgeDeps = {
   functions: { fetch(request: Request): Promise<Response> }
   router: InferenceRouter
   objects: Objects
+  features: FeatureObjects
   blobs: Pick<Blobs, 'putPart' | 'get'>
   signer: Signer
   clock: Clock

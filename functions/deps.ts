@@ -1,11 +1,12 @@
 /** What the functions' handlers are given. */
-import type { Blobs, Clock, Database, Log, Queue } from '#core/deps.ts'
+import type { Blobs, Clock, Database, FeatureObjects, Log, Queue } from '#core/deps.ts'
 import type { Verifier } from '#core/internal/signing.ts'
 import type { KnownContexts } from '#core/usage/usage.ts'
 
 export type FunctionsDeps = {
   db: Database
   queue: Queue
+  features: FeatureObjects
   blobs: Blobs
   clock: Clock
   log: Log

@@ -6,6 +6,8 @@ const schema = z.object({
   GALLEY_SECRET: z.string().min(32),
   GALLEY_BLOBS: z.string().default('blobs'),
   GALLEY_FUNCTIONS_PORT: z.coerce.number().int(),
+  GALLEY_FEATURES_PORT: z.coerce.number().int(),
+  GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
 })
 
 export type FunctionsEnv = {
@@ -13,6 +15,8 @@ export type FunctionsEnv = {
   secret: string
   blobsFolder: string
   port: number
+  featuresUrl: string
+  partitionsPerObject: number
 }
 
 export function readEnv(from: Record<string, string | undefined> = process.env): FunctionsEnv {
@@ -22,5 +26,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     secret: env.GALLEY_SECRET,
     blobsFolder: env.GALLEY_BLOBS,
     port: env.GALLEY_FUNCTIONS_PORT,
+    featuresUrl: `http://127.0.0.1:${env.GALLEY_FEATURES_PORT}`,
+    partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
   }
 }

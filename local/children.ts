@@ -16,7 +16,11 @@ export type PlaceSpec = {
   env?: Record<string, string>
 }
 /** The deployment's secret, from which every key follows, or the key of one place. */
-export type SigningKey = 'GALLEY_SECRET' | 'GALLEY_EDGE_KEY' | 'GALLEY_RUNNER_KEY'
+export type SigningKey =
+  | 'GALLEY_SECRET'
+  | 'GALLEY_EDGE_KEY'
+  | 'GALLEY_FUNCTIONS_KEY'
+  | 'GALLEY_RUNNER_KEY'
 
 /** Memory that a model gave back returns to the system, and nothing is reported to anyone. */
 const ENGINE_ENV = {
@@ -33,7 +37,7 @@ export const PLACES: PlaceSpec[] = [
     after: [],
     edge: 'node',
     database: false,
-    keys: ['GALLEY_EDGE_KEY'],
+    keys: ['GALLEY_EDGE_KEY', 'GALLEY_FUNCTIONS_KEY'],
   },
   {
     name: 'functions',
@@ -72,7 +76,7 @@ export const PLACES: PlaceSpec[] = [
     after: ['functions', 'router'],
     edge: 'workerd',
     database: false,
-    keys: ['GALLEY_EDGE_KEY'],
+    keys: ['GALLEY_EDGE_KEY', 'GALLEY_FUNCTIONS_KEY'],
   },
 ]
 

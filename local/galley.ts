@@ -39,6 +39,11 @@ export type Galley = {
 export type Ports = { functions: number; objects: number; router: number }
 
 const ROTATE_EVERY_MS = 5000
+/**
+ * Of a tenant's 1,024 partitions. Over `node:sqlite` one object holds all: what arrives together is
+ * synced together. Durable Objects run side by side, and cost a process's time each.
+ */
+const PARTITIONS_PER_OBJECT = { node: 1024, workerd: 64 }
 
 /** Brings everything up. Throws an AppError whose public text is one sentence for the operator. */
 export async function startGalley(
@@ -146,6 +151,7 @@ async function signingKeys(folder: DataFolder): Promise<Record<SigningKey, strin
   return {
     GALLEY_SECRET: secret,
     GALLEY_EDGE_KEY: await placeKey(secret, 'edge'),
+    GALLEY_FUNCTIONS_KEY: await placeKey(secret, 'functions'),
     GALLEY_RUNNER_KEY: await placeKey(secret, 'runner'),
   }
 }
@@ -160,6 +166,9 @@ function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) 
     GALLEY_EDGE: flags.edge,
     GALLEY_FUNCTIONS_PORT: String(ports.functions),
     GALLEY_OBJECTS_PORT: String(ports.objects),
+    // Durable Objects are reached through the Worker that holds them.
+    GALLEY_FEATURES_PORT: String(flags.edge === 'node' ? ports.objects : port),
+    GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT[flags.edge]),
     GALLEY_ROUTER_PORT: String(ports.router),
     GALLEY_ROUTER_SOCKET: join('run', 'router.sock'),
   }

@@ -14,6 +14,8 @@ export type RunId = Branded<'run'>
 export type StepId = Branded<'step'>
 export type RequestId = Branded<'request'>
 export type AuditId = Branded<'audit'>
+export type BatchId = Branded<'batch'>
+export type SegmentId = Branded<'segment'>
 
 const PREFIXES = {
   tenant: 'ten',
@@ -24,6 +26,8 @@ const PREFIXES = {
   step: 'stp',
   request: 'req',
   audit: 'aud',
+  batch: 'bat',
+  segment: 'seg',
 } as const
 
 type Noun = keyof typeof PREFIXES

@@ -9,5 +9,7 @@ export const PLANS: Record<string, Record<LimitName, Rate>> = {
     inference: { perS: 100_000, burst: 200_000 },
     transfer: { perS: 100, burst: 400 },
     lookup: { perS: 200, burst: 1_000 },
+    events: { perS: 10_000, burst: 40_000 },
+    features: { perS: 50_000, burst: 100_000 },
   },
 }

@@ -7,6 +7,8 @@ export const QUEUES = {
   work: { visibilityS: 15, receiveCountMax: 100, batchMax: 1 },
   /** Uploaded model versions that wait for validation; read by runners. */
   validate: { visibilityS: 15, receiveCountMax: 20, batchMax: 1 },
+  /** Events that were acknowledged, some hundreds a message; read by the functions. */
+  events: { visibilityS: 30, receiveCountMax: 50, batchMax: 10 },
 } as const satisfies Record<string, QueueSettings>
 
 export type QueueSettings = {

@@ -19,11 +19,18 @@ export const SCOPES = [
   'jobs:write',
   'files:write',
   'usage:read',
+  'events:write',
+  'events:read',
+  'features:write',
+  'features:read',
+  'decisions:write',
+  'decisions:read',
+  'decide',
 ] as const
 export type Scope = (typeof SCOPES)[number]
 
 /** Rate limits by name; a plan gives each its numbers. `lookup` is for names that the edge must ask for. */
-export const LIMITS = ['control', 'inference', 'transfer', 'lookup'] as const
+export const LIMITS = ['control', 'inference', 'transfer', 'lookup', 'events', 'features'] as const
 export type LimitName = (typeof LIMITS)[number]
 
 export type Policy = {

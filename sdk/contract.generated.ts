@@ -13,6 +13,13 @@ export const SCOPES = [
   'jobs:write',
   'files:write',
   'usage:read',
+  'events:write',
+  'events:read',
+  'features:write',
+  'features:read',
+  'decisions:write',
+  'decisions:read',
+  'decide',
 ] as const
 export const GROUPS = [
   'model',
@@ -51,13 +58,18 @@ export type ErrorCode =
   | 'idempotency_in_flight'
   | 'stale_epoch'
   | 'in_use'
+  | 'event_conflict'
+  | 'plan_wanted'
   | 'payload_too_large'
   | 'unsupported_media_type'
   | 'range_not_satisfiable'
   | 'invalid_body'
   | 'invalid_model'
+  | 'invalid_event'
+  | 'invalid_definition'
   | 'idempotency_mismatch'
   | 'digest_mismatch'
+  | 'not_fresh'
   | 'rate_limited'
   | 'canceled'
   | 'internal'
@@ -306,7 +318,7 @@ export type Contract = {
     input: {
       body: {
         name: string
-        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read'>
+        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read' | 'events:write' | 'events:read' | 'features:write' | 'features:read' | 'decisions:write' | 'decisions:read' | 'decide'>
         project?: string
         tags?: Record<string, string>
         expires_at?: string

@@ -86,7 +86,7 @@ describe('routes', () => {
         handled,
       ),
     ).toHaveLength(1)
-    expect(planFaults({ tiny: {} })).toHaveLength(4)
+    expect(planFaults({ tiny: {} })).toHaveLength(6)
   })
 
   test('the edge has an answer to every route, and none without a key but the public ones', async () => {
@@ -146,6 +146,10 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
     functions: { fetch: gone },
     router: { infer: gone, ready: async () => false },
     objects: { tenant: () => ({ leaseRate: gone }) },
+    features: {
+      partitionsPerObject: 1024,
+      group: () => ({ apply: gone, read: gone, decide: gone }),
+    },
     blobs: { putPart: gone, get: gone },
     signer: { sign: async () => '' },
     clock: { now: () => Date.now() },

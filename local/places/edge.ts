@@ -7,7 +7,7 @@ import type { EdgeDeps } from '#edge/deps.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { openLog } from '#platform/log.ts'
-import { remoteObjects } from '#platform/objects/remote.ts'
+import { remoteFeatures, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { readEdgeEnv } from './env.ts'
 import { listen } from './http-host.ts'
@@ -25,10 +25,12 @@ const { router, attach, close } = createRouter({
   verifier: await openVerifier({ runner: env.runnerKey }),
   ship: shipper({ functions, signer, clock }),
 })
+const remote = { fetch, origin: env.objectsUrl, signer, clock }
 const deps: EdgeDeps = {
   functions,
   router,
-  objects: remoteObjects({ fetch, origin: env.objectsUrl, signer, clock }),
+  objects: remoteObjects(remote),
+  features: remoteFeatures(remote, env.partitionsPerObject),
   blobs: folderBlobs({ root: env.blobsFolder }),
   signer,
   clock,

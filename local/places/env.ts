@@ -9,6 +9,7 @@ const edge = z.object({
   GALLEY_RUNNER_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_PORT: port,
   GALLEY_OBJECTS_PORT: port,
+  GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
   GALLEY_ROUTER_SOCKET: z.string(),
   GALLEY_BLOBS: z.string().default('blobs'),
 })
@@ -21,6 +22,7 @@ export type EdgeEnv = {
   runnerKey: string
   functionsUrl: string
   objectsUrl: string
+  partitionsPerObject: number
   routerSocket: string
   blobsFolder: string
 }
@@ -34,16 +36,26 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
     runnerKey: env.GALLEY_RUNNER_KEY,
     functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
     objectsUrl: `http://127.0.0.1:${env.GALLEY_OBJECTS_PORT}`,
+    partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
     routerSocket: env.GALLEY_ROUTER_SOCKET,
     blobsFolder: env.GALLEY_BLOBS,
   }
 }
 
-const objects = z.object({ GALLEY_OBJECTS_PORT: port, GALLEY_EDGE_KEY: z.string().min(32) })
+const objects = z.object({
+  GALLEY_OBJECTS_PORT: port,
+  GALLEY_EDGE_KEY: z.string().min(32),
+  GALLEY_FUNCTIONS_KEY: z.string().min(32),
+})
 
 export function readObjectsEnv(from: Record<string, string | undefined> = process.env) {
   const env = objects.parse(from)
-  return { port: env.GALLEY_OBJECTS_PORT, edgeKey: env.GALLEY_EDGE_KEY, folder: 'objects' }
+  return {
+    port: env.GALLEY_OBJECTS_PORT,
+    edgeKey: env.GALLEY_EDGE_KEY,
+    functionsKey: env.GALLEY_FUNCTIONS_KEY,
+    folder: 'objects',
+  }
 }
 
 const router = z.object({

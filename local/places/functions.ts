@@ -1,7 +1,14 @@
 /** The functions on one machine: the control API over loopback, the outbox relay and the sweeps. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { problem } from '#core/error.ts'
-import { openVerifier, PLACES, placeKey, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
+import {
+  openSigner,
+  openVerifier,
+  PLACES,
+  placeKey,
+  STREAMED,
+  TOKEN_HEADER,
+} from '#core/internal/signing.ts'
 import * as outbox from '#core/outbox.ts'
 import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
@@ -11,6 +18,7 @@ import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
+import { remoteFeatures } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
 import { serveHttp } from './http-host.ts'
@@ -29,10 +37,15 @@ const keys = Object.fromEntries(
   await Promise.all(PLACES.map(async place => [place, await placeKey(env.secret, place)])),
 )
 const verifier = await openVerifier(keys)
+const signer = await openSigner('functions', await placeKey(env.secret, 'functions'))
 let wake = () => {}
 const deps: FunctionsDeps = {
   db,
   queue,
+  features: remoteFeatures(
+    { fetch, origin: env.featuresUrl, signer, clock },
+    env.partitionsPerObject,
+  ),
   blobs,
   clock,
   log,

@@ -12,7 +12,7 @@ const env = readObjectsEnv()
 const clock = { now: () => Date.now() }
 const log = openLog({ place: 'objects', clock })
 const host = openObjects({ folder: env.folder, classes: OBJECT_CLASSES, clock, log })
-const verifier = await openVerifier({ edge: env.edgeKey })
+const verifier = await openVerifier({ edge: env.edgeKey, functions: env.functionsKey })
 const fetch = serveObjects({ host, verifier, clock, log })
 const server = await serveHttp({ host: '127.0.0.1', port: env.port, fetch })
 

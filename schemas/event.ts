@@ -1,0 +1,81 @@
+/**
+ * Events as everything behind the edge sees them: checked against their contract, with typed values and
+ * times in int64 microseconds UTC (safe integers here until the year 2255).
+ */
+import type { TenantId } from '#schemas/ids.ts'
+
+/**
+ * A value of a field as it is stored, compared and computed with. `int` is a safe integer; `decimal` its
+ * unscaled value, a safe integer too (12.34 at scale 2 is 1234); `time` microseconds; `float` a double
+ * that is finite. So each of them survives JSON, SQLite and a Durable Object's SQL bit for bit.
+ */
+export type Value = number | string | boolean | null
+
+export const FIELD_TYPES = ['int', 'decimal', 'float', 'string', 'bool', 'time'] as const
+export type FieldType = (typeof FIELD_TYPES)[number]
+
+/** One field of an event's data, with the checks that each row must pass. */
+export type Field = {
+  type: FieldType
+  /** Digits after the point; of `decimal` alone. */
+  scale?: number
+  optional?: true
+  /** Taken where the field is missing, in stored form; makes the field optional. */
+  default?: Value
+  enum?: (string | number)[]
+  min?: number
+  max?: number
+  length_max?: number
+}
+
+/** A contract of events: what their data holds, and which entities they tell something about. */
+export type EventType = {
+  type: string
+  version: number
+  fields: Record<string, Field>
+  /** Entity → the field that holds its key, or several for a key of several parts. */
+  entities: Record<string, string | string[]>
+  /** Days for which the online state keeps the events of an entity: the longest window that views may use. */
+  online_days: number
+}
+
+export type Event = {
+  /** 128 bits in hex, from (tenant, source, id): the same event has the same key, however it comes. */
+  key: string
+  id: string
+  source: string
+  type: string
+  version: number
+  /** When it happened, by its producer. */
+  eventTime: number
+  /** When Galley took it. */
+  receivedAt: number
+  data: Record<string, Value>
+  /** The key of the event that this one takes back; its own data then is empty. */
+  retracts: string | null
+  /** 128 bits in hex over everything that the producer said: the same key with another body is a conflict. */
+  bodyHash: string
+}
+
+/** An event on its way to one of its entities. */
+export type Placement = {
+  partition: number
+  entity: string
+  entityKey: string
+  event: Event
+}
+
+/** Where an event stands for one of its entities: assigned once, by the partition's single writer. */
+export type Position = {
+  eventKey: string
+  entity: string
+  entityKey: string
+  partition: number
+  /** Without a gap per partition, from 1. */
+  seq: number
+  /** Microseconds; grows strictly with every commit and read of the object. */
+  knownAt: number
+}
+
+/** Names one object: the partitions of a tenant that it holds. */
+export type PartitionGroup = { tenantId: TenantId; group: number }

@@ -1,0 +1,136 @@
+/**
+ * What Galley is told about payments: which events there are, which features follow from them, and how a
+ * decision is made. Plain data: the same could stand in JSON files for `galley features apply`.
+ */
+const amount = { type: 'decimal', scale: 2, min: 0 } as const
+const text = { type: 'string', length_max: 64 } as const
+
+export const EVENT_TYPES = {
+  payment: {
+    fields: {
+      card_id: text,
+      merchant_id: text,
+      device_id: text,
+      amount,
+      country: text,
+      online: { type: 'bool' },
+      hour: { type: 'int', min: 0, max: 23 },
+    },
+    entities: { card: 'card_id', merchant: 'merchant_id', device: 'device_id' },
+    online_days: 40,
+  },
+  customer: {
+    fields: { card_id: text, home_country: text, age_days: { type: 'int', min: 0 } },
+    entities: { card: 'card_id' },
+  },
+  shop: {
+    fields: {
+      merchant_id: text,
+      kind: text,
+      typical: amount,
+      risk: { type: 'float', min: 0, max: 1 },
+    },
+    entities: { merchant: 'merchant_id' },
+  },
+} as const
+
+const count = (window: string) => ({ agg: 'count', window })
+const of = (agg: string, field: string, window: string) => ({ agg, of: field, window })
+const last = (field: string) => ({ agg: 'last', of: field })
+
+export const VIEWS = {
+  card_velocity: {
+    entity: 'card',
+    event_type: 'payment',
+    features: {
+      payments_10m: count('10m'),
+      payments_1h: count('1h'),
+      payments_1d: count('1d'),
+      spent_1h: of('sum', 'amount', '1h'),
+      spent_1d: of('sum', 'amount', '1d'),
+      merchants_1h: of('distinct', 'merchant_id', '1h'),
+      average_7d: of('avg', 'amount', '7d'),
+    },
+  },
+  device_velocity: {
+    entity: 'device',
+    event_type: 'payment',
+    features: {
+      payments_1d: count('1d'),
+      cards_1d: of('distinct', 'card_id', '1d'),
+      merchants_1d: of('distinct', 'merchant_id', '1d'),
+    },
+  },
+  merchant_velocity: {
+    entity: 'merchant',
+    event_type: 'payment',
+    features: { payments_1h: count('1h'), payments_1d: { ...count('1d'), hop: '15m' } },
+  },
+  customer: {
+    entity: 'card',
+    event_type: 'customer',
+    features: { home_country: last('home_country'), age_days: last('age_days') },
+  },
+  shop: {
+    entity: 'merchant',
+    event_type: 'shop',
+    features: { typical: last('typical'), risk: last('risk') },
+  },
+} as const
+
+/** What a payment itself and the two profiles tell: all that a model without velocity can see. */
+export const PLAIN = {
+  amount_log: 'log(request.amount + 1)',
+  online: 'if(request.online, 1, 0)',
+  hour: 'request.hour',
+  abroad: 'if(request.country = customer.home_country, 0, 1)',
+  risk: 'coalesce(shop.risk, 0)',
+  typical_log: 'log(coalesce(shop.typical, 0) + 1)',
+  age_log: 'log(coalesce(customer.age_days, 0) + 1)',
+} as const
+
+/** What has just happened to the card, the device and the merchant. */
+export const VELOCITY = {
+  card_10m: 'card_velocity.payments_10m',
+  card_1h: 'card_velocity.payments_1h',
+  card_1d: 'card_velocity.payments_1d',
+  spent_1h_log: 'log(coalesce(card_velocity.spent_1h, 0) + 1)',
+  spent_1d_log: 'log(coalesce(card_velocity.spent_1d, 0) + 1)',
+  merchants_1h: 'card_velocity.merchants_1h',
+  against_average: 'log((request.amount + 1) / (coalesce(card_velocity.average_7d, 0) + 1))',
+  device_1d: 'device_velocity.payments_1d',
+  device_cards_1d: 'device_velocity.cards_1d',
+  device_merchants_1d: 'device_velocity.merchants_1d',
+  merchant_1h: 'merchant_velocity.payments_1h',
+  merchant_rise: 'merchant_velocity.payments_1h / (1 + merchant_velocity.payments_1d / 24)',
+} as const
+
+export const SERVICE = {
+  features: Object.keys(VIEWS).map(view => `${view}:*`),
+  request: {
+    amount: { type: 'decimal', scale: 2 },
+    country: { type: 'string' },
+    online: { type: 'bool' },
+    hour: { type: 'int' },
+  },
+  transforms: { ...PLAIN, ...VELOCITY },
+} as const
+
+export const ENDPOINT = {
+  event_type: 'payment',
+  gate: 'card',
+  service: 'fraud',
+  model: {
+    name: 'fraud',
+    tensor: 'features',
+    output: 'score',
+    features: [...Object.keys(PLAIN), ...Object.keys(VELOCITY)],
+  },
+  rules: [
+    { name: 'many small payments', when: 'card_velocity.payments_10m >= 8', then: 'decline' },
+    { name: 'device of many cards', when: 'device_velocity.cards_1d >= 10', then: 'decline' },
+    { name: 'high score', when: 'score >= 0.9', then: 'decline' },
+    { name: 'raised score', when: 'score >= 0.5', then: 'review' },
+  ],
+  otherwise: 'approve',
+} as const

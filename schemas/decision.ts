@@ -11,7 +11,7 @@ export type Rule = {
   /** An expression over features, request fields, transforms and `score`. */
   when: string
   /** What is answered, such as `decline`; null: the rule only gives its reason. */
-  then: string | null
+  answer: string | null
 }
 
 /** How the values of a service become the model's input: one row of FP32 in this order. */
@@ -62,7 +62,7 @@ export type Snapshot = {
   }[]
 }
 
-export type Reason = { rule: string; then: string | null }
+export type Reason = { rule: string; answer: string | null }
 export type Outcome = {
   answer: string
   score: number | null

@@ -127,10 +127,10 @@ export const ENDPOINT = {
     features: [...Object.keys(PLAIN), ...Object.keys(VELOCITY)],
   },
   rules: [
-    { name: 'many small payments', when: 'card_velocity.payments_10m >= 8', then: 'decline' },
-    { name: 'device of many cards', when: 'device_velocity.cards_1d >= 10', then: 'decline' },
-    { name: 'high score', when: 'score >= 0.9', then: 'decline' },
-    { name: 'raised score', when: 'score >= 0.5', then: 'review' },
+    { name: 'many small payments', when: 'card_velocity.payments_10m >= 8', answer: 'decline' },
+    { name: 'device of many cards', when: 'device_velocity.cards_1d >= 10', answer: 'decline' },
+    { name: 'high score', when: 'score >= 0.9', answer: 'decline' },
+    { name: 'raised score', when: 'score >= 0.5', answer: 'review' },
   ],
   otherwise: 'approve',
 } as const

@@ -17,7 +17,7 @@ export const EVENT_TYPES = {
       hour: { type: 'int', min: 0, max: 23 },
     },
     entities: { card: 'card_id', merchant: 'merchant_id', device: 'device_id' },
-    online_days: 40,
+    online_days: 70,
   },
   customer: {
     fields: { card_id: text, home_country: text, age_days: { type: 'int', min: 0 } },
@@ -36,12 +36,15 @@ export const EVENT_TYPES = {
 
 const count = (window: string) => ({ agg: 'count', window })
 const of = (agg: string, field: string, window: string) => ({ agg, of: field, window })
+/** History may be told long after it happened: then it counts all the same. */
+const LATE = '60d'
 const last = (field: string) => ({ agg: 'last', of: field })
 
 export const VIEWS = {
   card_velocity: {
     entity: 'card',
     event_type: 'payment',
+    allowed_lateness: LATE,
     features: {
       payments_10m: count('10m'),
       payments_1h: count('1h'),
@@ -55,6 +58,7 @@ export const VIEWS = {
   device_velocity: {
     entity: 'device',
     event_type: 'payment',
+    allowed_lateness: LATE,
     features: {
       payments_1d: count('1d'),
       cards_1d: of('distinct', 'card_id', '1d'),
@@ -64,6 +68,7 @@ export const VIEWS = {
   merchant_velocity: {
     entity: 'merchant',
     event_type: 'payment',
+    allowed_lateness: LATE,
     features: { payments_1h: count('1h'), payments_1d: { ...count('1d'), hop: '15m' } },
   },
   customer: {

@@ -41,20 +41,24 @@ const JOURNEYS_A_DAY = 0.004
 
 type Draft = Omit<Payment, 'id'>
 
-/** All payments of so many days from START, oldest first. */
-export function payments(world: World, o: { seed: number; days: number }): Payment[] {
+/** All payments of so many days from `start` (microseconds, the beginning of a day), oldest first. */
+export function payments(
+  world: World,
+  o: { seed: number; days: number; start?: number },
+): Payment[] {
+  const { start = START, days } = o
   const random = randomOf(o.seed ^ 0x5bd1e995)
   const drafts: Draft[] = []
-  for (const card of world.cards) honest(random, card, o.days, drafts)
+  for (const card of world.cards) honest(random, card, start, days, drafts)
   const thousands = world.cards.length / 1_000
   for (const attack of ATTACKS) {
-    const times = ATTACKS_A_DAY[attack] * thousands * o.days
+    const times = ATTACKS_A_DAY[attack] * thousands * days
     const count = Math.floor(times + random.next())
     for (let i = 0; i < count; i++) {
-      attacks[attack](random, world, START + random.next() * o.days * DAY, drafts)
+      attacks[attack](random, world, start + random.next() * days * DAY, drafts)
     }
   }
-  const end = START + o.days * DAY
+  const end = start + days * DAY
   return drafts
     .map(draft => ({
       ...draft,
@@ -66,12 +70,12 @@ export function payments(world: World, o: { seed: number; days: number }): Payme
     .map((draft, i) => ({ id: `p${i}`, ...draft }))
 }
 
-function honest(random: Random, card: Card, days: number, into: Draft[]): void {
+function honest(random: Random, card: Card, start: number, days: number, into: Draft[]): void {
   let abroadUntil = 0
   let abroad = card.country
-  for (let time = START; ; ) {
+  for (let time = start; ; ) {
     time += (random.exponential() * DAY) / card.rate
-    if (time >= START + days * DAY) return
+    if (time >= start + days * DAY) return
     const at = waking(random, time)
     if (at > abroadUntil && random.next() < JOURNEYS_A_DAY / card.rate) {
       abroad = random.pick(COUNTRIES)

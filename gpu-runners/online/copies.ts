@@ -15,6 +15,8 @@ type Copy = { caller: Caller; model: Servable; line: Buffer }
 export class ReceiptCopies {
   /** Oldest first. A caller that gave up leaves a gap, so that copies can still be counted off. */
   #copies: (Copy | null)[] = []
+  #added = 0
+  /** How many are in the ledger, which may be ahead of the replies. */
   #dropped = 0
   readonly #max: number
 
@@ -34,7 +36,8 @@ export class ReceiptCopies {
   /** The ledger has so many receipts of this channel, from its start. */
   drop(shipped: number): void {
     if (shipped <= this.#dropped) return
-    this.#copies.splice(0, shipped - this.#dropped)
+    const first = this.#added - this.#copies.length
+    this.#copies.splice(0, Math.max(0, shipped - first))
     this.#dropped = shipped
   }
 
@@ -61,6 +64,7 @@ export class ReceiptCopies {
   #add(copy: Copy | null): void {
     // A tenth at once: one by one each push would move them all.
     if (this.#copies.length >= this.#max) this.drop(this.#dropped + Math.ceil(this.#max / 10))
-    this.#copies.push(copy)
+    this.#added++
+    if (this.#added > this.#dropped) this.#copies.push(copy)
   }
 }

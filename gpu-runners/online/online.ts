@@ -37,6 +37,9 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   const contexts = new Map<number, Context>()
   const running = new Map<number, { aborted: boolean }>()
   let replies: Reply[] = []
+  /** Resolves when what was held back for the disk has left; null: nothing is. */
+  let waiting: Promise<void> | null = null
+  let heldBack = 0
   let ended = false
 
   function onFrame(type: FrameType, id: number, payload: Buffer): void {
@@ -144,8 +147,26 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       for (const { id, context } of ready) fail(id, context, noReceipt(error))
       return
     }
+    // In the order of their receipts: the router counts its copies off in it.
+    const held = deps.receipts.overdue()
+    if (!held && !waiting) send(ready)
+    else holdBack(ready, held)
+  }
+
+  function send(ready: readonly Reply[]): void {
     for (const { id, frame } of ready) channel.send(FRAME.reply, id, frame)
     channel.flush()
+  }
+
+  /** Replies whose receipts wait for the disk, and all that come after them meanwhile. */
+  function holdBack(ready: readonly Reply[], held: Promise<void> | null): void {
+    heldBack += ready.length
+    const turn = Promise.all([waiting, held]).then(() => {
+      heldBack -= ready.length
+      send(ready)
+      if (waiting === turn) waiting = null
+    })
+    waiting = turn
   }
 
   function fail(id: number, { model }: Context, error: unknown): void {
@@ -174,7 +195,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       ended = true
       for (const caller of running.values()) caller.aborted = true
     },
-    inFlight: () => running.size + replies.length,
+    inFlight: () => running.size + replies.length + heldBack,
   }
 }
 

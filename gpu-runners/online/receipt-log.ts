@@ -1,25 +1,25 @@
 /**
  * The runner's own log of receipts. A line is in the file before its reply leaves (kill -9 loses none)
- * and on the disk within 50 ms (a power failure loses at most those). The folder is the queue: segments
+ * and on the disk within 50 ms (a power failure loses at most those): on a disk that falls behind, replies
+ * wait for their receipts. The folder is the queue: segments
  * are closed every quarter of a second, shipped to the ledger in order, and deleted when it has them,
  * so what a dead runner left is shipped by the next one with the same code.
  */
 import {
   closeSync,
-  fdatasync,
   fsync,
-  ftruncateSync,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import { undo, wholeLines, writeWhole } from './segment.ts'
+import { Syncs } from './syncs.ts'
 
 /** With the time that a sync itself takes, within the 50 ms that are promised. */
 const SYNC_MS = 20
@@ -36,6 +36,8 @@ export type NumberedContext = { number: number; line: string }
 export type ReceiptLog = {
   /** Writes the receipts of this turn. Throws when the disk refuses them: no reply has left yet. */
   append(receipts: readonly { context: NumberedContext; line: string }[]): void
+  /** Null: what was appended may be told at once. Otherwise it resolves when all of it is on the disk. */
+  overdue(): Promise<void> | null
   /** Receipts that this process has written. */
   count(): number
   /** Ships what there is; resolves when the ledger has it or the wait is over. */
@@ -50,7 +52,8 @@ type Segment = {
   bytes: number
   receipts: number
   contexts: Set<number>
-  dirty: boolean
+  /** When the first receipt was written that no sync has begun for. */
+  dirtySinceMs: number | null
   /** Syncs under way; the file is closed after the last of them. */
   syncs: number
   ended: boolean
@@ -71,6 +74,7 @@ export function openReceiptLog(
   /** The segments of this process, in the order of their receipts; others were left by a dead one. */
   const own = new Map<string, Own>()
   let segment: Segment | null = null
+  const syncs = new Syncs()
   let appended = 0
   let shipped = 0
   let serial = 0
@@ -87,7 +91,7 @@ export function openReceiptLog(
       bytes: 0,
       receipts: 0,
       contexts: new Set(),
-      dirty: false,
+      dirtySinceMs: null,
       syncs: 0,
       ended: false,
     }
@@ -100,13 +104,25 @@ export function openReceiptLog(
   }
 
   function sync(into: Segment): void {
-    into.dirty = false
+    const sinceMs = into.dirtySinceMs ?? performance.now()
+    into.dirtySinceMs = null
     into.syncs++
-    fdatasync(into.fd, error => {
+    syncs.begin(into.fd, sinceMs, error => {
       into.syncs--
       if (error) deps.log.error('receipts.sync_failed', { error: String(error) })
       if (into.ended && into.syncs === 0) closeSync(into.fd)
     })
+  }
+
+  function syncWhatIsDirty(): void {
+    if (segment && segment.dirtySinceMs !== null) sync(segment)
+  }
+
+  /** Everything that has been written, on the disk. Whoever asks while a sync runs shares the next one. */
+  async function settled(): Promise<void> {
+    await syncs.ended()
+    syncWhatIsDirty()
+    await syncs.ended()
   }
 
   function endSegment(): void {
@@ -171,7 +187,7 @@ export function openReceiptLog(
     }
   }
 
-  const syncTimer = setInterval(() => segment?.dirty && sync(segment), SYNC_MS)
+  const syncTimer = setInterval(syncWhatIsDirty, SYNC_MS)
   const running = shipping()
 
   return {
@@ -189,7 +205,7 @@ export function openReceiptLog(
       try {
         writeWhole(into.fd, bytes)
       } catch (error) {
-        undo(into)
+        undo(into.fd, into.bytes)
         // Should that fail too, the segment may end in half a line: nothing may follow it.
         endSegment()
         throw error
@@ -197,9 +213,10 @@ export function openReceiptLog(
       into.bytes += bytes.length
       into.receipts += receipts.length
       appended += receipts.length
-      into.dirty = true
+      into.dirtySinceMs ??= performance.now()
       if (into.bytes > SEGMENT_BYTES_MAX) endSegment()
     },
+    overdue: () => (syncs.isBehind(segment?.dirtySinceMs ?? null) ? settled() : null),
     count: () => appended,
     async close(waitMs) {
       stopped = true
@@ -207,40 +224,5 @@ export function openReceiptLog(
       endSegment()
       await Promise.race([running.then(shipAll), sleep(waitMs, undefined, { ref: false })])
     },
-  }
-}
-
-/** Takes back what a full disk took of a write: it is refused to its callers, so it is not billed either. */
-function undo({ fd, bytes }: Segment): void {
-  try {
-    ftruncateSync(fd, bytes)
-  } catch {
-    // The error that is thrown is the first one.
-  }
-}
-
-function writeWhole(fd: number, bytes: Buffer): void {
-  let at = 0
-  while (at < bytes.length) at += writeSync(fd, bytes, at)
-}
-
-/** The lines of a segment. A process that died while writing leaves half a line, a power failure worse. */
-function wholeLines(text: string, leftByDead: boolean, log: Log): string[] {
-  const lines = text.split('\n')
-  const torn = lines.pop()
-  if (torn) log.error('receipts.torn_line', { bytes: torn.length })
-  if (!leftByDead) return lines
-  const whole = lines.filter(isLine)
-  if (whole.length < lines.length)
-    log.error('receipts.broken_lines', { lines: lines.length - whole.length })
-  return whole
-}
-
-function isLine(text: string): boolean {
-  try {
-    const line = JSON.parse(text)
-    return Array.isArray(line) || typeof line?.is === 'object'
-  } catch {
-    return false
   }
 }

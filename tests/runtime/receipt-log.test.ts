@@ -1,7 +1,8 @@
 /** The runner's log of receipts: what `append` returned for reaches the ledger, whatever dies. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import fs, { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -217,4 +218,43 @@ test('closing waits no longer than it may for a ledger that does not answer, and
     .join('')
   expect(left).toContain('rcp_a')
   expect(left).toContain('rcp_b')
+})
+
+test('on a disk that falls behind, what is told waits until it is synced', async () => {
+  const real = fs.fdatasync
+  const syncs: (() => void)[] = []
+  fs.fdatasync = ((fd, done) => void syncs.push(() => real(fd, done))) as typeof fs.fdatasync
+  syncBuiltinESMExports()
+  onTestFinished(() => {
+    fs.fdatasync = real
+    syncBuiltinESMExports()
+  })
+  const { receipts } = open()
+  receipts.append([line(0, 'a')])
+  expect(receipts.overdue()).toBeNull()
+  await until(() => syncs.length === 1)
+  await sleep(60)
+  receipts.append([line(0, 'b')])
+  const held = receipts.overdue()
+  expect(held).not.toBeNull()
+  let isSynced = false
+  void held!.then(() => {
+    isSynced = true
+  })
+  syncs.shift()!()
+  // The sync that was under way began before the second receipt: it does not count for it.
+  await until(() => syncs.length > 0)
+  expect(isSynced).toBe(false)
+  while (!isSynced) {
+    syncs.shift()?.()
+    await sleep(5)
+  }
+  syncs.splice(0)
+  fs.fdatasync = real
+  syncBuiltinESMExports()
+  await until(() => {
+    receipts.append([line(0, 'c')])
+    return receipts.overdue() === null
+  })
+  await receipts.close(1000)
 })

@@ -29,7 +29,7 @@ const LEDGER = 'core/usage/ledger.ts'
 const TABLES = 'schemas/migrations/0000_foundation.sql'
 const LEASES = 'core/jobs/leases.ts'
 const DISK = 'platform/blob/disk.ts'
-const RECEIPTS = 'gpu-runners/online/receipt-log.ts'
+const SYNCS = 'gpu-runners/online/syncs.ts'
 
 export const PLANTED: Record<Fault, Planted> = {
   // A killed runner's receipts come twice: from the router's copies and from the log it left.
@@ -56,7 +56,7 @@ export const PLANTED: Record<Fault, Planted> = {
     patches: [
       [DISK, 'await file.sync()', ''],
       [DISK, 'await folder.sync()', ''],
-      [RECEIPTS, 'fdatasync(into.fd, error =>', 'setImmediate((error?: Error) =>'],
+      [SYNCS, 'fdatasync(fd, error =>', 'setImmediate((error: Error | null = null) =>'],
     ],
     isSeen: found => found.lost > 0,
   },

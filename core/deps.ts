@@ -140,7 +140,7 @@ export type FeatureObject = {
    * Applies events that the log has. One that was applied before, by whichever way, keeps its position.
    * `checkedAt`: when the log was asked (Unix milliseconds); throws `conflict` when that was too long ago.
    */
-  apply(input: { placements: Placement[]; checkedAt: number }): Promise<{ positions: Position[] }>
+  apply(input: ApplyEvents): Promise<{ positions: Position[] }>
   /** Values of all views of the plan for each entity, in order, as of one time that no later commit precedes. */
   read(input: ReadFeatures): Promise<{ reads: EntityRead[] }>
   /**
@@ -148,6 +148,13 @@ export type FeatureObject = {
    * step. Asked again for the same event it gives the same snapshot. Throws `event_conflict`.
    */
   decide(input: DecideFeatures): Promise<Decided>
+}
+
+export type ApplyEvents = {
+  placements: Placement[]
+  checkedAt: number
+  /** By event type: for how many days their events are kept for windows. */
+  onlineDays: Record<string, number>
 }
 
 /** A plan travels once per object: by its hash alone until the object throws `plan_wanted`. */
@@ -175,6 +182,8 @@ export type DecideFeatures = PlanRef & {
   also: EntityKey[]
   /** What was read of entities elsewhere; kept with the snapshot. */
   given: EntityRead[]
+  /** For how many days events of this type are kept for windows. */
+  onlineDays: number
   /** What the decision is about to be made by; kept with the snapshot. */
   endpoint: { name: string; version: number }
 }

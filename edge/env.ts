@@ -1,5 +1,6 @@
 /** All configuration of the edge on Workers: bindings, variables and the secret, parsed once per isolate. */
 import * as z from 'zod'
+import type { FeaturesObject } from './objects/features.ts'
 import type { TenantObject } from './objects/tenant.ts'
 
 const origin = z.url({ protocol: /^https?$/ }).transform(url => url.replace(/\/+$/, ''))
@@ -11,11 +12,16 @@ const variables = z.object({
   BLOBS_URL: origin,
   /** The edge's own signing key, derived from the deployment's secret; base64url. */
   EDGE_KEY: z.string().min(43),
+  /** The functions' key, by which their calls of objects are known; base64url. */
+  FUNCTIONS_KEY: z.string().min(43),
+  /** Of a tenant's 1,024; it never changes once there is data. */
+  PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
 })
 
 export type WorkerEnv = z.input<typeof variables> & {
   FUNCTIONS?: Fetcher
   TENANTS: DurableObjectNamespace<TenantObject>
+  FEATURES: DurableObjectNamespace<FeaturesObject>
   KEYS?: KVNamespace
 }
 export type EdgeEnv = {
@@ -23,22 +29,42 @@ export type EdgeEnv = {
   routerUrl: string
   blobsUrl: string
   key: string
+  functionsKey: string
+  partitionsPerObject: number
   functions: Fetcher | null
   tenants: DurableObjectNamespace<TenantObject>
+  features: DurableObjectNamespace<FeaturesObject>
   keys: KVNamespace | null
 }
 
 /** Throws with the names of what is missing. */
 export function readEnv(env: WorkerEnv): EdgeEnv {
-  const { FUNCTIONS_URL, ROUTER_URL, BLOBS_URL, EDGE_KEY } = variables.parse(env)
-  if (!env.TENANTS) throw new Error('The Durable Object namespace TENANTS is not bound')
+  const parsed = variables.parse(env)
+  for (const name of ['TENANTS', 'FEATURES'] as const) {
+    if (!env[name]) throw new Error(`The Durable Object namespace ${name} is not bound`)
+  }
   return {
-    functionsUrl: FUNCTIONS_URL,
-    routerUrl: ROUTER_URL,
-    blobsUrl: BLOBS_URL,
-    key: EDGE_KEY,
+    functionsUrl: parsed.FUNCTIONS_URL,
+    routerUrl: parsed.ROUTER_URL,
+    blobsUrl: parsed.BLOBS_URL,
+    key: parsed.EDGE_KEY,
+    functionsKey: parsed.FUNCTIONS_KEY,
+    partitionsPerObject: parsed.PARTITIONS_PER_OBJECT,
     functions: env.FUNCTIONS ?? null,
     tenants: env.TENANTS,
+    features: env.FEATURES,
     keys: env.KEYS ?? null,
+  }
+}
+
+/** The functions, by their binding or over the network. */
+export function functionsOf(env: EdgeEnv): { fetch(request: Request): Promise<Response> } {
+  const { functions, functionsUrl } = env
+  if (functions) return { fetch: request => functions.fetch(request) }
+  return {
+    fetch(request) {
+      const { pathname, search } = new URL(request.url)
+      return fetch(new Request(functionsUrl + pathname + search, request))
+    },
   }
 }

@@ -2,43 +2,50 @@
 import { waitUntil } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 import type { Log, Objects } from '#core/deps.ts'
-import { openSigner, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
+import { openSigner, openVerifier, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { remoteBlobs } from '#platform/blob/remote.ts'
 import { redacted } from '#platform/redact.ts'
 import { createApp } from './app.ts'
 import type { EdgeDeps } from './deps.ts'
-import { type EdgeEnv, readEnv, type WorkerEnv } from './env.ts'
+import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { withKeyRecords } from './key-records.ts'
+import { boundFeatures, serveFeatures } from './objects/features-binding.ts'
 import { remoteRouter } from './remote-router.ts'
 import { webHttp } from './web-http.ts'
 
+export { FeaturesObject } from './objects/features.ts'
 export { TenantObject } from './objects/tenant.ts'
 
-let app: Promise<Hono> | undefined
+type Served = { app: Hono; objects(request: Request): Promise<Response> }
+let served: Promise<Served> | undefined
 
 export default {
   async fetch(request, env, context) {
-    app ??= open(readEnv(env))
-    const reply = Promise.resolve((await app).fetch(request))
+    served ??= open(readEnv(env))
+    const { app, objects } = await served
+    const isInternal = new URL(request.url).pathname.startsWith('/objects/features/')
+    const reply = Promise.resolve(isInternal ? objects(request) : app.fetch(request))
     // Others may wait for what this request looks up: it goes on when its own caller hangs up.
     context.waitUntil(reply)
     return reply
   },
 } satisfies ExportedHandler<WorkerEnv>
 
-async function open(env: EdgeEnv): Promise<Hono> {
+async function open(env: EdgeEnv): Promise<Served> {
   const clock = { now: () => Date.now() }
   const log = consoleLog()
   const signer = await openSigner('edge', env.key)
   const background = (work: Promise<unknown>) => waitUntil(work)
   const functions = functionsOf(env)
   const send = (request: Request) => fetch(request)
-  return createApp({
+  const verifier = await openVerifier({ functions: env.functionsKey })
+  const app = createApp({
     functions: env.keys
       ? withKeyRecords(functions, { clock, background, store: env.keys })
       : functions,
     router: remoteRouter({ fetch: send, origin: env.routerUrl, signer, clock }),
     objects: objectsOf(env),
+    features: boundFeatures(env.features, env.partitionsPerObject),
     blobs: remoteBlobs({ url: `${env.blobsUrl}/internal/blobs`, sign: signBlobs }),
     signer,
     clock,
@@ -46,6 +53,7 @@ async function open(env: EdgeEnv): Promise<Hono> {
     http: webHttp,
     background,
   })
+  return { app, objects: serveFeatures(env.features, { verifier, clock }) }
 
   async function signBlobs(request: Request): Promise<Request> {
     const { method, url } = request
@@ -53,17 +61,6 @@ async function open(env: EdgeEnv): Promise<Hono> {
     const claims = { call: null, method, path: pathname + search, body: STREAMED }
     request.headers.set(TOKEN_HEADER, await signer.sign(claims, clock.now()))
     return request
-  }
-}
-
-function functionsOf(env: EdgeEnv): EdgeDeps['functions'] {
-  const { functions, functionsUrl } = env
-  if (functions) return { fetch: request => functions.fetch(request) }
-  return {
-    fetch(request) {
-      const { pathname, search } = new URL(request.url)
-      return fetch(new Request(functionsUrl + pathname + search, request))
-    },
   }
 }
 

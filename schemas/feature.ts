@@ -57,6 +57,8 @@ export type ViewPlan = {
   eventType: string
   /** An expression over the event's fields; events for which it is not true are not seen. */
   filter: string | null
+  /** Types of the fields that the filter and the features use. */
+  fields: Record<string, ValueType>
   /** An event counts only if known_at - event_time is not more than this. */
   latenessMax: number
   features: FeaturePlan[]

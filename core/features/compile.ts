@@ -11,7 +11,7 @@ import { canonical } from './canonical.ts'
 import { DAY, microsOf } from './compile/duration.ts'
 import { extentOf, featurePlan, typeOf, wrongAt } from './compile/feature.ts'
 import { nameOf } from './expression/tree.ts'
-import { filterSql, parseExpression, type Scope } from './expression.ts'
+import { filterSql, namesOf, parseExpression, type Scope } from './expression.ts'
 
 /** Of a view in which no feature has an extent of its own. */
 const LATENESS_DEFAULT = DAY
@@ -30,7 +30,8 @@ export async function compileView(
       `Events of ${eventType.type} tell nothing about "${entity}"; they tell about ${known}.`,
     )
   }
-  if (filter !== undefined) checkFilter(filter, scopeOf(eventType))
+  const scope = scopeOf(eventType)
+  const filtered = filter === undefined ? [] : checkFilter(filter, scope)
   const features = Object.entries(definition.features).map(([name, feature]) =>
     featurePlan(name, feature, eventType),
   )
@@ -51,6 +52,11 @@ export async function compileView(
     eventType: eventType.type,
     filter: filter ?? null,
     latenessMax,
+    fields: Object.fromEntries(
+      [...filtered, ...features.flatMap(({ of }) => of ?? [])]
+        .sort()
+        .map(field => [field, scope[field]!]),
+    ),
     features,
   }
   return { ...plan, hash: await hashOf(plan), version: 0 }
@@ -134,13 +140,15 @@ function listed(text: string, i: number, views: ReadonlyMap<string, ViewPlan>): 
   return (feature === '*' ? names : [feature]).map(name => `${view}:${name}`)
 }
 
-function checkFilter(filter: string, scope: Scope): void {
-  pointed('/filter', () => {
+/** The fields that it names. */
+function checkFilter(filter: string, scope: Scope): string[] {
+  return pointed('/filter', () => {
     const tree = parseExpression(filter, scope)
     if (tree.of.type !== 'bool') {
       throw wrongAt('/filter', `A filter is a condition, and "${filter}" is ${nameOf(tree.of)}.`)
     }
     filterSql(tree, filter, field => field)
+    return namesOf(tree)
   })
 }
 

@@ -1,7 +1,8 @@
 /** A tenant's object as a Durable Object: a shell around the class that also runs over `node:sqlite`. */
 import { DurableObject } from 'cloudflare:workers'
-import type { ObjectSql, RateLease } from '#core/deps.ts'
+import type { RateLease } from '#core/deps.ts'
 import { TenantRates } from '#core/tenants/rate-object.ts'
+import { sqlOf } from './sql.ts'
 
 export class TenantObject extends DurableObject {
   #rates: TenantRates | null = null
@@ -17,12 +18,5 @@ export class TenantObject extends DurableObject {
       this.#rates = null
       throw error
     }
-  }
-}
-
-function sqlOf(storage: DurableObjectStorage): ObjectSql {
-  return {
-    exec: <Row>(query: string, ...values: (string | number | null)[]) =>
-      storage.sql.exec(query, ...values).toArray() as Row[],
   }
 }

@@ -46,6 +46,7 @@ const objects = z.object({
   GALLEY_OBJECTS_PORT: port,
   GALLEY_EDGE_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_KEY: z.string().min(32),
+  GALLEY_FUNCTIONS_PORT: port,
 })
 
 export function readObjectsEnv(from: Record<string, string | undefined> = process.env) {
@@ -54,6 +55,7 @@ export function readObjectsEnv(from: Record<string, string | undefined> = proces
     port: env.GALLEY_OBJECTS_PORT,
     edgeKey: env.GALLEY_EDGE_KEY,
     functionsKey: env.GALLEY_FUNCTIONS_KEY,
+    functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
     folder: 'objects',
   }
 }
@@ -81,6 +83,8 @@ const workerd = z.object({
   GALLEY_HOST: z.string(),
   GALLEY_PORT: port,
   GALLEY_EDGE_KEY: z.string().min(32),
+  GALLEY_FUNCTIONS_KEY: z.string().min(32),
+  GALLEY_PARTITIONS_PER_OBJECT: z.string(),
   GALLEY_FUNCTIONS_PORT: port,
   GALLEY_ROUTER_PORT: port,
 })
@@ -96,6 +100,8 @@ export function readWorkerdEnv(from: Record<string, string | undefined> = proces
       ROUTER_URL: `http://127.0.0.1:${env.GALLEY_ROUTER_PORT}`,
       BLOBS_URL: functionsUrl,
       EDGE_KEY: env.GALLEY_EDGE_KEY,
+      FUNCTIONS_KEY: env.GALLEY_FUNCTIONS_KEY,
+      PARTITIONS_PER_OBJECT: env.GALLEY_PARTITIONS_PER_OBJECT,
     },
     objectsFolder: 'objects-workerd',
     temporaryFolder: 'run/workerd',

@@ -22,7 +22,14 @@ export type WorkerdOptions = {
   /** Gone after a restart. */
   temporaryFolder: string
   /** Variables and secrets, as wrangler.toml names them. */
-  bindings: { FUNCTIONS_URL: string; ROUTER_URL: string; BLOBS_URL: string; EDGE_KEY: string }
+  bindings: {
+    FUNCTIONS_URL: string
+    ROUTER_URL: string
+    BLOBS_URL: string
+    EDGE_KEY: string
+    FUNCTIONS_KEY: string
+    PARTITIONS_PER_OBJECT: string
+  }
   log: Log
 }
 export type Workerd = {
@@ -44,7 +51,10 @@ export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
       compatibilityDate: o.bundle.compatibilityDate,
       compatibilityFlags: o.bundle.compatibilityFlags,
       bindings: o.bindings,
-      durableObjects: { TENANTS: { className: 'TenantObject', useSQLite: true } },
+      durableObjects: {
+        TENANTS: { className: 'TenantObject', useSQLite: true },
+        FEATURES: { className: 'FeaturesObject', useSQLite: true },
+      },
       kvNamespaces: { KEYS: 'keys' },
       // Straight into workerd: the entry port of Miniflare costs four times as much.
       unsafeDirectSockets: [{ host: o.host, port: o.port }],

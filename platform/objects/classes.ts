@@ -5,6 +5,7 @@
 import * as z from 'zod'
 import type { Clock, ObjectSql } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import { PartitionObject } from '#core/features/partition-object.ts'
 import { TenantRates } from '#core/tenants/rate-object.ts'
 
 export type ObjectMethods = Record<string, (input: unknown) => unknown>
@@ -22,6 +23,17 @@ export const OBJECT_CLASSES = {
   tenant(sql, clock) {
     const rates = new TenantRates(sql, clock)
     return { leaseRate: input => rates.leaseRate(parsed(leaseRate, input)) }
+  },
+  // Hundreds of events a call, from places of ours that checked them by their contracts: not parsed again.
+  features(sql, clock) {
+    const object = new PartitionObject(sql, clock)
+    return {
+      apply: input => object.apply(input as Parameters<PartitionObject['apply']>[0]),
+      read: input => object.read(input as Parameters<PartitionObject['read']>[0]),
+      decide: input => object.decide(input as Parameters<PartitionObject['decide']>[0]),
+      outgoing: input => object.outgoing(input as Parameters<PartitionObject['outgoing']>[0]),
+      sent: input => object.sent(input as Parameters<PartitionObject['sent']>[0]),
+    }
   },
 } satisfies Record<string, ObjectClass>
 

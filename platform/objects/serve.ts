@@ -4,7 +4,8 @@ import { AppError, problem } from '#core/error.ts'
 import { TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
 import type { ObjectHost } from './sqlite.ts'
 
-const INPUT_BYTES_MAX = 1 << 20
+/** A batch of events, or a plan with its keys. */
+const INPUT_BYTES_MAX = 16 * 1024 ** 2
 
 /** Answers `POST /objects/<class>/<name>/<method>`; errors are problem documents. */
 export function serveObjects(deps: {

@@ -22,7 +22,12 @@ objectsSuite('node:sqlite', async () => {
   mkdirSync(join(folder, 'objects'))
   const key = await placeKey('a secret of the test alone, long enough', 'edge')
   const [port] = await freePorts(1)
-  const env = { GALLEY_OBJECTS_PORT: String(port), GALLEY_EDGE_KEY: key }
+  const env = {
+    GALLEY_OBJECTS_PORT: String(port),
+    GALLEY_FUNCTIONS_PORT: '9',
+    GALLEY_EDGE_KEY: key,
+    GALLEY_FUNCTIONS_KEY: key,
+  }
   const start = () => startPlace(folder, env)
   let child = await start()
   const objects = remoteObjects({
@@ -64,6 +69,8 @@ objectsSuite('workerd', async () => {
       ROUTER_URL: nowhere,
       BLOBS_URL: nowhere,
       EDGE_KEY: 'A'.repeat(43),
+      FUNCTIONS_KEY: 'A'.repeat(43),
+      PARTITIONS_PER_OBJECT: '64',
     },
     log,
   })

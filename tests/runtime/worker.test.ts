@@ -47,7 +47,14 @@ function start(): Promise<Workerd> {
     port: 0,
     folder: join(folder, 'objects'),
     temporaryFolder: join(folder, 'temporary'),
-    bindings: { FUNCTIONS_URL: origin, ROUTER_URL: origin, BLOBS_URL: origin, EDGE_KEY: edgeKey },
+    bindings: {
+      FUNCTIONS_URL: origin,
+      ROUTER_URL: origin,
+      BLOBS_URL: origin,
+      EDGE_KEY: edgeKey,
+      FUNCTIONS_KEY: 'A'.repeat(43),
+      PARTITIONS_PER_OBJECT: '64',
+    },
     log: { info() {}, error: (event, fields) => faults.push({ event, ...fields }) },
   })
 }

@@ -49,6 +49,25 @@ export function wrong(text: string, at: number, says: string): AppError {
   })
 }
 
+/** The names that an expression uses. */
+export function namesOf(e: Expression): string[] {
+  switch (e.kind) {
+    case 'literal':
+      return []
+    case 'name':
+      return [e.name]
+    case 'negate':
+    case 'in':
+    case 'isNull':
+    case 'not':
+      return namesOf(e.operand)
+    case 'call':
+      return e.args.flatMap(namesOf)
+    default:
+      return [...namesOf(e.left), ...namesOf(e.right)]
+  }
+}
+
 export function isExact({ type }: Type): boolean {
   return type === 'int' || type === 'decimal'
 }

@@ -1,0 +1,175 @@
+/**
+ * The object behind some partitions of a tenant: it alone orders their events, and every feature is
+ * computed from what it has applied. It runs over any synchronous SQL, in a Durable Object or over
+ * `node:sqlite`; each method is one transaction of its host.
+ */
+import type {
+  ApplyEvents,
+  Clock,
+  Decided,
+  DecideFeatures,
+  EntityKey,
+  EntityRead,
+  ObjectSql,
+  PlanRef,
+  ReadFeatures,
+} from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { partitionOf } from '#core/events/partition.ts'
+import type { Snapshot } from '#schemas/decision.ts'
+import type { Event, Placement, Position } from '#schemas/event.ts'
+import { ObjectClock } from './online/clock.ts'
+import { type Applied, Rows } from './online/rows.ts'
+import { Snapshots } from './online/snapshots.ts'
+import { type CompiledView, compileForReading, valuesOf } from './online/view.ts'
+
+/** A message of events that waited for longer has its log asked again before it may be applied. */
+const CHECKED_MS_MAX = 600_000
+const PLANS_MAX = 200
+
+/** The views of a plan by the entity that they are of. */
+type Plan = Map<string, CompiledView[]>
+
+export class PartitionObject {
+  readonly #sql: ObjectSql
+  readonly #clock: Clock
+  readonly #time: ObjectClock
+  readonly #rows: Rows
+  readonly #snapshots: Snapshots
+  readonly #plans = new Map<string, Plan>()
+
+  constructor(sql: ObjectSql, clock: Clock) {
+    this.#sql = sql
+    this.#clock = clock
+    this.#time = new ObjectClock(sql, clock)
+    this.#rows = new Rows(sql)
+    this.#snapshots = new Snapshots(sql)
+    sql.exec(
+      'create table if not exists seqs (partition integer primary key, seq integer not null)',
+    )
+  }
+
+  apply({ placements, checkedAt, onlineDays }: ApplyEvents): { positions: Position[] } {
+    if (this.#clock.now() - checkedAt > CHECKED_MS_MAX) {
+      throw new AppError('conflict', {
+        public: 'The log was asked too long ago whether these events are new; ask it again.',
+      })
+    }
+    return {
+      positions: placements.map(placement =>
+        this.#position(placement, onlineDays[placement.event.type] ?? 0),
+      ),
+    }
+  }
+
+  read(input: ReadFeatures): { reads: EntityRead[] } {
+    const plan = this.#planOf(input)
+    for (const [partition, wanted] of Object.entries(input.minSeq ?? {})) {
+      const seq = this.#seqOf(Number(partition))
+      if (seq >= wanted) continue
+      throw new AppError('not_fresh', {
+        public: `Partition ${partition} is at seq ${seq}; ${wanted} was asked for.`,
+        retryable: true,
+        retryAfterS: 1,
+      })
+    }
+    const at = this.#time.tick()
+    return { reads: input.keys.map(key => this.#readOf(plan, key, at)) }
+  }
+
+  decide(input: DecideFeatures): Decided {
+    const { event, gate, endpoint } = input
+    const before = this.#snapshots.of(event.key, endpoint.name)
+    if (before) {
+      mustBeSame(event, before.event)
+      return { position: before.position, reads: before.reads, repeated: true }
+    }
+    const plan = this.#planOf(input)
+    const applied = this.#rows.applied(event.key, gate.entity, gate.entityKey)
+    if (applied) mustBeSame(event, applied)
+    // What came by the ordinary way has its place already: the decision sees what was before it.
+    const at = applied ? applied.knownAt - 1 : this.#time.tick()
+    const reads = [
+      this.#readOf(plan, gate, at, applied),
+      ...input.also.map(key => this.#readOf(plan, key, at)),
+    ]
+    const placement = { ...gate, partition: partitionOf(gate.entity, gate.entityKey), event }
+    const position = this.#position(placement, input.onlineDays)
+    const all = [...reads, ...input.given]
+    this.#snapshots.add({ endpoint, event, planHash: input.planHash, position, reads: all })
+    return { position, reads: all, repeated: false }
+  }
+
+  /** Decisions that the log has not been told of. */
+  outgoing({ max }: { max: number }): { decided: Snapshot[] } {
+    return { decided: this.#snapshots.outgoing(max) }
+  }
+
+  sent({ decided }: { decided: { eventKey: string; endpoint: string }[] }): void {
+    for (const { eventKey, endpoint } of decided) this.#snapshots.sent(eventKey, endpoint)
+    this.#snapshots.trim(this.#time.tick())
+  }
+
+  /** The event's position; applies it if it has none yet. */
+  #position(placement: Placement, onlineDays: number): Position {
+    const { entity, entityKey, partition, event } = placement
+    const applied = this.#rows.applied(event.key, entity, entityKey)
+    const named = { eventKey: event.key, entity, entityKey, partition }
+    if (applied) return { ...named, seq: applied.seq, knownAt: applied.knownAt }
+    const seq = this.#seqOf(partition) + 1
+    const knownAt = this.#time.tick()
+    this.#sql.exec(
+      `insert into seqs values (?, ?) on conflict (partition) do update set seq = excluded.seq`,
+      partition,
+      seq,
+    )
+    this.#rows.add(placement, seq, knownAt)
+    this.#rows.trim(entity, entityKey, event.type, knownAt, onlineDays)
+    return { ...named, seq, knownAt }
+  }
+
+  #seqOf(partition: number): number {
+    const [found] = this.#sql.exec<{ seq: number }>(
+      'select seq from seqs where partition = ?',
+      partition,
+    )
+    return found?.seq ?? 0
+  }
+
+  /** `before`: an event whose place limits what is seen; its partition was one seq earlier then. */
+  #readOf(
+    plan: Plan,
+    { entity, entityKey }: EntityKey,
+    at: number,
+    before: Applied | null = null,
+  ): EntityRead {
+    const partition = partitionOf(entity, entityKey)
+    const views = (plan.get(entity) ?? []).map(view =>
+      valuesOf(view, this.#rows.of(entity, entityKey, view.plan.eventType), at),
+    )
+    const seq = before ? before.seq - 1 : this.#seqOf(partition)
+    return { entity, entityKey, partition, seq, at, views }
+  }
+
+  #planOf({ planHash, plan }: PlanRef): Plan {
+    const known = this.#plans.get(planHash)
+    if (known) return known
+    if (!plan || plan.hash !== planHash) throw new AppError('plan_wanted')
+    const compiled: Plan = new Map()
+    for (const view of plan.views) {
+      const views = compiled.get(view.entity) ?? []
+      views.push(compileForReading(view))
+      compiled.set(view.entity, views)
+    }
+    if (this.#plans.size >= PLANS_MAX) this.#plans.delete(this.#plans.keys().next().value!)
+    this.#plans.set(planHash, compiled)
+    return compiled
+  }
+}
+
+function mustBeSame(event: Event, known: { bodyHash: string }): void {
+  if (event.bodyHash === known.bodyHash) return
+  throw new AppError('event_conflict', {
+    public: `An event with source "${event.source}" and id "${event.id}" was taken before with another body; send the same one, or another id.`,
+  })
+}

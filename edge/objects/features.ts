@@ -1,0 +1,80 @@
+/**
+ * The object of some partitions as a Durable Object: a shell around the class that also runs over
+ * `node:sqlite`. Its decisions are told to the functions by an alarm, which the platform repeats until
+ * it succeeds.
+ */
+import { DurableObject } from 'cloudflare:workers'
+import { AppError, type Problem, problem } from '#core/error.ts'
+import { PartitionObject } from '#core/features/partition-object.ts'
+import { openSigner, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
+import { functionsOf, readEnv, type WorkerEnv } from '../env.ts'
+import { sqlOf } from './sql.ts'
+
+const METHODS = ['apply', 'read', 'decide'] as const
+export type FeatureMethod = (typeof METHODS)[number]
+/** Errors travel as documents: a thrown one loses its code on the way. */
+export type FeatureOutcome = { value: unknown } | { problem: Problem }
+
+const GATHER_MS = 20
+const BATCH_MAX = 200
+const PATH = '/internal/events/decided'
+
+export class FeaturesObject extends DurableObject<WorkerEnv> {
+  #object: PartitionObject | null = null
+
+  async call(name: string, method: FeatureMethod, input: unknown): Promise<FeatureOutcome> {
+    try {
+      if (!METHODS.includes(method)) throw new AppError('not_found')
+      const value = this.#transaction(object => object[method](input as never))
+      if (method === 'decide') await this.#deliverSoon(name)
+      return { value }
+    } catch (error) {
+      return { problem: problem(error, '') }
+    }
+  }
+
+  override async alarm(): Promise<void> {
+    const env = readEnv(this.env)
+    const signer = await openSigner('edge', env.key)
+    const [owner] = sqlOf(this.ctx.storage).exec<{ name: string }>('select name from owner')
+    if (!owner) return
+    const tenantId = owner.name.slice(0, owner.name.lastIndexOf('-'))
+    for (;;) {
+      const { decided } = this.#transaction(object => object.outgoing({ max: BATCH_MAX }))
+      if (decided.length === 0) return
+      const body = new TextEncoder().encode(JSON.stringify({ tenantId, decided }))
+      const claims = { call: null, method: 'POST', path: PATH, body: await sha256Hex(body) }
+      const headers = { [TOKEN_HEADER]: await signer.sign(claims, Date.now()) }
+      const request = new Request(`http://functions${PATH}`, { method: 'POST', headers, body })
+      const response = await functionsOf(env).fetch(request)
+      if (!response.ok) throw new Error(`decisions were not taken: status ${response.status}`)
+      await response.arrayBuffer()
+      const keys = decided.map(({ event, endpoint }) => ({
+        eventKey: event.key,
+        endpoint: endpoint.name,
+      }))
+      this.#transaction(object => object.sent({ decided: keys }))
+    }
+  }
+
+  #transaction<T>(work: (object: PartitionObject) => T): T {
+    try {
+      return this.ctx.storage.transactionSync(() => {
+        this.#object ??= new PartitionObject(sqlOf(this.ctx.storage), { now: () => Date.now() })
+        return work(this.#object)
+      })
+    } catch (error) {
+      // What it remembers may be ahead of what was stored: it opens anew.
+      this.#object = null
+      throw error
+    }
+  }
+
+  async #deliverSoon(name: string): Promise<void> {
+    if ((await this.ctx.storage.getAlarm()) !== null) return
+    const sql = sqlOf(this.ctx.storage)
+    sql.exec('create table if not exists owner (id integer primary key, name text not null)')
+    sql.exec('insert into owner values (0, ?) on conflict do nothing', name)
+    await this.ctx.storage.setAlarm(Date.now() + GATHER_MS)
+  }
+}

@@ -11,16 +11,24 @@ import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
 import type { EdgeDeps } from './deps.ts'
 import { errorReply } from './errors.ts'
+import { EventTypeDirectory } from './event-types.ts'
 import { send } from './functions-client.ts'
 import { Authenticator } from './middleware/authenticate.ts'
 import { Limiter } from './middleware/limits.ts'
 import { ModelDirectory } from './models.ts'
 import * as blobs from './routes/blobs.ts'
 import { errorsPage } from './routes/docs.ts'
+import * as events from './routes/events.ts'
 import * as oip from './routes/oip.ts'
 import { openApi } from './routes/openapi.ts'
 
-type Edge = { deps: EdgeDeps; auth: Authenticator; limits: Limiter; models: ModelDirectory }
+type Edge = {
+  deps: EdgeDeps
+  auth: Authenticator
+  limits: Limiter
+  models: ModelDirectory
+  eventTypes: EventTypeDirectory
+}
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
@@ -28,7 +36,8 @@ const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 export function createApp(deps: EdgeDeps): Hono {
   const limits = new Limiter(deps)
   const models = new ModelDirectory(deps, limits)
-  const edge: Edge = { deps, auth: new Authenticator(deps), limits, models }
+  const eventTypes = new EventTypeDirectory(deps, limits)
+  const edge: Edge = { deps, auth: new Authenticator(deps), limits, models, eventTypes }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const answer = answerOf(route)
@@ -95,6 +104,8 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
     named(call, await oip.modelReady(models, c, call)),
   'oip.infer': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
+  'events.send': async ({ deps, eventTypes }, c, call) =>
+    named(call, await events.send(deps, eventTypes, c, call)),
   'uploads.part': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
     if (!granted.ok) return granted
@@ -146,9 +157,10 @@ async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<
 }
 
 /** What was just changed through this edge holds here at once. */
-function forget({ auth, models }: Edge, { name }: Route, { tenantId }: Caller): void {
+function forget({ auth, models, eventTypes }: Edge, { name }: Route, { tenantId }: Caller): void {
   if (name.startsWith('keys.') || name.startsWith('tenants.')) auth.forget(tenantId)
   if (name.startsWith('models.')) models.forget(tenantId)
+  if (name.startsWith('event_types.')) eventTypes.forget(tenantId)
 }
 
 /** The key under which a reply with a secret is stored: only who sends the API key can open it. */

@@ -5,6 +5,7 @@
 import type * as z from 'zod'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
+import * as events from '#core/events/events.ts'
 import * as bulk from '#core/inference/bulk.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
@@ -70,6 +71,13 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'jobs.get': { tx: (unit, _, input) => jobs.get(unit, input) },
   'jobs.cancel': { tx: jobs.cancel },
   'jobs.results': { tx: (unit, _, input) => jobs.resultOf(unit, input) },
+
+  'event_types.declare': { tx: events.declare },
+  'event_types.list': { tx: (unit, _, query) => events.types(unit, query) },
+  'event_types.get': { tx: (unit, _, input) => events.eventType(unit, input) },
+  'events.list': { tx: (unit, _, query) => events.list(unit, query) },
+  'events.find': { tx: events.find },
+  'events.rejected': { tx: (unit, _, query) => events.rejected(unit, query) },
 
   'usage.totals': { tx: (unit, _, query) => usage.totals(unit, query) },
   'usage.receipts': { tx: (unit, _, query) => usage.list(unit, query) },

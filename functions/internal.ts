@@ -2,6 +2,7 @@
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import * as events from '#core/events/events.ts'
 import * as bulk from '#core/inference/bulk.ts'
 import type { Place } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
@@ -9,8 +10,10 @@ import * as models from '#core/models/models.ts'
 import * as tenants from '#core/tenants/tenants.ts'
 import * as usage from '#core/usage/usage.ts'
 import { serveQueue } from '#platform/queue/serve.ts'
+import type { Event } from '#schemas/event.ts'
 import type { StepId, TenantId, VersionId } from '#schemas/ids.ts'
 import type { FunctionsDeps } from './deps.ts'
+import { accept, ingestDecided } from './ingest.ts'
 
 type Handle<I> = (deps: FunctionsDeps, input: I, signal: AbortSignal) => Promise<unknown>
 type Internal = { path: string; from: readonly Place[]; handle: Handle<unknown> }
@@ -22,6 +25,10 @@ export const INTERNAL: Internal[] = [
   internal('/internal/keys', ['edge'], lookUpKey),
   internal('/internal/revocations', ['edge'], revocations),
   internal('/internal/models/resolve', ['edge'], resolveModel),
+  internal('/internal/events/type', ['edge'], eventTypeOf),
+  internal('/internal/events/accept', ['edge'], accept),
+  internal('/internal/events/ingest', ['edge'], ingestNow),
+  internal('/internal/events/decided', ['edge'], ingestDecided),
   internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
   internal('/internal/queue', ['runner'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
@@ -55,6 +62,14 @@ function revocations(deps: FunctionsDeps, input: { sinceMs: number }) {
 
 function resolveModel(deps: FunctionsDeps, input: { call: Call; model: string; version?: string }) {
   return inTenant(deps, input.call.caller, unit => models.resolve(unit, input.model, input.version))
+}
+
+async function eventTypeOf(deps: FunctionsDeps, input: OfTenant<{ type: string }>) {
+  return { type: await inTenant(deps, input, unit => events.newestType(unit, input.type)) }
+}
+
+function ingestNow(deps: FunctionsDeps, input: OfTenant<{ events: Event[] }>) {
+  return events.ingest(deps, input.tenantId, input.events)
 }
 
 async function recordReceipts(deps: FunctionsDeps, input: { lines: usage.Line[] }) {

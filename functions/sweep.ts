@@ -1,4 +1,6 @@
 /** What a schedule does every few seconds: the work that no request and no message asks for. */
+
+import * as events from '#core/events/events.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import type { FunctionsDeps } from './deps.ts'
@@ -8,11 +10,14 @@ const SWEEPS = {
   expire_runs: jobs.sweep.expireRuns,
   requeue_steps: jobs.sweep.requeueSilentSteps,
   ask_for_validation: models.validation.askAgain,
+  place_events: events.placeWaiting,
   forget_replies: idempotency.forget,
 }
 
 /** Each sweep once. One that fails is logged, and leaves the others theirs. */
-export async function sweep(deps: Pick<FunctionsDeps, 'db' | 'clock' | 'log'>): Promise<void> {
+export async function sweep(
+  deps: Pick<FunctionsDeps, 'db' | 'clock' | 'log' | 'features'>,
+): Promise<void> {
   for (const [name, work] of Object.entries(SWEEPS)) {
     try {
       await work(deps)

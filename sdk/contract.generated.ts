@@ -646,6 +646,205 @@ export type Contract = {
     }
     reply: Response
   }
+  /** Declare a type of events, or its next version, which must be compatible. */
+  'event_types.declare': {
+    input: {
+      params: { type: string }
+      body: {
+        fields: Record<string, {
+          type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+          scale?: number
+          optional?: true
+          default?: string | number | boolean
+          enum?: Array<string | number>
+          min?: number
+          max?: number
+          length_max?: number
+        }>
+        entities: Record<string, string | Array<string>>
+        online_days?: number
+      }
+    }
+    reply: {
+      type: string
+      version: number
+      fields: Record<string, {
+        type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+        scale?: number
+        optional?: true
+        default?: string | number | boolean
+        enum?: Array<string | number>
+        min?: number
+        max?: number
+        length_max?: number
+      }>
+      entities: Record<string, string | Array<string>>
+      online_days: number
+      created_at: string
+    }
+  }
+  /** List event types, each at its newest version. */
+  'event_types.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        type: string
+        version: number
+        fields: Record<string, {
+          type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+          scale?: number
+          optional?: true
+          default?: string | number | boolean
+          enum?: Array<string | number>
+          min?: number
+          max?: number
+          length_max?: number
+        }>
+        entities: Record<string, string | Array<string>>
+        online_days: number
+        created_at: string
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show an event type at its newest version. */
+  'event_types.get': {
+    input: {
+      params: { type: string }
+    }
+    reply: {
+      type: string
+      version: number
+      fields: Record<string, {
+        type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+        scale?: number
+        optional?: true
+        default?: string | number | boolean
+        enum?: Array<string | number>
+        min?: number
+        max?: number
+        length_max?: number
+      }>
+      entities: Record<string, string | Array<string>>
+      online_days: number
+      created_at: string
+    }
+  }
+  /** Take CloudEvents: durable when it answers, visible to features in a moment. */
+  'events.send': {
+    input: {
+      query?: {
+        partial?: 'true' | 'false'
+        wait?: 'true' | 'false'
+      }
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      accepted: number
+      duplicates?: number
+      rejected: number
+      results?: Array<{
+        index: number
+        status: 'accepted' | 'duplicate' | 'rejected'
+        code?: string
+        detail?: string
+      }>
+      positions?: Array<{
+        source: string
+        id: string
+        entity: string
+        entity_key: string
+        partition: number
+        seq: number
+        known_at: string
+      }>
+    }
+  }
+  /** The log, in the order in which Galley took the events. */
+  'events.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+        type?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        source: string
+        id: string
+        type: string
+        version: number
+        time: string
+        received_at: string
+        retracts: boolean
+        data: Record<string, string | number | boolean | null>
+        positions: Array<{
+          entity: string
+          entity_key: string
+          partition: number
+          seq: number
+          known_at: string
+        }>
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** One event by its source and id, with its positions. */
+  'events.find': {
+    input: {
+      query?: {
+        source: string
+        id: string
+      }
+    }
+    reply: {
+      source: string
+      id: string
+      type: string
+      version: number
+      time: string
+      received_at: string
+      retracts: boolean
+      data: Record<string, string | number | boolean | null>
+      positions: Array<{
+        entity: string
+        entity_key: string
+        partition: number
+        seq: number
+        known_at: string
+      }>
+    }
+  }
+  /** Events that were acknowledged and contradict an earlier one. */
+  'events.rejected': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        number: number
+        at: string
+        source: string
+        id: string
+        type: string
+        code: string
+        detail: string
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
   /** Totals of a period, by model, key, project, job, day or hour. */
   'usage.totals': {
     input: {
@@ -740,6 +939,13 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'jobs.get': { method: 'GET', path: '/v1/jobs/:job_id', idempotent: false, raw: false, json: true },
   'jobs.cancel': { method: 'POST', path: '/v1/jobs/:job_id/cancel', idempotent: false, raw: false, json: true },
   'jobs.results': { method: 'GET', path: '/v1/jobs/:job_id/results', idempotent: false, raw: false, json: false },
+  'event_types.declare': { method: 'PUT', path: '/v1/event-types/:type', idempotent: false, raw: false, json: true },
+  'event_types.list': { method: 'GET', path: '/v1/event-types', idempotent: false, raw: false, json: true },
+  'event_types.get': { method: 'GET', path: '/v1/event-types/:type', idempotent: false, raw: false, json: true },
+  'events.send': { method: 'POST', path: '/v1/events', idempotent: false, raw: true, json: true },
+  'events.list': { method: 'GET', path: '/v1/events', idempotent: false, raw: false, json: true },
+  'events.find': { method: 'GET', path: '/v1/events/find', idempotent: false, raw: false, json: true },
+  'events.rejected': { method: 'GET', path: '/v1/events/rejected', idempotent: false, raw: false, json: true },
   'usage.totals': { method: 'GET', path: '/v1/usage', idempotent: false, raw: false, json: true },
   'usage.receipts': { method: 'GET', path: '/v1/receipts', idempotent: false, raw: false, json: true },
 }

@@ -13,6 +13,7 @@ import * as outbox from '#core/outbox.ts'
 import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
+import { ingestQueue } from '#functions/ingest.ts'
 import { sweep } from '#functions/sweep.ts'
 import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
@@ -63,7 +64,10 @@ const server = await serveHttp({
   fetch: request =>
     new URL(request.url).pathname.startsWith(BLOBS_PATH) ? answerBlobs(request) : api(request),
 })
-const loops = [relay(), sweeps()]
+/** Two, so that one places while the other stores. */
+const INGESTING = 2
+const ingesting = Array.from({ length: INGESTING }, () => ingestQueue(deps, stopping.signal))
+const loops = [relay(), sweeps(), ...ingesting]
 
 endWithParent(async why => {
   stopping.abort()

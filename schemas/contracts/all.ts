@@ -1,4 +1,5 @@
 /** Every public route. */
+import { eventRoutes } from './events.ts'
 import { inferenceRoutes } from './inference.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
@@ -12,6 +13,7 @@ export const ROUTES = [
   ...modelRoutes,
   ...inferenceRoutes,
   ...jobRoutes,
+  ...eventRoutes,
   ...usageRoutes,
 ] as const
 

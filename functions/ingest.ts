@@ -1,0 +1,124 @@
+/**
+ * The queue of events: what the edge has acknowledged, into the log and to the objects. Messages that
+ * arrive together share a transaction; one that fails comes back alone.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { recordSnapshots } from '#core/decisions/decisions.ts'
+import type { Message } from '#core/deps.ts'
+import { inFull } from '#core/error.ts'
+import * as events from '#core/events/events.ts'
+import type { Snapshot } from '#schemas/decision.ts'
+import type { Event } from '#schemas/event.ts'
+import type { TenantId } from '#schemas/ids.ts'
+import type { FunctionsDeps } from './deps.ts'
+
+/** Under what SQS takes, with room for what is around it. */
+const MESSAGE_BYTES_MAX = 200_000
+const RECEIVED_MAX = 10
+const WAIT_S = 20
+const PAUSE_MS = 500
+
+type Body = { tenantId: TenantId; events: Event[] }
+
+/** Durable when it resolves. */
+export async function accept(
+  deps: Pick<FunctionsDeps, 'queue'>,
+  input: { tenantId: TenantId; events: Event[] },
+): Promise<void> {
+  const { tenantId } = input
+  const messages = chunksOf(input.events).map(chunk => ({
+    body: `{"tenantId":${JSON.stringify(tenantId)},"events":[${chunk.join(',')}]}`,
+  }))
+  await deps.queue.send('events', messages)
+}
+
+/** Takes what there is, until the signal fires. */
+export async function ingestQueue(deps: FunctionsDeps, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      const options = { max: RECEIVED_MAX, waitS: WAIT_S, signal }
+      const messages = await deps.queue.receive('events', options)
+      if (messages.length > 0) await ingestMessages(deps, messages)
+    } catch (error) {
+      if (signal.aborted) return
+      deps.log.error('events.not_received', { error: String(error) })
+      await sleep(PAUSE_MS, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+/** What a decision has applied already: into the log with its snapshot, then to its other entities. */
+export async function ingestDecided(
+  deps: FunctionsDeps,
+  input: { tenantId: TenantId; decided: Snapshot[] },
+): Promise<void> {
+  const { tenantId, decided } = input
+  const all = decided.map(({ event }) => event)
+  await events.ingest(deps, tenantId, all, unit => recordSnapshots(unit, tenantId, decided))
+}
+
+async function ingestMessages(deps: FunctionsDeps, messages: Message[]): Promise<void> {
+  const byTenant = Map.groupBy(
+    messages.map(message => ({ message, body: JSON.parse(message.body) as Body })),
+    ({ body }) => body.tenantId,
+  )
+  for (const [tenantId, group] of byTenant) {
+    const began = performance.now()
+    const together = group.flatMap(({ body }) => body.events)
+    try {
+      const { outcomes } = await events.ingest(deps, tenantId, together)
+      await deps.queue.delete(
+        'events',
+        group.map(({ message }) => message.receipt),
+      )
+      deps.log.info('events.ingested', {
+        tenant: tenantId,
+        events: together.length,
+        duplicates: outcomes.filter(outcome => outcome === 'duplicate').length,
+        conflicts: outcomes.filter(outcome => outcome === 'conflict').length,
+        ms: Math.round(performance.now() - began),
+      })
+    } catch (error) {
+      deps.log.error('events.not_ingested', { tenant: tenantId, error: inFull(error) })
+      await oneByOne(deps, tenantId, group)
+    }
+  }
+}
+
+/** A message that cannot be taken must not hold up its neighbours: it comes back when it is visible again. */
+async function oneByOne(
+  deps: FunctionsDeps,
+  tenantId: TenantId,
+  group: { message: Message; body: Body }[],
+): Promise<void> {
+  if (group.length === 1) return
+  for (const { message, body } of group) {
+    try {
+      await events.ingest(deps, tenantId, body.events)
+      await deps.queue.delete('events', [message.receipt])
+    } catch (error) {
+      deps.log.error('events.message_failed', { tenant: tenantId, error: String(error) })
+    }
+  }
+}
+
+function escaped(char: string): string {
+  return `\\u${char.charCodeAt(0).toString(16)}`
+}
+
+function chunksOf(all: Event[]): string[][] {
+  const chunks: string[][] = []
+  let size = Infinity
+  for (const event of all) {
+    // Two code points that queues refuse and JSON does not escape by itself.
+    const text = JSON.stringify(event).replaceAll(/[\ufffe\uffff]/g, escaped)
+    const bytes = Buffer.byteLength(text) + 1
+    if (size + bytes > MESSAGE_BYTES_MAX) {
+      chunks.push([])
+      size = 0
+    }
+    chunks.at(-1)!.push(text)
+    size += bytes
+  }
+  return chunks
+}

@@ -19,8 +19,10 @@ import { ModelDirectory } from './models.ts'
 import * as blobs from './routes/blobs.ts'
 import { errorsPage } from './routes/docs.ts'
 import * as events from './routes/events.ts'
+import * as features from './routes/features.ts'
 import * as oip from './routes/oip.ts'
 import { openApi } from './routes/openapi.ts'
+import { ServiceDirectory } from './services.ts'
 
 type Edge = {
   deps: EdgeDeps
@@ -28,6 +30,7 @@ type Edge = {
   limits: Limiter
   models: ModelDirectory
   eventTypes: EventTypeDirectory
+  services: ServiceDirectory
 }
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
@@ -37,7 +40,9 @@ export function createApp(deps: EdgeDeps): Hono {
   const limits = new Limiter(deps)
   const models = new ModelDirectory(deps, limits)
   const eventTypes = new EventTypeDirectory(deps, limits)
-  const edge: Edge = { deps, auth: new Authenticator(deps), limits, models, eventTypes }
+  const services = new ServiceDirectory(deps, limits)
+  const auth = new Authenticator(deps)
+  const edge: Edge = { deps, auth, limits, models, eventTypes, services }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const answer = answerOf(route)
@@ -106,6 +111,7 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'events.send': async ({ deps, eventTypes }, c, call) =>
     named(call, await events.send(deps, eventTypes, c, call)),
+  'features.read': ({ deps, services }, c, call) => features.read(deps, services, c, call),
   'uploads.part': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
     if (!granted.ok) return granted
@@ -157,10 +163,15 @@ async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<
 }
 
 /** What was just changed through this edge holds here at once. */
-function forget({ auth, models, eventTypes }: Edge, { name }: Route, { tenantId }: Caller): void {
+function forget(
+  { auth, models, eventTypes, services }: Edge,
+  { name }: Route,
+  { tenantId }: Caller,
+): void {
   if (name.startsWith('keys.') || name.startsWith('tenants.')) auth.forget(tenantId)
   if (name.startsWith('models.')) models.forget(tenantId)
   if (name.startsWith('event_types.')) eventTypes.forget(tenantId)
+  if (name.startsWith('services.')) services.forget(tenantId)
 }
 
 /** The key under which a reply with a secret is stored: only who sends the API key can open it. */

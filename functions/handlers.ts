@@ -6,6 +6,7 @@ import type * as z from 'zod'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import * as events from '#core/events/events.ts'
+import * as features from '#core/features/features.ts'
 import * as bulk from '#core/inference/bulk.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
@@ -78,6 +79,15 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'events.list': { tx: (unit, _, query) => events.list(unit, query) },
   'events.find': { tx: events.find },
   'events.rejected': { tx: (unit, _, query) => events.rejected(unit, query) },
+
+  'views.apply': { tx: features.applyView },
+  'views.plan': { tx: (unit, _, input) => features.planView(unit, input) },
+  'views.list': { tx: (unit, _, query) => features.views(unit, query) },
+  'views.get': { tx: (unit, _, input) => features.view(unit, input) },
+  'services.apply': { tx: features.applyService },
+  'services.plan': { tx: (unit, _, input) => features.planService(unit, input) },
+  'services.list': { tx: (unit, _, query) => features.services(unit, query) },
+  'services.get': { tx: (unit, _, input) => features.service(unit, input) },
 
   'usage.totals': { tx: (unit, _, query) => usage.totals(unit, query) },
   'usage.receipts': { tx: (unit, _, query) => usage.list(unit, query) },

@@ -3,6 +3,7 @@ import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
+import * as features from '#core/features/features.ts'
 import * as bulk from '#core/inference/bulk.ts'
 import type { Place } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
@@ -29,6 +30,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/events/accept', ['edge'], accept),
   internal('/internal/events/ingest', ['edge'], ingestNow),
   internal('/internal/events/decided', ['edge'], ingestDecided),
+  internal('/internal/features/service', ['edge'], servicePlanOf),
   internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
   internal('/internal/queue', ['runner'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
@@ -70,6 +72,10 @@ async function eventTypeOf(deps: FunctionsDeps, input: OfTenant<{ type: string }
 
 function ingestNow(deps: FunctionsDeps, input: OfTenant<{ events: Event[] }>) {
   return events.ingest(deps, input.tenantId, input.events)
+}
+
+async function servicePlanOf(deps: FunctionsDeps, input: OfTenant<{ service: string }>) {
+  return { plan: await inTenant(deps, input, unit => features.servicePlan(unit, input.service)) }
 }
 
 async function recordReceipts(deps: FunctionsDeps, input: { lines: usage.Line[] }) {

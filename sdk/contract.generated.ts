@@ -845,6 +845,309 @@ export type Contract = {
       next_cursor: string | null
     }
   }
+  /** Define a view; a change of anything that changes a value makes the next version. */
+  'views.apply': {
+    input: {
+      params: { view: string }
+      body: {
+        entity: string
+        event_type: string
+        filter?: string
+        allowed_lateness?: string
+        features: Record<string, {
+          agg: 'count' | 'sum' | 'avg' | 'min' | 'max' | 'var' | 'last' | 'first' | 'last_k' | 'distinct'
+          of?: string
+          window?: string
+          hop?: string
+          ttl?: string
+          k?: number
+        }>
+      }
+    }
+    reply: {
+      name: string
+      version: number
+      hash: string
+      created_at: string
+      definition: {
+        entity: string
+        event_type: string
+        filter?: string
+        allowed_lateness?: string
+        features: Record<string, {
+          agg: 'count' | 'sum' | 'avg' | 'min' | 'max' | 'var' | 'last' | 'first' | 'last_k' | 'distinct'
+          of?: string
+          window?: string
+          hop?: string
+          ttl?: string
+          k?: number
+        }>
+      }
+      features: Array<{
+        name: string
+        type: string
+      }>
+      warnings: Array<{
+        pointer: string
+        detail: string
+      }>
+    }
+  }
+  /** Say what a definition would change, and change nothing. */
+  'views.plan': {
+    input: {
+      params: { view: string }
+      body: {
+        entity: string
+        event_type: string
+        filter?: string
+        allowed_lateness?: string
+        features: Record<string, {
+          agg: 'count' | 'sum' | 'avg' | 'min' | 'max' | 'var' | 'last' | 'first' | 'last_k' | 'distinct'
+          of?: string
+          window?: string
+          hop?: string
+          ttl?: string
+          k?: number
+        }>
+      }
+    }
+    reply: {
+      name: string
+      change: 'new' | 'same' | 'next'
+      version: number
+      hash: string
+      warnings: Array<{
+        pointer: string
+        detail: string
+      }>
+    }
+  }
+  /** List views, each at its newest version. */
+  'views.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        name: string
+        version: number
+        hash: string
+        created_at: string
+        definition: {
+          entity: string
+          event_type: string
+          filter?: string
+          allowed_lateness?: string
+          features: Record<string, {
+            agg: 'count' | 'sum' | 'avg' | 'min' | 'max' | 'var' | 'last' | 'first' | 'last_k' | 'distinct'
+            of?: string
+            window?: string
+            hop?: string
+            ttl?: string
+            k?: number
+          }>
+        }
+        features: Array<{
+          name: string
+          type: string
+        }>
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show a view at its newest version. */
+  'views.get': {
+    input: {
+      params: { view: string }
+    }
+    reply: {
+      name: string
+      version: number
+      hash: string
+      created_at: string
+      definition: {
+        entity: string
+        event_type: string
+        filter?: string
+        allowed_lateness?: string
+        features: Record<string, {
+          agg: 'count' | 'sum' | 'avg' | 'min' | 'max' | 'var' | 'last' | 'first' | 'last_k' | 'distinct'
+          of?: string
+          window?: string
+          hop?: string
+          ttl?: string
+          k?: number
+        }>
+      }
+      features: Array<{
+        name: string
+        type: string
+      }>
+    }
+  }
+  /** Define what is read together; it pins the versions of its views. */
+  'services.apply': {
+    input: {
+      params: { service: string }
+      body: {
+        features: Array<string>
+        request?: Record<string, {
+          type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+          scale?: number
+        }>
+        transforms?: Record<string, string>
+      }
+    }
+    reply: {
+      name: string
+      version: number
+      hash: string
+      created_at: string
+      definition: {
+        features: Array<string>
+        request?: Record<string, {
+          type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+          scale?: number
+        }>
+        transforms?: Record<string, string>
+      }
+      views: Array<{
+        name: string
+        version: number
+        hash: string
+      }>
+      features: Array<{
+        name: string
+        type: string
+      }>
+      warnings: Array<{
+        pointer: string
+        detail: string
+      }>
+    }
+  }
+  /** Say what a definition would change, and change nothing. */
+  'services.plan': {
+    input: {
+      params: { service: string }
+      body: {
+        features: Array<string>
+        request?: Record<string, {
+          type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+          scale?: number
+        }>
+        transforms?: Record<string, string>
+      }
+    }
+    reply: {
+      name: string
+      change: 'new' | 'same' | 'next'
+      version: number
+      hash: string
+      warnings: Array<{
+        pointer: string
+        detail: string
+      }>
+    }
+  }
+  /** List services, each at its newest version. */
+  'services.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        name: string
+        version: number
+        hash: string
+        created_at: string
+        definition: {
+          features: Array<string>
+          request?: Record<string, {
+            type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+            scale?: number
+          }>
+          transforms?: Record<string, string>
+        }
+        views: Array<{
+          name: string
+          version: number
+          hash: string
+        }>
+        features: Array<{
+          name: string
+          type: string
+        }>
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show a service at its newest version. */
+  'services.get': {
+    input: {
+      params: { service: string }
+    }
+    reply: {
+      name: string
+      version: number
+      hash: string
+      created_at: string
+      definition: {
+        features: Array<string>
+        request?: Record<string, {
+          type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+          scale?: number
+        }>
+        transforms?: Record<string, string>
+      }
+      views: Array<{
+        name: string
+        version: number
+        hash: string
+      }>
+      features: Array<{
+        name: string
+        type: string
+      }>
+    }
+  }
+  /** Read the features of a service for some entities, as of now. */
+  'features.read': {
+    input: {
+      params: { service: string }
+      body: {
+        entities: Array<Record<string, unknown>>
+        request?: Array<Record<string, unknown>>
+        min_seq?: Record<string, number>
+      }
+    }
+    reply: {
+      service: string
+      version: number
+      hash: string
+      features: Array<string>
+      results: Array<{
+        values: Array<number | string | boolean | null | Array<number | string | boolean | null>>
+        statuses: Array<'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'>
+        freshness: Array<{
+          entity: string
+          entity_key: string
+          partition: number
+          seq: number
+          at: string
+        }>
+      }>
+    }
+  }
   /** Totals of a period, by model, key, project, job, day or hour. */
   'usage.totals': {
     input: {
@@ -946,6 +1249,15 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'events.list': { method: 'GET', path: '/v1/events', idempotent: false, raw: false, json: true },
   'events.find': { method: 'GET', path: '/v1/events/find', idempotent: false, raw: false, json: true },
   'events.rejected': { method: 'GET', path: '/v1/events/rejected', idempotent: false, raw: false, json: true },
+  'views.apply': { method: 'PUT', path: '/v1/feature-views/:view', idempotent: false, raw: false, json: true },
+  'views.plan': { method: 'POST', path: '/v1/feature-views/:view/plan', idempotent: false, raw: false, json: true },
+  'views.list': { method: 'GET', path: '/v1/feature-views', idempotent: false, raw: false, json: true },
+  'views.get': { method: 'GET', path: '/v1/feature-views/:view', idempotent: false, raw: false, json: true },
+  'services.apply': { method: 'PUT', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
+  'services.plan': { method: 'POST', path: '/v1/feature-services/:service/plan', idempotent: false, raw: false, json: true },
+  'services.list': { method: 'GET', path: '/v1/feature-services', idempotent: false, raw: false, json: true },
+  'services.get': { method: 'GET', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
+  'features.read': { method: 'POST', path: '/v1/features/:service/read', idempotent: false, raw: false, json: true },
   'usage.totals': { method: 'GET', path: '/v1/usage', idempotent: false, raw: false, json: true },
   'usage.receipts': { method: 'GET', path: '/v1/receipts', idempotent: false, raw: false, json: true },
 }

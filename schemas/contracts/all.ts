@@ -1,5 +1,6 @@
 /** Every public route. */
 import { eventRoutes } from './events.ts'
+import { featureRoutes } from './features.ts'
 import { inferenceRoutes } from './inference.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
@@ -14,6 +15,7 @@ export const ROUTES = [
   ...inferenceRoutes,
   ...jobRoutes,
   ...eventRoutes,
+  ...featureRoutes,
   ...usageRoutes,
 ] as const
 

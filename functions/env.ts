@@ -6,7 +6,9 @@ const schema = z.object({
   GALLEY_SECRET: z.string().min(32),
   GALLEY_BLOBS: z.string().default('blobs'),
   GALLEY_FUNCTIONS_PORT: z.coerce.number().int(),
-  GALLEY_FEATURES_PORT: z.coerce.number().int(),
+  GALLEY_OBJECTS_SOCKET: z.string(),
+  /** Of the Worker, where that has the objects. */
+  GALLEY_FEATURES_URL: z.url().optional(),
   GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
 })
 
@@ -15,7 +17,8 @@ export type FunctionsEnv = {
   secret: string
   blobsFolder: string
   port: number
-  featuresUrl: string
+  objectsSocket: string
+  featuresUrl: string | null
   partitionsPerObject: number
 }
 
@@ -26,7 +29,8 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     secret: env.GALLEY_SECRET,
     blobsFolder: env.GALLEY_BLOBS,
     port: env.GALLEY_FUNCTIONS_PORT,
-    featuresUrl: `http://127.0.0.1:${env.GALLEY_FEATURES_PORT}`,
+    objectsSocket: env.GALLEY_OBJECTS_SOCKET,
+    featuresUrl: env.GALLEY_FEATURES_URL ?? null,
     partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
   }
 }

@@ -7,8 +7,9 @@ import type { Duplex } from 'node:stream'
 import type { Clock, InferenceRouter, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Verifier } from '#core/internal/signing.ts'
-import { type Channel, FRAME, type FrameType, fromJsonPart } from './online/channel.ts'
-import { awaitHello } from './online/hello.ts'
+import { type Channel, fromJsonPart } from '#platform/channel/channel.ts'
+import { awaitHello } from '#platform/channel/hello.ts'
+import { FRAME } from './online/frames.ts'
 import { type ErrorPart, inferHead, readReply } from './online/messages.ts'
 import {
   choose,
@@ -53,12 +54,12 @@ export function createRouter(deps: {
     deps.log.info('router.runner_joined', { runner: name })
     for (const pending of waiting) pending.wake?.()
     return {
-      frame: (type: FrameType, id: number, payload: Buffer) => onFrame(runner, type, id, payload),
+      frame: (type: number, id: number, payload: Buffer) => onFrame(runner, type, id, payload),
       end: () => lose(runner),
     }
   }
 
-  function onFrame(runner: Runner, type: FrameType, id: number, payload: Buffer): void {
+  function onFrame(runner: Runner, type: number, id: number, payload: Buffer): void {
     if (type === FRAME.warm) runner.warm = new Set(fromJsonPart<string[]>(payload))
     else if (type === FRAME.drain) runner.draining = true
     else if (type === FRAME.shipped) runner.copies.drop(payload.readDoubleLE(0))
@@ -184,7 +185,7 @@ export function createRouter(deps: {
       },
       ready: async () => [...runners].some(runner => !runner.draining),
     },
-    attach: stream => awaitHello(stream, deps, join),
+    attach: stream => awaitHello(stream, { ...deps, from: ['runner'] }, join),
     close() {
       clearInterval(late)
       for (const runner of runners) runner.channel.close()

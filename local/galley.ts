@@ -36,7 +36,7 @@ export type Galley = {
   /** Drains and releases the folder. Called again with no grace, it hurries. */
   stop(graceMs?: number): Promise<void>
 }
-export type Ports = { functions: number; objects: number; router: number }
+export type Ports = { functions: number; router: number }
 
 const ROTATE_EVERY_MS = 5000
 /**
@@ -65,8 +65,8 @@ export async function startGalley(
     const logs = openLogs(folder.path, closing)
     const log = logInto(logs.open('supervisor'), deps.clock)
     if (killed.length > 0) log.info('places of an earlier start killed', { pids: killed })
-    const [functions, objects, router] = await freePorts(3)
-    const ports = { functions: functions!, objects: objects!, router: router! }
+    const [functions, router] = await freePorts(2)
+    const ports = { functions: functions!, router: router! }
     const urls = databaseUrls(flags, folder)
     const env = placeEnv(flags, folder, port, ports)
     const keys = await signingKeys(folder)
@@ -165,9 +165,9 @@ function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) 
     GALLEY_PORT: String(port),
     GALLEY_EDGE: flags.edge,
     GALLEY_FUNCTIONS_PORT: String(ports.functions),
-    GALLEY_OBJECTS_PORT: String(ports.objects),
-    // Durable Objects are reached through the Worker that holds them.
-    GALLEY_FEATURES_PORT: String(flags.edge === 'node' ? ports.objects : port),
+    GALLEY_OBJECTS_SOCKET: join('run', 'objects.sock'),
+    // Durable Objects are reached through the Worker that holds them, the others where they are.
+    ...(flags.edge === 'workerd' && { GALLEY_FEATURES_URL: `http://127.0.0.1:${port}` }),
     GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT[flags.edge]),
     GALLEY_ROUTER_PORT: String(ports.router),
     GALLEY_ROUTER_SOCKET: join('run', 'router.sock'),

@@ -3,8 +3,9 @@ import { createConnection, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log } from '#core/deps.ts'
 import type { Signer } from '#core/internal/signing.ts'
-import { type Channel, FRAME, type FrameType, jsonPart, openChannel } from './channel.ts'
-import { helloOf } from './hello.ts'
+import { type Channel, jsonPart, openChannel } from '#platform/channel/channel.ts'
+import { helloOf } from '#platform/channel/hello.ts'
+import { FRAME } from './frames.ts'
 
 const RETRY_FIRST_MS = 20
 const RETRY_MAX_MS = 200
@@ -20,7 +21,7 @@ export type Dialled = {
 }
 
 export type Served = {
-  onFrame(type: FrameType, id: number, payload: Buffer): void
+  onFrame(type: number, id: number, payload: Buffer): void
   /** The channel is gone: nobody takes the answers any more. */
   end(): void
   inFlight(): number

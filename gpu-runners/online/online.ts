@@ -7,15 +7,9 @@ import { AppError } from '#core/error.ts'
 import { decodeRequest, encodeReply } from '#core/inference/oip.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
-import {
-  type Channel,
-  FRAME,
-  FRAME_BYTES_MAX,
-  type FrameType,
-  fromJsonPart,
-  jsonPart,
-} from './channel.ts'
+import { type Channel, FRAME_BYTES_MAX, fromJsonPart, jsonPart } from '#platform/channel/channel.ts'
 import type { Served } from './dial.ts'
+import { FRAME } from './frames.ts'
 import { type ErrorPart, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
 import { onlineReceipt, receiptContextOf } from './receipts.ts'
@@ -42,7 +36,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   let heldBack = 0
   let ended = false
 
-  function onFrame(type: FrameType, id: number, payload: Buffer): void {
+  function onFrame(type: number, id: number, payload: Buffer): void {
     if (type === FRAME.infer) infer(id, payload).catch(error => sendError(id, error))
     else if (type === FRAME.cancel) depart(id)
     else if (type === FRAME.context) addContext(id, fromJsonPart<Shared>(payload))

@@ -1,7 +1,7 @@
 /** What the router keeps of its runners and of the requests that they have not answered yet. */
 import type { InferenceCall, InferenceReply } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import type { Channel } from './channel.ts'
+import type { Channel } from '#platform/channel/channel.ts'
 import { ReceiptCopies } from './copies.ts'
 import { SharedContexts } from './shared-contexts.ts'
 

@@ -1,6 +1,7 @@
 /** What requests of one key to one version share, sent to a runner once and then named by number. */
 import type { InferenceCall } from '#core/deps.ts'
-import { type Channel, FRAME, jsonPart } from './channel.ts'
+import { type Channel, jsonPart } from '#platform/channel/channel.ts'
+import { FRAME } from './frames.ts'
 
 /** A few KB each on the runner. Forgetting some only means sending them again. */
 export const CONTEXTS_MAX = 10_000

@@ -7,6 +7,7 @@ import type { EdgeDeps } from '#edge/deps.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { openLog } from '#platform/log.ts'
+import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteFeatures, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { readEdgeEnv } from './env.ts'
@@ -25,12 +26,12 @@ const { router, attach, close } = createRouter({
   verifier: await openVerifier({ runner: env.runnerKey }),
   ship: shipper({ functions, signer, clock }),
 })
-const remote = { fetch, origin: env.objectsUrl, signer, clock }
+const objects = dialObjects({ path: env.objectsSocket, name: 'edge', signer, clock, log })
 const deps: EdgeDeps = {
   functions,
   router,
-  objects: remoteObjects(remote),
-  features: remoteFeatures(remote, env.partitionsPerObject),
+  objects: remoteObjects(objects.call),
+  features: remoteFeatures(objects.call, env.partitionsPerObject),
   blobs: folderBlobs({ root: env.blobsFolder }),
   signer,
   clock,
@@ -50,6 +51,7 @@ endWithParent(async why => {
   if (why === 'stop') await server.close()
   runners.close()
   close()
+  objects.close()
 })
 reportReady()
 

@@ -8,7 +8,7 @@ const edge = z.object({
   GALLEY_EDGE_KEY: z.string().min(32),
   GALLEY_RUNNER_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_PORT: port,
-  GALLEY_OBJECTS_PORT: port,
+  GALLEY_OBJECTS_SOCKET: z.string(),
   GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
   GALLEY_ROUTER_SOCKET: z.string(),
   GALLEY_BLOBS: z.string().default('blobs'),
@@ -21,7 +21,7 @@ export type EdgeEnv = {
   /** To know the runners that dial the router inside this process. */
   runnerKey: string
   functionsUrl: string
-  objectsUrl: string
+  objectsSocket: string
   partitionsPerObject: number
   routerSocket: string
   blobsFolder: string
@@ -35,7 +35,7 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
     key: env.GALLEY_EDGE_KEY,
     runnerKey: env.GALLEY_RUNNER_KEY,
     functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
-    objectsUrl: `http://127.0.0.1:${env.GALLEY_OBJECTS_PORT}`,
+    objectsSocket: env.GALLEY_OBJECTS_SOCKET,
     partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
     routerSocket: env.GALLEY_ROUTER_SOCKET,
     blobsFolder: env.GALLEY_BLOBS,
@@ -43,7 +43,7 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
 }
 
 const objects = z.object({
-  GALLEY_OBJECTS_PORT: port,
+  GALLEY_OBJECTS_SOCKET: z.string(),
   GALLEY_EDGE_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_PORT: port,
@@ -52,7 +52,7 @@ const objects = z.object({
 export function readObjectsEnv(from: Record<string, string | undefined> = process.env) {
   const env = objects.parse(from)
   return {
-    port: env.GALLEY_OBJECTS_PORT,
+    socket: env.GALLEY_OBJECTS_SOCKET,
     edgeKey: env.GALLEY_EDGE_KEY,
     functionsKey: env.GALLEY_FUNCTIONS_KEY,
     functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,

@@ -19,7 +19,8 @@ import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
-import { remoteFeatures } from '#platform/objects/remote.ts'
+import { dialObjects } from '#platform/objects/channel.ts'
+import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
 import { serveHttp } from './http-host.ts'
@@ -39,14 +40,14 @@ const keys = Object.fromEntries(
 )
 const verifier = await openVerifier(keys)
 const signer = await openSigner('functions', await placeKey(env.secret, 'functions'))
+const objects = env.featuresUrl
+  ? httpObjects({ fetch, origin: env.featuresUrl, signer, clock })
+  : dialObjects({ path: env.objectsSocket, name: 'functions', signer, clock, log }).call
 let wake = () => {}
 const deps: FunctionsDeps = {
   db,
   queue,
-  features: remoteFeatures(
-    { fetch, origin: env.featuresUrl, signer, clock },
-    env.partitionsPerObject,
-  ),
+  features: remoteFeatures(objects, env.partitionsPerObject),
   blobs,
   clock,
   log,

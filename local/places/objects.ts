@@ -1,13 +1,14 @@
 /** The single-writer objects of one machine, in a process of their own: a commit blocks it. */
+import { rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { openLog } from '#platform/log.ts'
+import { answerObjects } from '#platform/objects/channel.ts'
 import { OBJECT_CLASSES } from '#platform/objects/classes.ts'
 import { httpDelivery, withDelivery } from '#platform/objects/delivery.ts'
-import { serveObjects } from '#platform/objects/serve.ts'
 import { openObjects } from '#platform/objects/sqlite.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { readObjectsEnv } from './env.ts'
-import { serveHttp } from './http-host.ts'
 
 const env = readObjectsEnv()
 const clock = { now: () => Date.now() }
@@ -23,11 +24,12 @@ const host = withDelivery(files, {
   log,
 })
 const verifier = await openVerifier({ edge: env.edgeKey, functions: env.functionsKey })
-const fetch = serveObjects({ host, verifier, clock, log })
-const server = await serveHttp({ host: '127.0.0.1', port: env.port, fetch })
+rmSync(env.socket, { force: true })
+const server = createServer(stream => answerObjects(stream, { host, verifier, clock, log }))
+await new Promise<void>(resolve => server.listen(env.socket, resolve))
 
-endWithParent(async why => {
-  if (why === 'stop') await server.close()
+endWithParent(async () => {
+  server.close()
   await host.close()
   files.close()
 })

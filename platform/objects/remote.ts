@@ -1,4 +1,4 @@
-/** The client's half of objects over HTTP: each call signed, each error the object's own. */
+/** The client's half of objects: what calls there are, and calls over HTTP, each signed. */
 import type {
   Clock,
   Decided,
@@ -15,67 +15,80 @@ import type { Position } from '#schemas/event.ts'
 /** Who waits longer for a token is better served without: the edge then spends by itself. */
 const PATIENCE_MS = 2_000
 
-type Remote = {
-  fetch(request: Request): Promise<Response>
-  /** Such as `http://127.0.0.1:4503`. */
-  origin: string
-  signer: Signer
-  clock: Clock
-}
+/** One call of one object; throws the object's own error, or `unavailable`. */
+export type CallObject = <T>(
+  className: string,
+  name: string,
+  method: string,
+  input: unknown,
+) => Promise<T>
 
-/** Calls throw `unavailable` when nobody answers. */
-export function remoteObjects(remote: Remote): Objects {
+export function remoteObjects(call: CallObject): Objects {
   return {
     tenant: tenantId => ({
-      leaseRate: input => call<RateLease>(remote, `/objects/tenant/${tenantId}/leaseRate`, input),
+      leaseRate: input => call<RateLease>('tenant', tenantId, 'leaseRate', input),
     }),
   }
 }
 
-export function remoteFeatures(remote: Remote, partitionsPerObject: number): FeatureObjects {
+export function remoteFeatures(call: CallObject, partitionsPerObject: number): FeatureObjects {
   return {
     partitionsPerObject,
     group(tenantId, group) {
-      const path = `/objects/features/${tenantId}-${group}`
+      const name = `${tenantId}-${group}`
       return {
-        apply: input => call<{ positions: Position[] }>(remote, `${path}/apply`, input),
-        read: input => callByPlan<{ reads: EntityRead[] }>(remote, `${path}/read`, input),
-        decide: input => callByPlan<Decided>(remote, `${path}/decide`, input),
+        apply: input => call<{ positions: Position[] }>('features', name, 'apply', input),
+        read: input => callByPlan<{ reads: EntityRead[] }>(call, name, 'read', input),
+        decide: input => callByPlan<Decided>(call, name, 'decide', input),
       }
     },
   }
 }
 
 /** By the plan's hash alone, and once more with the plan where the object asks for it. */
-async function callByPlan<T>(remote: Remote, path: string, input: PlanRef): Promise<T> {
+async function callByPlan<T>(
+  call: CallObject,
+  name: string,
+  method: string,
+  input: PlanRef,
+): Promise<T> {
   const { plan, ...bare } = input
   try {
-    return await call<T>(remote, path, bare)
+    return await call<T>('features', name, method, bare)
   } catch (error) {
     const isWanted = error instanceof AppError && error.code === 'plan_wanted'
     if (!isWanted || !plan) throw error
-    return call<T>(remote, path, input)
+    return call<T>('features', name, method, input)
   }
 }
 
-async function call<T>(remote: Remote, path: string, input: unknown): Promise<T> {
-  const body = new TextEncoder().encode(JSON.stringify(input))
-  const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
-  const token = await remote.signer.sign(claims, remote.clock.now())
-  const request = new Request(remote.origin + path, {
-    method: 'POST',
-    headers: { [TOKEN_HEADER]: token, 'content-type': 'application/json' },
-    body,
-    signal: AbortSignal.timeout(PATIENCE_MS),
-  })
-  const response = await remote.fetch(request).catch(cause => {
-    throw new AppError('unavailable', {
-      internal: `objects at ${remote.origin}: ${String(cause)}`,
-      retryable: true,
-      cause,
+/** Calls at an origin such as `http://127.0.0.1:4503`. */
+export function httpObjects(o: {
+  fetch(request: Request): Promise<Response>
+  origin: string
+  signer: Signer
+  clock: Clock
+}): CallObject {
+  return async <T>(className: string, name: string, method: string, input: unknown) => {
+    const path = `/objects/${className}/${name}/${method}`
+    const body = new TextEncoder().encode(JSON.stringify(input))
+    const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
+    const token = await o.signer.sign(claims, o.clock.now())
+    const request = new Request(o.origin + path, {
+      method: 'POST',
+      headers: { [TOKEN_HEADER]: token, 'content-type': 'application/json' },
+      body,
+      signal: AbortSignal.timeout(PATIENCE_MS),
     })
-  })
-  const answer = await response.json()
-  if (!response.ok) throw fromProblem(answer)
-  return answer as T
+    const response = await o.fetch(request).catch(cause => {
+      throw new AppError('unavailable', {
+        internal: `objects at ${o.origin}: ${String(cause)}`,
+        retryable: true,
+        cause,
+      })
+    })
+    const answer = await response.json()
+    if (!response.ok) throw fromProblem(answer)
+    return answer as T
+  }
 }

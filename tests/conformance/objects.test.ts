@@ -7,9 +7,9 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openSigner, placeKey } from '#core/internal/signing.ts'
-import { freePorts } from '#local/ports.ts'
 import { bundleWorker } from '#local/workerd/bundle.ts'
 import { startWorkerd } from '#local/workerd/instance.ts'
+import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteObjects } from '#platform/objects/remote.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { type ObjectsEngine, objectsSuite } from './objects.ts'
@@ -21,21 +21,23 @@ objectsSuite('node:sqlite', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'galley-objects-'))
   mkdirSync(join(folder, 'objects'))
   const key = await placeKey('a secret of the test alone, long enough', 'edge')
-  const [port] = await freePorts(1)
+  const path = join(folder, 'objects.sock')
   const env = {
-    GALLEY_OBJECTS_PORT: String(port),
+    GALLEY_OBJECTS_SOCKET: path,
     GALLEY_FUNCTIONS_PORT: '9',
     GALLEY_EDGE_KEY: key,
     GALLEY_FUNCTIONS_KEY: key,
   }
   const start = () => startPlace(folder, env)
   let child = await start()
-  const objects = remoteObjects({
-    fetch: request => fetch(request),
-    origin: `http://127.0.0.1:${port}`,
+  const dialled = dialObjects({
+    path,
+    name: 'test',
     signer: await openSigner('edge', key),
     clock: { now: () => Date.now() },
+    log,
   })
+  const objects = remoteObjects(dialled.call)
   const end = async () => {
     const exited = once(child, 'exit')
     child.kill('SIGKILL')
@@ -48,6 +50,7 @@ objectsSuite('node:sqlite', async () => {
       child = await start()
     },
     async close() {
+      dialled.close()
       await end()
       rmSync(folder, { recursive: true })
     },

@@ -2,8 +2,9 @@
 import { Duplex } from 'node:stream'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { FRAME, FRAME_BYTES_MAX, type FrameType, openChannel } from '#gpu-runners/online/channel.ts'
+import { FRAME } from '#gpu-runners/online/frames.ts'
 import { inferHead, readInfer, readReply, replyHead } from '#gpu-runners/online/messages.ts'
+import { FRAME_BYTES_MAX, openChannel } from '#platform/channel/channel.ts'
 import { newId } from '#schemas/ids.ts'
 
 /** One end of a stream whose other end is the test: what is written, and what comes in. */
@@ -17,7 +18,7 @@ function endOf(onWrite: (chunk: Buffer) => void): Duplex {
   })
 }
 
-type Frame = { type: FrameType; id: number; payload: Buffer }
+type Frame = { type: number; id: number; payload: Buffer }
 function reader() {
   const frames: Frame[] = []
   const ended = Promise.withResolvers<Error | undefined>()
@@ -30,7 +31,7 @@ function reader() {
 }
 
 async function written(
-  frames: { type: FrameType; id: number; parts: Uint8Array[] }[],
+  frames: { type: number; id: number; parts: Uint8Array[] }[],
 ): Promise<Buffer> {
   const chunks: Buffer[] = []
   const channel = openChannel(

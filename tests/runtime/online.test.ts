@@ -12,18 +12,13 @@ import type { Servable } from '#core/deps.ts'
 import { openOnnxRuntime } from '#gpu-runners/engines/onnxruntime.ts'
 import { openModelFiles } from '#gpu-runners/models/files.ts'
 import { openResidents } from '#gpu-runners/models/residents.ts'
-import {
-  FRAME,
-  type FrameType,
-  fromJsonPart,
-  jsonPart,
-  openChannel,
-} from '#gpu-runners/online/channel.ts'
 import type { Served } from '#gpu-runners/online/dial.ts'
+import { FRAME } from '#gpu-runners/online/frames.ts'
 import { type ErrorPart, inferHead, readReply } from '#gpu-runners/online/messages.ts'
 import { serveOnline } from '#gpu-runners/online/online.ts'
 import { openReceiptLog } from '#gpu-runners/online/receipt-log.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
+import { fromJsonPart, jsonPart, openChannel } from '#platform/channel/channel.ts'
 import { newId } from '#schemas/ids.ts'
 import { callOf, systemClock as clock } from '#tests/caller.ts'
 import { mlp, slow } from '#tests/models.ts'
@@ -70,7 +65,7 @@ async function newRunner(graph: Uint8Array) {
     end: () => served.end(),
   })
   const served: Served = serveOnline({ residents, receipts, clock, log }, runner)
-  const frames: { type: FrameType; id: number; payload: Buffer; receipts: number }[] = []
+  const frames: { type: number; id: number; payload: Buffer; receipts: number }[] = []
   const channel = openChannel(ours, {
     frame: (type, id, payload) => frames.push({ type, id, payload, receipts: receipts.count() }),
     end() {},

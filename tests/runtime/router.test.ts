@@ -10,17 +10,11 @@ import type { InferenceCall } from '#core/deps.ts'
 import type { AppError } from '#core/error.ts'
 import { openSigner, openVerifier, placeKey } from '#core/internal/signing.ts'
 import { receiptLine } from '#core/usage/receipt-log.ts'
-import {
-  type Channel,
-  FRAME,
-  type FrameType,
-  fromJsonPart,
-  jsonPart,
-  openChannel,
-} from '#gpu-runners/online/channel.ts'
-import * as hello from '#gpu-runners/online/hello.ts'
+import { FRAME } from '#gpu-runners/online/frames.ts'
 import { readInfer, replyHead } from '#gpu-runners/online/messages.ts'
 import { createRouter } from '#gpu-runners/router.ts'
+import { type Channel, fromJsonPart, jsonPart, openChannel } from '#platform/channel/channel.ts'
+import * as hello from '#platform/channel/hello.ts'
 import { newId } from '#schemas/ids.ts'
 import { callOf, systemClock as clock } from '#tests/caller.ts'
 
@@ -73,7 +67,7 @@ async function dial(router: Under, name: string, warm: string[] = [], hello?: un
   let ended = false
   let onAsked = (_: Asked) => {}
   const channel: Channel = openChannel(ours, {
-    frame(type: FrameType, id, payload) {
+    frame(type: number, id, payload) {
       if (type === FRAME.cancel) canceled.push(id)
       if (type !== FRAME.infer) return
       const { head, body } = readInfer(payload)
@@ -372,7 +366,7 @@ describe('who may dial', () => {
 test('what a request shares with others of its key and version travels once', async () => {
   const router = newRouter()
   const ours = await connect(router)
-  const seen: FrameType[] = []
+  const seen: number[] = []
   const contexts: unknown[] = []
   const channel = openChannel(ours, {
     frame(type, id, payload) {

@@ -14,6 +14,14 @@ const SPEC = {
   input: { sha256: 'e'.repeat(64), size: 100, format: 'jsonl' as const },
 }
 
+/** There are no events to place. */
+const features = {
+  partitionsPerObject: 1024,
+  group: (): never => {
+    throw new Error('nothing is placed here')
+  },
+}
+
 test('a step that waits behind others is asked for ever more rarely, and never forgotten', async () => {
   const clock = handClock()
   await inTenant({ db, clock }, tenantId, unit =>
@@ -43,11 +51,11 @@ test('a sweep that fails is logged and keeps none of the others from theirs', as
   await admin.query(`alter table runs add constraint planted check (state <> 'expired') not valid`)
   const failures: unknown[] = []
   const log = { info() {}, error: (_: string, fields?: object) => failures.push(fields) }
-  await sweep({ db, clock, log })
+  await sweep({ db, clock, log, features })
   expect(failures).toEqual([expect.objectContaining({ sweep: 'expire_runs' })])
   expect((await admin.query('select 1 from idempotency')).rowCount).toBe(0)
   await admin.query('alter table runs drop constraint planted')
-  await sweep({ db, clock, log })
+  await sweep({ db, clock, log, features })
   const { rows } = await admin.query('select state from runs where id = $1', [id])
   expect(rows).toEqual([{ state: 'expired' }])
 })

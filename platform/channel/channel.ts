@@ -1,28 +1,12 @@
 /**
- * The hop between router and runner: one stream, many requests, frames of
+ * A hop between places: one stream, many requests, frames of
  * `length u32 | type u8 | id u32 | payload` (little-endian), written together once per turn of the event
  * loop, so that under load one system call carries many requests.
  */
 import type { Duplex } from 'node:stream'
 
-export const FRAME = {
-  /** runner → router, first: a signed token and the runner's name. */
-  hello: 1,
-  /** runner → router: the digests that are warm now. */
-  warm: 2,
-  /** router → runner: what the requests that name this id share. */
-  context: 3,
-  infer: 4,
-  reply: 5,
-  error: 6,
-  /** router → runner: the caller has gone. */
-  cancel: 7,
-  /** runner → router: so many receipts of this channel, from its start, are in the ledger. */
-  shipped: 8,
-  /** runner → router: send nothing new. */
-  drain: 9,
-} as const
-export type FrameType = (typeof FRAME)[keyof typeof FRAME]
+/** The first frame that a caller sends; the other types are theirs who speak. */
+export const HELLO = 1
 
 const HEADER_BYTES = 9
 /** A frame holds one body and its header; bodies are bounded at the edge. */
@@ -33,7 +17,7 @@ const PAGE_BYTES = 65_536
 
 export type Channel = {
   /** Queues a frame of the concatenated parts; it leaves with the others of this turn. */
-  send(type: FrameType, id: number, parts: readonly Uint8Array[]): void
+  send(type: number, id: number, parts: readonly Uint8Array[]): void
   /** Writes what is queued now. */
   flush(): void
   /** Writes what is queued, then ends the stream. */
@@ -46,7 +30,7 @@ export type Channel = {
  */
 export function openChannel(
   stream: Duplex,
-  on: { frame(type: FrameType, id: number, payload: Buffer): void; end(error?: Error): void },
+  on: { frame(type: number, id: number, payload: Buffer): void; end(error?: Error): void },
 ): Channel {
   let page = Buffer.allocUnsafe(PAGE_BYTES)
   let at = 0
@@ -88,7 +72,7 @@ export function openChannel(
     stream.uncork()
   }
 
-  function send(type: FrameType, id: number, parts: readonly Uint8Array[]): void {
+  function send(type: number, id: number, parts: readonly Uint8Array[]): void {
     if (ended) return
     let length = 5
     for (const part of parts) length += part.length
@@ -130,7 +114,7 @@ export function openChannel(
       if (data.length < wantedBytes) break
       const payload = data.subarray(HEADER_BYTES, wantedBytes)
       try {
-        on.frame(data[4] as FrameType, data.readUInt32LE(5), payload)
+        on.frame(data[4]!, data.readUInt32LE(5), payload)
       } catch (error) {
         // The peer speaks another version, or nonsense: this channel ends, not the process.
         end(error as Error)

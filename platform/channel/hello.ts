@@ -1,37 +1,30 @@
-/** A connection that a runner dialled: nobody until its first frame has proven who it is. */
+/** A connection that somebody dialled: nobody until its first frame has proven who it is. */
 import type { Duplex } from 'node:stream'
 import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { type Signer, sha256Hex, type Verifier } from '#core/internal/signing.ts'
-import {
-  type Channel,
-  FRAME,
-  type FrameType,
-  fromJsonPart,
-  jsonPart,
-  openChannel,
-} from './channel.ts'
+import { type Place, type Signer, sha256Hex, type Verifier } from '#core/internal/signing.ts'
+import { type Channel, fromJsonPart, HELLO, jsonPart, openChannel } from './channel.ts'
 
 const HELLO_PATH = '/hello'
 /** A peer that says nothing is dropped: it holds a connection and, perhaps, most of a frame. */
 const HELLO_MS_MAX = 5_000
 
-type Hello = { token: string; runner: string }
-type Frame = [type: FrameType, id: number, payload: Buffer]
+type Hello = { token: string; name: string }
+type Frame = [type: number, id: number, payload: Buffer]
 export type Welcomed = { frame(...frame: Frame): void; end(): void }
 
 /** The payload of a hello frame. */
-export async function helloOf(signer: Signer, clock: Clock, runner: string): Promise<Buffer> {
-  const body = await sha256Hex(runner)
+export async function helloOf(signer: Signer, clock: Clock, name: string): Promise<Buffer> {
+  const body = await sha256Hex(name)
   const claims = { call: null, method: 'POST', path: HELLO_PATH, body }
-  return jsonPart({ token: await signer.sign(claims, clock.now()), runner } satisfies Hello)
+  return jsonPart({ token: await signer.sign(claims, clock.now()), name } satisfies Hello)
 }
 
-/** Calls `welcome` once the peer has shown that it is a runner, and ends the stream of any other. */
+/** Calls `welcome` once the peer has shown that it is one of these places, and ends the stream of any other. */
 export function awaitHello(
   stream: Duplex,
-  deps: { clock: Clock; log: Log; verifier: Verifier },
-  welcome: (runner: string, channel: Channel) => Welcomed,
+  deps: { clock: Clock; log: Log; verifier: Verifier; from: readonly Place[] },
+  welcome: (name: string, channel: Channel) => Welcomed,
 ): void {
   let welcomed: Welcomed | null = null
   /** What came behind the hello while it was checked. */
@@ -42,7 +35,7 @@ export function awaitHello(
     frame(...frame) {
       if (welcomed) welcomed.frame(...frame)
       else if (early) early.push(frame)
-      else if (frame[0] !== FRAME.hello) refuse(new Error('the first frame is no hello'))
+      else if (frame[0] !== HELLO) refuse(new Error('the first frame is no hello'))
       else {
         early = []
         check(frame[2]).catch(refuse)
@@ -51,26 +44,26 @@ export function awaitHello(
     end(error) {
       hasEnded = true
       clearTimeout(late)
-      if (error) deps.log.error('router.channel_broken', { error: String(error) })
+      if (error) deps.log.error('channel.broken', { error: String(error) })
       welcomed?.end()
     },
   })
 
   async function check(payload: Buffer): Promise<void> {
-    const { token, runner } = fromJsonPart<Hello>(payload)
-    const request = { method: 'POST', path: HELLO_PATH, body: Buffer.from(runner) }
+    const { token, name } = fromJsonPart<Hello>(payload)
+    const request = { method: 'POST', path: HELLO_PATH, body: Buffer.from(name) }
     const claims = await deps.verifier.verify(token, request, deps.clock.now())
-    if (claims.from !== 'runner') throw new AppError('unauthenticated')
+    if (!deps.from.includes(claims.from)) throw new AppError('unauthenticated')
     // It hung up while it was checked: taken in now, nobody would ever notice that it is gone.
     if (hasEnded) return
     clearTimeout(late)
-    welcomed = welcome(runner, channel)
+    welcomed = welcome(name, channel)
     for (const frame of early ?? []) welcomed.frame(...frame)
     early = null
   }
 
   function refuse(error: unknown): void {
-    if (!hasEnded) deps.log.error('router.runner_refused', { error: String(error) })
+    if (!hasEnded) deps.log.error('channel.refused', { error: String(error) })
     stream.destroy()
   }
 }

@@ -1,0 +1,21 @@
+/** What router and runner say to each other, by the type of the frame. */
+import { HELLO } from '#platform/channel/channel.ts'
+
+export const FRAME = {
+  /** runner → router, first: a signed token and the runner's name. */
+  hello: HELLO,
+  /** runner → router: the digests that are warm now. */
+  warm: 2,
+  /** router → runner: what the requests that name this id share. */
+  context: 3,
+  infer: 4,
+  reply: 5,
+  error: 6,
+  /** router → runner: the caller has gone. */
+  cancel: 7,
+  /** runner → router: so many receipts of this channel, from its start, are in the ledger. */
+  shipped: 8,
+  /** runner → router: send nothing new. */
+  drain: 9,
+} as const
+export type FrameType = (typeof FRAME)[keyof typeof FRAME]

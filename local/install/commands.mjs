@@ -24,6 +24,7 @@ const COMMANDS = {
   e2e: args => edgesOf(args).map(edge => endToEnd(edge, withoutEdge(args))),
   demo: args => [{ dev: edgeOf(args) === 'workerd', entry: 'bench/demo.ts', args }],
   chaos: args => [{ dev: true, entry: 'tests/chaos/chaos.ts', args }],
+  prove: args => [{ dev: true, entry: 'tests/proof/prove.ts', args }],
   bench: args => [{ dev: true, entry: 'bench/bench.ts', args }],
   generate: args => [{ dev: true, entry: 'local/generate.ts', args }],
   galley: args => [{ dev: false, entry: 'sdk/cli/galley.ts', args, here: true }],

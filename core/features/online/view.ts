@@ -58,7 +58,9 @@ export function valuesOf(view: CompiledView, rows: readonly Row[], at: number): 
 /** The first event time of the span. */
 function startOf(span: Exclude<Span, { kind: 'latest' }>, at: number): number {
   const from = at - span.length
-  return span.kind === 'sliding' ? from : Math.floor(from / span.hop) * span.hop
+  if (span.kind === 'sliding') return from
+  // Whole numbers throughout: a quotient would round.
+  return from - (((from % span.hop) + span.hop) % span.hop)
 }
 
 type Members = CompiledView['groups'][number]['members']

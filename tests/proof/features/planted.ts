@@ -1,0 +1,95 @@
+/**
+ * Faults put into either compiler on purpose, in a copy of the sources: a proof that does not see them
+ * proves nothing.
+ */
+import {
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+type Patch = [file: string, from: string, to: string]
+
+const SQL = 'core/features/sql.ts'
+const VIEW = 'core/features/online/view.ts'
+const ROWS = 'core/features/online/rows.ts'
+const OBJECT = 'core/features/partition-object.ts'
+
+export const PLANTED = {
+  'sql: the event of the moment itself is seen': [
+    [SQL, 'e.event_time < s.t', 'e.event_time <= s.t'],
+  ],
+  'sql: what became known later is seen': [[SQL, 'e.known_at <= ${horizon}', 'true']],
+  'sql: the first moment of a window is left out': [
+    [SQL, 'e.event_time >= ${start}', 'e.event_time > ${start}'],
+  ],
+  'sql: late events are seen': [[SQL, 'known_at - event_time <= ${view.latenessMax}', 'true']],
+  'sql: retractions are not seen': [
+    [SQL, '(e.retracted_at is null or e.retracted_at > ${horizon})', 'true'],
+  ],
+  'sql: the age of the newest event is off by one': [[SQL, '_top.a >= t -', '_top.a > t -']],
+  'sql: ties are broken by the place alone': [
+    [SQL, "const ordered = `{'a': e.event_time, 'b'", "const ordered = `{'b'"],
+  ],
+  'sql: sums of doubles in the order of the engine': [
+    [
+      SQL,
+      '      for (const value of list) exact.add(value)',
+      '      exact.add(list.reduce((a, b) => a + b, 0))',
+    ],
+  ],
+  'object: retractions hide from the start': [
+    [
+      VIEW,
+      'row.retractedAt !== null && row.retractedAt <= at',
+      'row.retractedAt !== null && row.seq % 2 === 0',
+    ],
+  ],
+  'object: a window begins a hop late': [
+    [
+      VIEW,
+      'return from - (((from % span.hop) + span.hop) % span.hop)',
+      'return from + span.hop - (((from % span.hop) + span.hop) % span.hop)',
+    ],
+  ],
+  'object: an event is applied as often as it comes': [
+    [OBJECT, 'if (applied) return {', 'if (applied && event.retracts) return {'],
+    [ROWS, 'create unique index if not exists', 'create index if not exists'],
+  ],
+  'object: late events go to the end': [
+    [ROWS, 'while (at > 0 && rows[at - 1]!.eventTime > row.eventTime) at--', ''],
+  ],
+  'object: its clock begins anew when it wakes': [
+    ['core/features/online/clock.ts', 'this.#last = this.#ceiling\n', 'this.#last = 0\n'],
+  ],
+  'both: texts in the order of UTF-16': [
+    ['core/features/compare.ts', 'if (high !== low) return high ? 1 : -1', ''],
+  ],
+} satisfies Record<string, Patch[]>
+export type Fault = keyof typeof PLANTED
+
+const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
+const NEEDED = new Set(['core', 'schemas', 'platform', 'tests', 'package.json'])
+
+/** A copy of the sources with the fault in it. Throws where the code is not what the fault expects. */
+export function plant(fault: Fault): { root: string; remove(): void } {
+  const root = mkdtempSync(join(tmpdir(), 'galley-planted-'))
+  for (const name of NEEDED) {
+    const isCode = (path: string) => basename(path) !== 'node_modules'
+    cpSync(join(ROOT, name), join(root, name), { recursive: true, filter: isCode })
+  }
+  symlinkSync(realpathSync(join(ROOT, 'node_modules')), join(root, 'node_modules'))
+  for (const [file, from, to] of PLANTED[fault] as Patch[]) {
+    const text = readFileSync(join(root, file), 'utf8')
+    if (!text.includes(from)) throw new Error(`${file} does not contain "${from}": plant it anew`)
+    writeFileSync(join(root, file), text.replaceAll(from, to))
+  }
+  return { root, remove: () => rmSync(root, { recursive: true, force: true }) }
+}

@@ -1,0 +1,29 @@
+/**
+ * `npm run prove -- [features] --cases 2000 [--seed n] [--planted all|none]`: features computed over one
+ * entity's events as they come and by SQL over all of them are the same bits; `npm run prove -- decisions`:
+ * of decisions on one entity the k-th sees exactly those before it. Ends with one line of JSON; exits
+ * with 1 when what it shows does not hold.
+ */
+import { parseArgs } from 'node:util'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    cases: { type: 'string', default: '2000' },
+    seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+    planted: { type: 'string', default: 'all' },
+    edge: { type: 'string' },
+    decisions: { type: 'string', default: '2000' },
+  },
+})
+const [what = 'features'] = positionals
+const numbers = { cases: Number(values.cases), seed: Number(values.seed) }
+if (what === 'features') {
+  const { proveFeatures } = await import('./features/features.ts')
+  process.exitCode = (await proveFeatures({ ...numbers, planted: values.planted !== 'none' }))
+    ? 0
+    : 1
+} else {
+  process.stderr.write(`npm run prove -- <features | decisions>, not "${what}"\n`)
+  process.exitCode = 2
+}

@@ -46,9 +46,17 @@ export type DecisionPlan = {
   scope: Record<string, ValueType>
 }
 
+/** What judges an event: kept with the snapshot, so that a retry is judged by the same. */
+export type Judge = {
+  name: string
+  version: number
+  /** The number that the model's alias meant; null where there is no model. */
+  modelVersion?: number | null
+}
+
 /** What an object kept of a decision: the reads that it was made by, and where the event stands since. */
 export type Snapshot = {
-  endpoint: { name: string; version: number }
+  endpoint: Judge
   event: Event
   planHash: string
   position: Position

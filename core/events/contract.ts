@@ -41,7 +41,7 @@ export function checkedEvent(
   const { type, version } = eventType
   return {
     event: {
-      key: hash128(tenantId, source, id),
+      key: eventKeyOf(tenantId, source, id),
       id,
       source,
       type,
@@ -53,6 +53,11 @@ export function checkedEvent(
       bodyHash: hash128(type, String(time), retracted ?? '', JSON.stringify(sorted(data))),
     },
   }
+}
+
+/** By which an event is known, however it comes. */
+export function eventKeyOf(tenantId: string, source: string, id: string): string {
+  return hash128(tenantId, source, id)
 }
 
 /** One placement for each entity that the event tells about; an entity without a key is left out. */

@@ -23,6 +23,11 @@ if (what === 'features') {
   process.exitCode = (await proveFeatures({ ...numbers, planted: values.planted !== 'none' }))
     ? 0
     : 1
+} else if (what === 'decisions') {
+  const { proveDecisions } = await import('./decisions/decisions.ts')
+  const { edge, decisions } = values
+  const isProved = await proveDecisions({ edge, decisions: Number(decisions), seed: numbers.seed })
+  process.exit(isProved ? 0 : 1)
 } else {
   process.stderr.write(`npm run prove -- <features | decisions>, not "${what}"\n`)
   process.exitCode = 2

@@ -3,6 +3,7 @@
  * environment and passes them as the first parameter; `platform/` holds the drivers.
  */
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
+import type { Judge } from '#schemas/decision.ts'
 import type { Event, Placement, Position } from '#schemas/event.ts'
 import type { ServicePlan, ViewValues } from '#schemas/feature.ts'
 import type { TenantId } from '#schemas/ids.ts'
@@ -162,6 +163,8 @@ export type PlanRef = { planHash: string; plan?: ServicePlan }
 export type EntityKey = { entity: string; entityKey: string }
 export type ReadFeatures = PlanRef & {
   keys: EntityKey[]
+  /** As of a time that has been (microseconds), to read again what was read then; else as of now. */
+  at?: number
   /** By partition: throws `not_fresh` unless at least this seq has been applied. */
   minSeq?: Record<number, number>
 }
@@ -177,6 +180,8 @@ export type EntityRead = EntityKey & {
 }
 export type DecideFeatures = PlanRef & {
   event: Event
+  /** False: its time is not the producer's; the object gives it its own. */
+  isTimed: boolean
   gate: EntityKey
   /** Further entities that this very object holds, read in the same step. */
   also: EntityKey[]
@@ -185,14 +190,15 @@ export type DecideFeatures = PlanRef & {
   /** For how many days events of this type are kept for windows. */
   onlineDays: number
   /** What the decision is about to be made by; kept with the snapshot. */
-  endpoint: { name: string; version: number }
+  endpoint: Judge
 }
 export type Decided = {
   position: Position
   /** The gating entity first, then `also`, then `given`. */
   reads: EntityRead[]
-  /** It was decided before: this is the first snapshot. */
+  /** It was decided before: this is the first snapshot, with what it was to be judged by then. */
   repeated: boolean
+  endpoint: Judge
 }
 
 /** Synchronous SQL of one object: Durable Object storage, or `node:sqlite` where there is none. */

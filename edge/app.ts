@@ -9,6 +9,8 @@ import { fromHex, sha256Hex, toBase64Url } from '#core/internal/signing.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
+import { EndpointDirectory } from './decisions/endpoints.ts'
+import { Outcomes } from './decisions/outcomes.ts'
 import type { EdgeDeps } from './deps.ts'
 import { errorReply } from './errors.ts'
 import { EventTypeDirectory } from './event-types.ts'
@@ -17,6 +19,8 @@ import { Authenticator } from './middleware/authenticate.ts'
 import { Limiter } from './middleware/limits.ts'
 import { ModelDirectory } from './models.ts'
 import * as blobs from './routes/blobs.ts'
+import { replay } from './routes/decision-replay.ts'
+import * as decisions from './routes/decisions.ts'
 import { errorsPage } from './routes/docs.ts'
 import * as events from './routes/events.ts'
 import * as features from './routes/features.ts'
@@ -31,6 +35,8 @@ type Edge = {
   models: ModelDirectory
   eventTypes: EventTypeDirectory
   services: ServiceDirectory
+  endpoints: EndpointDirectory
+  outcomes: Outcomes
 }
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
@@ -42,7 +48,9 @@ export function createApp(deps: EdgeDeps): Hono {
   const eventTypes = new EventTypeDirectory(deps, limits)
   const services = new ServiceDirectory(deps, limits)
   const auth = new Authenticator(deps)
-  const edge: Edge = { deps, auth, limits, models, eventTypes, services }
+  const endpoints = new EndpointDirectory(deps, limits)
+  const outcomes = new Outcomes(deps)
+  const edge: Edge = { deps, auth, limits, models, eventTypes, services, endpoints, outcomes }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const answer = answerOf(route)
@@ -111,6 +119,8 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'events.send': async ({ deps, eventTypes }, c, call) =>
     named(call, await events.send(deps, eventTypes, c, call)),
+  'decisions.decide': (edge, c, call) => decisions.decide(edge, c, call),
+  'decisions.replay': async (edge, c, call) => named(call, await replay(edge, c, call)),
   'features.read': ({ deps, services }, c, call) => features.read(deps, services, c, call),
   'uploads.part': async (edge, c, call, route) => {
     const granted = await carry(edge, c, call, route)
@@ -163,15 +173,16 @@ async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<
 }
 
 /** What was just changed through this edge holds here at once. */
-function forget(
-  { auth, models, eventTypes, services }: Edge,
-  { name }: Route,
-  { tenantId }: Caller,
-): void {
-  if (name.startsWith('keys.') || name.startsWith('tenants.')) auth.forget(tenantId)
-  if (name.startsWith('models.')) models.forget(tenantId)
-  if (name.startsWith('event_types.')) eventTypes.forget(tenantId)
-  if (name.startsWith('services.')) services.forget(tenantId)
+function forget(edge: Edge, { name }: Route, { tenantId }: Caller): void {
+  const held: Record<string, { forget(tenantId: string): void }> = {
+    keys: edge.auth,
+    tenants: edge.auth,
+    models: edge.models,
+    event_types: edge.eventTypes,
+    services: edge.services,
+    endpoints: edge.endpoints,
+  }
+  held[name.split('.')[0]!]?.forget(tenantId)
 }
 
 /** The key under which a reply with a secret is stored: only who sends the API key can open it. */

@@ -6,7 +6,6 @@ import { openSigner, openVerifier, STREAMED, TOKEN_HEADER } from '#core/internal
 import { remoteBlobs } from '#platform/blob/remote.ts'
 import { redacted } from '#platform/redact.ts'
 import { createApp } from './app.ts'
-import type { EdgeDeps } from './deps.ts'
 import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { withKeyRecords } from './key-records.ts'
 import { boundFeatures, serveFeatures } from './objects/features-binding.ts'

@@ -4,6 +4,7 @@
  */
 import type * as z from 'zod'
 import type { Call } from '#core/caller.ts'
+import * as decisions from '#core/decisions/decisions.ts'
 import type { Unit } from '#core/deps.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
@@ -88,6 +89,13 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'services.plan': { tx: (unit, _, input) => features.planService(unit, input) },
   'services.list': { tx: (unit, _, query) => features.services(unit, query) },
   'services.get': { tx: (unit, _, input) => features.service(unit, input) },
+
+  'endpoints.apply': { tx: decisions.applyEndpoint },
+  'endpoints.list': { tx: (unit, _, query) => decisions.endpoints(unit, query) },
+  'endpoints.get': { tx: (unit, _, input) => decisions.endpoint(unit, input) },
+  'decisions.list': { tx: (unit, _, query) => decisions.list(unit, query) },
+  'decisions.find': { tx: decisions.find },
+  'decisions.feedback': { tx: decisions.feedback },
 
   'usage.totals': { tx: (unit, _, query) => usage.totals(unit, query) },
   'usage.receipts': { tx: (unit, _, query) => usage.list(unit, query) },

@@ -1,5 +1,6 @@
 /** What places ask of the functions on the platform's own behalf: signed, one line each, never public. */
 import type { Call } from '#core/caller.ts'
+import * as decisions from '#core/decisions/decisions.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
@@ -31,6 +32,9 @@ export const INTERNAL: Internal[] = [
   internal('/internal/events/ingest', ['edge'], ingestNow),
   internal('/internal/events/decided', ['edge'], ingestDecided),
   internal('/internal/features/service', ['edge'], servicePlanOf),
+  internal('/internal/decisions/endpoint', ['edge'], endpointPlanOf),
+  internal('/internal/decisions/stored', ['edge'], storedDecision),
+  internal('/internal/decisions/outcomes', ['edge'], recordOutcomes),
   internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
   internal('/internal/queue', ['runner'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
@@ -76,6 +80,38 @@ function ingestNow(deps: FunctionsDeps, input: OfTenant<{ events: Event[] }>) {
 
 async function servicePlanOf(deps: FunctionsDeps, input: OfTenant<{ service: string }>) {
   return { plan: await inTenant(deps, input, unit => features.servicePlan(unit, input.service)) }
+}
+
+async function endpointPlanOf(
+  deps: FunctionsDeps,
+  input: OfTenant<{ endpoint: string; version?: number }>,
+) {
+  const { endpoint, version } = input
+  const plan = await inTenant(deps, input, unit => decisions.endpointPlan(unit, endpoint, version))
+  return { plan }
+}
+
+/** A decision with the plan of the version that made it. */
+function storedDecision(
+  deps: FunctionsDeps,
+  input: OfTenant<{ endpoint: string; id: string; source?: string }>,
+) {
+  return inTenant(deps, input, async unit => {
+    const row = await decisions.stored(unit, input.tenantId, input)
+    if (!row) return { plan: null }
+    const { snapshot, outcome, endpoint, endpointVersion } = row
+    const plan = await decisions.endpointPlan(unit, endpoint, endpointVersion)
+    return { snapshot, outcome, plan }
+  })
+}
+
+async function recordOutcomes(
+  deps: FunctionsDeps,
+  input: OfTenant<{ outcomes: decisions.RecordedOutcome[] }>,
+) {
+  await inTenant(deps, input, unit =>
+    decisions.recordOutcomes(unit, input.tenantId, input.outcomes),
+  )
 }
 
 async function recordReceipts(deps: FunctionsDeps, input: { lines: usage.Line[] }) {

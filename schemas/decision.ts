@@ -2,8 +2,8 @@
  * Decisions: an event is judged by its features, a model and a policy, and applied, in one call. All of
  * what a decision was made by is kept, so that it can be made again bit for bit.
  */
-import type { Event, Position } from '#schemas/event.ts'
-import type { FeatureValue, ServicePlan, Status, ValueType, ViewValues } from '#schemas/feature.ts'
+import type { Event, EventType, Position } from '#schemas/event.ts'
+import type { FeatureValue, ServicePlan, ValueType, ViewValues } from '#schemas/feature.ts'
 
 /** Rules in order; the first whose condition holds decides, unless it only adds a reason. */
 export type Rule = {
@@ -33,7 +33,8 @@ export type DecisionPlan = {
   endpoint: string
   version: number
   hash: string
-  eventType: string
+  /** The contract of its events. */
+  event: EventType
   /** The entity whose object orders the decisions. */
   gate: string
   service: ServicePlan
@@ -75,7 +76,7 @@ export type Outcome = {
   answer: string
   score: number | null
   reasons: Reason[]
-  /** Values by name, as they were shown to the model and the rules. */
-  features: Record<string, { value: FeatureValue; status: Status }>
+  /** Values by name, in units, as the model and the rules saw them. */
+  features: Record<string, FeatureValue>
   model: { name: string; version: number; digest: string; receipt: string } | null
 }

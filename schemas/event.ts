@@ -73,6 +73,8 @@ export type Position = {
   partition: number
   /** Without a gap per partition, from 1. */
   seq: number
+  /** As it was applied: the object's own time where the producer told none. */
+  eventTime: number
   /** Microseconds; grows strictly with every commit and read of the object. */
   knownAt: number
 }

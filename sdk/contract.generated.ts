@@ -1148,6 +1148,362 @@ export type Contract = {
       }>
     }
   }
+  /** Define how a decision is made; a change makes the next version. */
+  'endpoints.apply': {
+    input: {
+      params: { endpoint: string }
+      body: {
+        event_type: string
+        gate: string
+        service: string
+        model?: {
+          name: string
+          version?: number | string
+          tensor: string
+          features: Array<string>
+          missing?: Record<string, number>
+          output: string
+          output_index?: number
+        }
+        rules: Array<{
+          name: string
+          when: string
+          answer?: string
+        }>
+        otherwise: string
+      }
+    }
+    reply: {
+      name: string
+      version: number
+      hash: string
+      created_at: string
+      definition: {
+        event_type: string
+        gate: string
+        service: string
+        model?: {
+          name: string
+          version?: number | string
+          tensor: string
+          features: Array<string>
+          missing?: Record<string, number>
+          output: string
+          output_index: number
+        }
+        rules: Array<{
+          name: string
+          when: string
+          answer?: string
+        }>
+        otherwise: string
+      }
+      service: {
+        name: string
+        version: number
+        hash: string
+      }
+    }
+  }
+  /** List endpoints, each at its newest version. */
+  'endpoints.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        name: string
+        version: number
+        hash: string
+        created_at: string
+        definition: {
+          event_type: string
+          gate: string
+          service: string
+          model?: {
+            name: string
+            version?: number | string
+            tensor: string
+            features: Array<string>
+            missing?: Record<string, number>
+            output: string
+            output_index: number
+          }
+          rules: Array<{
+            name: string
+            when: string
+            answer?: string
+          }>
+          otherwise: string
+        }
+        service: {
+          name: string
+          version: number
+          hash: string
+        }
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show an endpoint at its newest version. */
+  'endpoints.get': {
+    input: {
+      params: { endpoint: string }
+    }
+    reply: {
+      name: string
+      version: number
+      hash: string
+      created_at: string
+      definition: {
+        event_type: string
+        gate: string
+        service: string
+        model?: {
+          name: string
+          version?: number | string
+          tensor: string
+          features: Array<string>
+          missing?: Record<string, number>
+          output: string
+          output_index: number
+        }
+        rules: Array<{
+          name: string
+          when: string
+          answer?: string
+        }>
+        otherwise: string
+      }
+      service: {
+        name: string
+        version: number
+        hash: string
+      }
+    }
+  }
+  /** Judge an event by what was before it, and apply it, in one step. */
+  'decisions.decide': {
+    input: {
+      params: { endpoint: string }
+      body: {
+        id: string
+        source?: string
+        time?: string
+        data: Record<string, unknown>
+      }
+    }
+    reply: {
+      decision: string
+      score: number | null
+      reasons: Array<{
+        rule: string
+        answer: string | null
+      }>
+      features: Record<string, number | string | boolean | null | Array<number | string | boolean | null>>
+      model: {
+        name: string
+        version: number
+        digest: string
+        receipt: string
+      } | null
+      endpoint: {
+        name: string
+        version: number
+      }
+      event: {
+        source: string
+        id: string
+        seq: number
+        known_at: string
+      }
+      reads: Array<{
+        entity: string
+        entity_key: string
+        partition: number
+        seq: number
+        at: string
+      }>
+      repeated: boolean
+    }
+  }
+  /** Make a decision again from its events, and say whether it is the same to the bit. */
+  'decisions.replay': {
+    input: {
+      params: { endpoint: string }
+      body: {
+        id: string
+        source?: string
+      }
+    }
+    reply: {
+      equal: boolean
+      differs: Array<string>
+      decided: {
+        decision: string
+        score: number | null
+        reasons: Array<{
+          rule: string
+          answer: string | null
+        }>
+        features: Record<string, number | string | boolean | null | Array<number | string | boolean | null>>
+        model: {
+          name: string
+          version: number
+          digest: string
+          receipt: string
+        } | null
+      } | null
+      replayed: {
+        decision: string
+        score: number | null
+        reasons: Array<{
+          rule: string
+          answer: string | null
+        }>
+        features: Record<string, number | string | boolean | null | Array<number | string | boolean | null>>
+        model: {
+          name: string
+          version: number
+          digest: string
+          receipt: string
+        } | null
+      }
+    }
+  }
+  /** Decisions of an endpoint, newest first. */
+  'decisions.list': {
+    input: {
+      params: { endpoint: string }
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        endpoint: {
+          name: string
+          version: number
+        }
+        event: {
+          source: string
+          id: string
+          time: string
+        } | null
+        at: string
+        outcome: {
+          decision: string
+          score: number | null
+          reasons: Array<{
+            rule: string
+            answer: string | null
+          }>
+          features: Record<string, number | string | boolean | null | Array<number | string | boolean | null>>
+          model: {
+            name: string
+            version: number
+            digest: string
+            receipt: string
+          } | null
+        } | null
+        label: {
+          value: number | boolean | string
+          at: string
+        } | null
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** One decision by the source and id of its event. */
+  'decisions.find': {
+    input: {
+      params: { endpoint: string }
+      query?: {
+        id: string
+        source?: string
+      }
+    }
+    reply: {
+      endpoint: {
+        name: string
+        version: number
+      }
+      event: {
+        source: string
+        id: string
+        time: string
+      } | null
+      at: string
+      outcome: {
+        decision: string
+        score: number | null
+        reasons: Array<{
+          rule: string
+          answer: string | null
+        }>
+        features: Record<string, number | string | boolean | null | Array<number | string | boolean | null>>
+        model: {
+          name: string
+          version: number
+          digest: string
+          receipt: string
+        } | null
+      } | null
+      label: {
+        value: number | boolean | string
+        at: string
+      } | null
+    }
+  }
+  /** Say how a decision turned out; the newest word counts. */
+  'decisions.feedback': {
+    input: {
+      body: {
+        id: string
+        source?: string
+        endpoint: string
+        label: number | boolean | string
+        at?: string
+      }
+    }
+    reply: {
+      endpoint: {
+        name: string
+        version: number
+      }
+      event: {
+        source: string
+        id: string
+        time: string
+      } | null
+      at: string
+      outcome: {
+        decision: string
+        score: number | null
+        reasons: Array<{
+          rule: string
+          answer: string | null
+        }>
+        features: Record<string, number | string | boolean | null | Array<number | string | boolean | null>>
+        model: {
+          name: string
+          version: number
+          digest: string
+          receipt: string
+        } | null
+      } | null
+      label: {
+        value: number | boolean | string
+        at: string
+      } | null
+    }
+  }
   /** Totals of a period, by model, key, project, job, day or hour. */
   'usage.totals': {
     input: {
@@ -1258,6 +1614,14 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'services.list': { method: 'GET', path: '/v1/feature-services', idempotent: false, raw: false, json: true },
   'services.get': { method: 'GET', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
   'features.read': { method: 'POST', path: '/v1/features/:service/read', idempotent: false, raw: false, json: true },
+  'endpoints.apply': { method: 'PUT', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },
+  'endpoints.list': { method: 'GET', path: '/v1/decision-endpoints', idempotent: false, raw: false, json: true },
+  'endpoints.get': { method: 'GET', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },
+  'decisions.decide': { method: 'POST', path: '/v1/decisions/:endpoint', idempotent: false, raw: false, json: true },
+  'decisions.replay': { method: 'POST', path: '/v1/decisions/:endpoint/replay', idempotent: false, raw: false, json: true },
+  'decisions.list': { method: 'GET', path: '/v1/decisions/:endpoint', idempotent: false, raw: false, json: true },
+  'decisions.find': { method: 'GET', path: '/v1/decisions/:endpoint/find', idempotent: false, raw: false, json: true },
+  'decisions.feedback': { method: 'POST', path: '/v1/feedback', idempotent: false, raw: false, json: true },
   'usage.totals': { method: 'GET', path: '/v1/usage', idempotent: false, raw: false, json: true },
   'usage.receipts': { method: 'GET', path: '/v1/receipts', idempotent: false, raw: false, json: true },
 }

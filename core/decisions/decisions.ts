@@ -1,2 +1,11 @@
-/** Decisions. The front of this folder: what was decided, and by what. */
-export { recordSnapshots } from './record.ts'
+/** Decisions. The front of this folder: endpoints, what they decided, and how it turned out. */
+export { applyEndpoint, endpoint, endpointPlan, endpoints } from './endpoints.ts'
+export {
+  feedback,
+  find,
+  list,
+  type RecordedOutcome,
+  recordOutcomes,
+  recordSnapshots,
+  stored,
+} from './record.ts'

@@ -16,6 +16,8 @@ import { filterSql, namesOf, parseExpression, type Scope } from './expression.ts
 /** Of a view in which no feature has an extent of its own. */
 const LATENESS_DEFAULT = DAY
 
+export { canonical }
+
 /** Throws `invalid_definition` with a pointer to what is wrong. The version is the registry's to give. */
 export async function compileView(
   view: string,

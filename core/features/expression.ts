@@ -6,4 +6,4 @@
 export { evaluator, type Read, type Run } from './expression/evaluate.ts'
 export { parseExpression, type Scope } from './expression/parse.ts'
 export { filterSql } from './expression/sql.ts'
-export { type Expression, namesOf } from './expression/tree.ts'
+export { type Expression, nameOf, namesOf } from './expression/tree.ts'

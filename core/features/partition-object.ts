@@ -73,7 +73,7 @@ export class PartitionObject {
         retryAfterS: 1,
       })
     }
-    const at = this.#time.tick()
+    const at = input.at ?? this.#time.tick()
     return { reads: input.keys.map(key => this.#readOf(plan, key, at)) }
   }
 
@@ -82,7 +82,8 @@ export class PartitionObject {
     const before = this.#snapshots.of(event.key, endpoint.name)
     if (before) {
       mustBeSame(event, before.event)
-      return { position: before.position, reads: before.reads, repeated: true }
+      const { position, reads } = before
+      return { position, reads, repeated: true, endpoint: before.endpoint }
     }
     const plan = this.#planOf(input)
     const applied = this.#rows.applied(event.key, gate.entity, gate.entityKey)
@@ -93,11 +94,20 @@ export class PartitionObject {
       this.#readOf(plan, gate, at, applied),
       ...input.also.map(key => this.#readOf(plan, key, at)),
     ]
-    const placement = { ...gate, partition: partitionOf(gate.entity, gate.entityKey), event }
+    // Without a time of its own it happens now, by the clock that orders it.
+    const timed = input.isTimed ? event : { ...event, eventTime: at }
+    const partition = partitionOf(gate.entity, gate.entityKey)
+    const placement = { ...gate, partition, event: timed }
     const position = this.#position(placement, input.onlineDays)
     const all = [...reads, ...input.given]
-    this.#snapshots.add({ endpoint, event, planHash: input.planHash, position, reads: all })
-    return { position, reads: all, repeated: false }
+    this.#snapshots.add({
+      endpoint,
+      event: { ...timed, eventTime: position.eventTime },
+      planHash: input.planHash,
+      position,
+      reads: all,
+    })
+    return { position, reads: all, repeated: false, endpoint }
   }
 
   /** Decisions that the log has not been told of. */
@@ -115,7 +125,10 @@ export class PartitionObject {
     const { entity, entityKey, partition, event } = placement
     const applied = this.#rows.applied(event.key, entity, entityKey)
     const named = { eventKey: event.key, entity, entityKey, partition }
-    if (applied) return { ...named, seq: applied.seq, knownAt: applied.knownAt }
+    if (applied) {
+      const { seq, eventTime, knownAt } = applied
+      return { ...named, seq, eventTime, knownAt }
+    }
     const seq = this.#seqOf(partition) + 1
     const knownAt = this.#time.tick()
     this.#sql.exec(
@@ -125,7 +138,7 @@ export class PartitionObject {
     )
     this.#rows.add(placement, seq, knownAt)
     this.#rows.trim(entity, entityKey, event.type, knownAt, onlineDays)
-    return { ...named, seq, knownAt }
+    return { ...named, seq, eventTime: event.eventTime, knownAt }
   }
 
   #seqOf(partition: number): number {

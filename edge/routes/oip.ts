@@ -10,7 +10,7 @@ import type { EdgeDeps } from '../deps.ts'
 import type { ModelDirectory } from '../models.ts'
 
 /** Well under what load balancers wait, and long past any answer worth having. */
-const DEADLINE_MS_DEFAULT = 30_000
+export const DEADLINE_MS_DEFAULT = 30_000
 const DEADLINE_MS_MAX = 120_000
 const TEXT_BYTES_MAX = 65_536
 const decoder = new TextDecoder()
@@ -92,7 +92,7 @@ function jsonLengthOf(header: string | undefined): number | null {
   })
 }
 
-function deadlineMsOf(header: string | undefined): number {
+export function deadlineMsOf(header: string | undefined): number {
   if (header === undefined) return DEADLINE_MS_DEFAULT
   const ms = Number(header)
   if (Number.isInteger(ms) && ms >= 1 && ms <= DEADLINE_MS_MAX) return ms

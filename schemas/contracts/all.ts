@@ -1,4 +1,5 @@
 /** Every public route. */
+import { decisionRoutes } from './decisions.ts'
 import { eventRoutes } from './events.ts'
 import { featureRoutes } from './features.ts'
 import { inferenceRoutes } from './inference.ts'
@@ -16,6 +17,7 @@ export const ROUTES = [
   ...jobRoutes,
   ...eventRoutes,
   ...featureRoutes,
+  ...decisionRoutes,
   ...usageRoutes,
 ] as const
 

@@ -48,6 +48,7 @@ CREATE TABLE "event_positions" (
 	"entity_key" text NOT NULL,
 	"partition" integer NOT NULL,
 	"seq" bigint NOT NULL,
+	"event_time" bigint NOT NULL,
 	"known_at" bigint NOT NULL,
 	CONSTRAINT "event_positions_tenant_id_day_key_entity_entity_key_pk" PRIMARY KEY("tenant_id","day","key","entity","entity_key")
 ) PARTITION BY RANGE ("day");
@@ -87,6 +88,7 @@ CREATE TABLE "events" (
 	"tenant_id" text NOT NULL,
 	"day" date NOT NULL,
 	"key" uuid NOT NULL,
+	"number" bigserial NOT NULL,
 	"id" text NOT NULL,
 	"source" text NOT NULL,
 	"type" text NOT NULL,
@@ -127,7 +129,7 @@ CREATE INDEX "decisions_by_time" ON "decisions" USING btree ("tenant_id","endpoi
 CREATE INDEX "event_batches_by_age" ON "event_batches" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "event_keys_by_day" ON "event_keys" USING brin ("day");--> statement-breakpoint
 CREATE INDEX "event_rejections_by_number" ON "event_rejections" USING btree ("tenant_id","number");--> statement-breakpoint
-CREATE INDEX "events_by_time" ON "events" USING btree ("tenant_id","received_at","key");--> statement-breakpoint
+CREATE INDEX "events_by_number" ON "events" USING btree ("tenant_id","number");--> statement-breakpoint
 -- The log stands in tables by day, so that a day goes away in one step. The application may ask for the
 -- tables of a day near today, which it could not make itself: it owns nothing.
 CREATE FUNCTION galley_event_day(wanted date) RETURNS void
@@ -165,7 +167,7 @@ GRANT SELECT, INSERT ON event_rejections TO galley_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO galley_app, galley_system;
 --> statement-breakpoint
 -- The sweep of what was not placed looks across tenants for work, and does it bound to one.
-GRANT SELECT ON event_batches TO galley_system;
+GRANT SELECT ON event_batches, event_retractions TO galley_system;
 --> statement-breakpoint
 GRANT SELECT, DELETE ON event_keys TO galley_system;
 --> statement-breakpoint
@@ -183,7 +185,7 @@ BEGIN
          USING (tenant_id = current_setting(''galley.tenant'', true))
          WITH CHECK (tenant_id = current_setting(''galley.tenant'', true))', name);
   END LOOP;
-  FOREACH name IN ARRAY ARRAY['event_batches', 'event_keys'] LOOP
+  FOREACH name IN ARRAY ARRAY['event_batches', 'event_keys', 'event_retractions'] LOOP
     EXECUTE format('CREATE POLICY of_platform ON %I TO galley_system USING (true)', name);
   END LOOP;
 END $$;

@@ -57,6 +57,8 @@ export const events = pgTable(
     tenantId: tenant(),
     day: date('day').notNull(),
     key: uuid('key').notNull(),
+    /** Grows in the order in which a tenant's events are committed: who reads up to one misses none before it. */
+    number: bigserial('number', { mode: 'number' }).notNull(),
     id: text('id').notNull(),
     source: text('source').notNull(),
     type: text('type').notNull(),
@@ -69,7 +71,7 @@ export const events = pgTable(
   },
   t => [
     primaryKey({ columns: [t.tenantId, t.day, t.key] }),
-    index('events_by_time').on(t.tenantId, t.receivedAt, t.key),
+    index('events_by_number').on(t.tenantId, t.number),
   ],
 )
 
@@ -85,6 +87,8 @@ export const eventPositions = pgTable(
     entityKey: text('entity_key').notNull(),
     partition: integer('partition').notNull(),
     seq: bigint('seq', { mode: 'number' }).notNull(),
+    /** As it was applied: of a decision without a time of its own, the object's. */
+    eventTime: micros('event_time').notNull(),
     knownAt: micros('known_at').notNull(),
   },
   t => [primaryKey({ columns: [t.tenantId, t.day, t.key, t.entity, t.entityKey] })],

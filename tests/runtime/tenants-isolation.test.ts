@@ -16,6 +16,7 @@ const OF_SYSTEM = [
   'api_keys',
   'event_batches',
   'event_keys',
+  'event_retractions',
   'idempotency',
   'model_versions',
   'outbox',
@@ -48,8 +49,8 @@ const SEED: Record<string, string> = {
   events: `insert into events (tenant_id, day, key, id, source, type, version, event_time, received_at, data, body_hash)
     values ($1, current_date, gen_random_uuid(), 'i', 's', 't', 1, 0, 0, '{}', gen_random_uuid())`,
   event_positions: `insert into event_positions
-    (tenant_id, day, key, entity, entity_key, partition, seq, known_at)
-    values ($1, current_date, gen_random_uuid(), 'e', 'k', 0, 1, 0)`,
+    (tenant_id, day, key, entity, entity_key, partition, seq, event_time, known_at)
+    values ($1, current_date, gen_random_uuid(), 'e', 'k', 0, 1, 0, 0)`,
   event_batches: `insert into event_batches (tenant_id, id, day, keys) values ($1, 'bat', current_date, '{}')`,
   event_retractions: `insert into event_retractions (tenant_id, target, key, day)
     values ($1, gen_random_uuid(), gen_random_uuid(), current_date)`,

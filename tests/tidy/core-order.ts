@@ -30,7 +30,7 @@ const FRONT: Record<string, string[]> = {
   tenants: ['tenants.ts', 'api-key.ts', 'rate-object.ts'],
   usage: ['usage.ts', 'receipt.ts', 'receipt-log.ts'],
   jobs: ['jobs.ts', 'lease-times.ts'],
-  events: ['events.ts', 'cloudevents.ts', 'contract.ts', 'partition.ts'],
+  events: ['events.ts', 'cloudevents.ts', 'contract.ts', 'partition.ts', 'sha256.ts', 'time.ts'],
   features: [
     'features.ts',
     'compile.ts',
@@ -39,7 +39,7 @@ const FRONT: Record<string, string[]> = {
     'partition-object.ts',
     'sql.ts',
   ],
-  decisions: ['decisions.ts', 'policy.ts'],
+  decisions: ['decisions.ts', 'policy.ts', 'source.ts'],
   training: ['training.ts'],
   models: ['models.ts', 'onnx/build.ts', 'onnx/inspect.ts', 'onnx/signature.ts', 'onnx/wire.ts'],
   inference: ['bulk.ts', 'invalid.ts', 'metadata.ts', 'oip.ts', 'rows.ts', 'tensor.ts'],

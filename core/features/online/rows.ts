@@ -19,7 +19,7 @@ export type Row = {
   retractedAt: number | null
   data: Record<string, Value>
 }
-export type Applied = { seq: number; knownAt: number; bodyHash: string }
+export type Applied = { seq: number; eventTime: number; knownAt: number; bodyHash: string }
 
 export class Rows {
   readonly #sql: ObjectSql
@@ -52,13 +52,20 @@ export class Rows {
 
   /** Where the event stands for this entity, if it has been applied. */
   applied(eventKey: string, entity: string, entityKey: string): Applied | null {
-    const [found] = this.#sql.exec<{ seq: number; known_at: number; body_hash: string }>(
-      'select seq, known_at, body_hash from events where event_key = ? and entity = ? and entity_key = ?',
+    const [found] = this.#sql.exec<{
+      seq: number
+      event_time: number
+      known_at: number
+      body_hash: string
+    }>(
+      'select seq, event_time, known_at, body_hash from events where event_key = ? and entity = ? and entity_key = ?',
       eventKey,
       entity,
       entityKey,
     )
-    return found ? { seq: found.seq, knownAt: found.known_at, bodyHash: found.body_hash } : null
+    if (!found) return null
+    const { seq, event_time: eventTime, known_at: knownAt, body_hash: bodyHash } = found
+    return { seq, eventTime, knownAt, bodyHash }
   }
 
   add({ entity, entityKey, event }: Placement, seq: number, knownAt: number): void {

@@ -1,0 +1,113 @@
+/** Decision endpoints: every version immutable; decisions name the one that made them. */
+import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
+import type { Call } from '#core/caller.ts'
+import type { Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import * as events from '#core/events/events.ts'
+import * as features from '#core/features/features.ts'
+import * as models from '#core/models/models.ts'
+import { cursorOf, type PageQuery, pageOf, textPosition } from '#core/page.ts'
+import { audit } from '#core/tenants/tenants.ts'
+import type { EndpointDefinition } from '#schemas/contracts/decisions.ts'
+import type { DecisionPlan } from '#schemas/decision.ts'
+import { decisionEndpoints } from '#schemas/tables/decisions.ts'
+import { compileEndpoint, wrongAt } from './compile.ts'
+
+type Row = typeof decisionEndpoints.$inferSelect
+
+/** The endpoint as it is now: unchanged, or its next version. It pins the service as that is now. */
+export async function applyEndpoint(
+  unit: Unit,
+  call: Call,
+  input: EndpointDefinition & { endpoint: string },
+) {
+  const { tenantId } = call.caller
+  const { endpoint: name, ...definition } = input
+  await unit.tx.execute(
+    sql`select pg_advisory_xact_lock(hashtext(${`${tenantId} endpoint ${name}`}))`,
+  )
+  const plan = await compileEndpoint(name, definition, await partsOf(unit, definition))
+  const newest = await newestOf(unit, name)
+  if (newest?.hash === plan.hash) return shown(newest)
+  const version = (newest?.version ?? 0) + 1
+  const { hash } = plan
+  const row: Row = {
+    tenantId,
+    name,
+    version,
+    hash,
+    definition,
+    plan: { ...plan, version },
+    active: true,
+    createdAt: new Date(unit.clock.now()),
+  }
+  await unit.tx.insert(decisionEndpoints).values(row)
+  const detail = { version, hash }
+  await audit.record(unit, call, { action: 'endpoints.apply', target: name, detail })
+  return shown(row)
+}
+
+export async function endpoints(unit: Unit, query: PageQuery) {
+  const after = textPosition('endpoints', query.cursor)
+  const rows = await unit.tx
+    .selectDistinctOn([decisionEndpoints.name])
+    .from(decisionEndpoints)
+    .where(after ? gt(decisionEndpoints.name, after) : undefined)
+    .orderBy(asc(decisionEndpoints.name), desc(decisionEndpoints.version))
+    .limit(query.limit + 1)
+  return pageOf(rows, query, row => cursorOf('endpoints', row.name), shown)
+}
+
+export async function endpoint(unit: Unit, { endpoint: name }: { endpoint: string }) {
+  const row = await newestOf(unit, name)
+  if (row) return shown(row)
+  throw new AppError('not_found', { public: `There is no decision endpoint "${name}".` })
+}
+
+/** The plan that decides, or of one version; null: there is none. */
+export async function endpointPlan(
+  unit: Unit,
+  name: string,
+  version?: number,
+): Promise<DecisionPlan | null> {
+  if (version === undefined) return (await newestOf(unit, name))?.plan ?? null
+  const [row] = await unit.tx
+    .select()
+    .from(decisionEndpoints)
+    .where(and(eq(decisionEndpoints.name, name), eq(decisionEndpoints.version, version)))
+  return row?.plan ?? null
+}
+
+async function partsOf(unit: Unit, { event_type, service, model }: EndpointDefinition) {
+  const event = await events.newestType(unit, event_type)
+  if (!event)
+    throw wrongAt('/event_type', `There is no event type "${event_type}"; declare it first.`)
+  const plan = await features.servicePlan(unit, service)
+  if (!plan) throw wrongAt('/service', `There is no feature service "${service}"; apply it first.`)
+  if (!model) return { event, service: plan, signature: null }
+  const version = model.version === undefined ? undefined : String(model.version)
+  const { signature } = await models.resolve(unit, model.name, version)
+  return { event, service: plan, signature }
+}
+
+async function newestOf(unit: Unit, name: string): Promise<Row | null> {
+  const [row] = await unit.tx
+    .select()
+    .from(decisionEndpoints)
+    .where(eq(decisionEndpoints.name, name))
+    .orderBy(desc(decisionEndpoints.version))
+    .limit(1)
+  return row ?? null
+}
+
+function shown({ name, version, hash, createdAt, definition, plan }: Row) {
+  const { service, version: serviceVersion, hash: serviceHash } = plan.service
+  return {
+    name,
+    version,
+    hash,
+    created_at: createdAt.toISOString(),
+    definition,
+    service: { name: service, version: serviceVersion, hash: serviceHash },
+  }
+}

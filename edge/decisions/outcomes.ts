@@ -1,0 +1,48 @@
+/**
+ * Outcomes on their way to the control API, some together. They are told once and may be lost with the
+ * edge: the object keeps what a decision was made by, and from that it can be made again.
+ */
+import type { RecordedOutcome } from '#core/decisions/decisions.ts'
+import type { EdgeDeps } from '../deps.ts'
+import { ask } from '../functions-client.ts'
+
+const GATHER_MS = 30
+const TOGETHER_MAX = 500
+
+export class Outcomes {
+  readonly #deps: EdgeDeps
+  readonly #waiting = new Map<string, RecordedOutcome[]>()
+
+  constructor(deps: EdgeDeps) {
+    this.#deps = deps
+  }
+
+  tell(tenantId: string, outcome: RecordedOutcome): void {
+    const waiting = this.#waiting.get(tenantId)
+    if (waiting) {
+      waiting.push(outcome)
+      if (waiting.length < TOGETHER_MAX) return
+      this.#waiting.delete(tenantId)
+      this.#deps.background(this.#send(tenantId, waiting))
+      return
+    }
+    this.#waiting.set(tenantId, [outcome])
+    this.#deps.background(this.#sendSoon(tenantId))
+  }
+
+  async #sendSoon(tenantId: string): Promise<void> {
+    await new Promise(resolve => setTimeout(resolve, GATHER_MS))
+    const outcomes = this.#waiting.get(tenantId)
+    this.#waiting.delete(tenantId)
+    if (outcomes) await this.#send(tenantId, outcomes)
+  }
+
+  async #send(tenantId: string, outcomes: RecordedOutcome[]): Promise<void> {
+    try {
+      await ask(this.#deps, '/internal/decisions/outcomes', { tenantId, outcomes })
+    } catch (error) {
+      const count = outcomes.length
+      this.#deps.log.error('decisions.outcomes_lost', { tenantId, count, error: String(error) })
+    }
+  }
+}

@@ -4,11 +4,12 @@ import type { Hono } from 'hono'
 import type { Log, Objects } from '#core/deps.ts'
 import { openSigner, openVerifier, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { remoteBlobs } from '#platform/blob/remote.ts'
+import { remoteFeatures } from '#platform/objects/remote.ts'
 import { redacted } from '#platform/redact.ts'
 import { createApp } from './app.ts'
 import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { withKeyRecords } from './key-records.ts'
-import { boundFeatures, serveFeatures } from './objects/features-binding.ts'
+import { boundCall, serveFeatures } from './objects/features-binding.ts'
 import { remoteRouter } from './remote-router.ts'
 import { webHttp } from './web-http.ts'
 
@@ -44,7 +45,7 @@ async function open(env: EdgeEnv): Promise<Served> {
       : functions,
     router: remoteRouter({ fetch: send, origin: env.routerUrl, signer, clock }),
     objects: objectsOf(env),
-    features: boundFeatures(env.features, env.partitionsPerObject),
+    features: remoteFeatures(boundCall(env.features), env.partitionsPerObject),
     blobs: remoteBlobs({ url: `${env.blobsUrl}/internal/blobs`, sign: signBlobs }),
     signer,
     clock,

@@ -14,7 +14,7 @@ import type {
   PlanRef,
   ReadFeatures,
 } from '#core/deps.ts'
-import { AppError } from '#core/error.ts'
+import { AppError, fromProblem, type Problem, problem } from '#core/error.ts'
 import { partitionOf } from '#core/events/partition.ts'
 import type { Snapshot } from '#schemas/decision.ts'
 import type { Event, Placement, Position } from '#schemas/event.ts'
@@ -178,6 +178,29 @@ export class PartitionObject {
     this.#plans.set(planHash, compiled)
     return compiled
   }
+}
+
+/**
+ * What a call gives, or why it was refused. A refusal is an answer like any other: nothing was changed, and
+ * the object goes on with what it has in memory, where a thrown error makes its host open it anew.
+ */
+export type Answer<T> = { value: T } | { refused: Problem; retryAfterS?: number }
+
+/** What a caller did wrong is told before anything is changed; any other error goes on. */
+export function answerOf<T>(work: () => T): Answer<T> {
+  try {
+    return { value: work() }
+  } catch (error) {
+    if (!(error instanceof AppError) || error.status >= 500) throw error
+    return { refused: problem(error, ''), retryAfterS: error.retryAfterS }
+  }
+}
+
+/** The value; throws the refusal. */
+export function valueIn<T>(answer: Answer<T>): T {
+  if ('value' in answer) return answer.value
+  const { refused, retryAfterS } = answer
+  throw fromProblem(refused, retryAfterS === undefined ? null : String(retryAfterS))
 }
 
 function mustBeSame(event: Event, known: { bodyHash: string }): void {

@@ -1,22 +1,18 @@
 /** Feature objects as the Worker reaches them, and the door by which the functions do. */
-import type { Clock, FeatureObject, FeatureObjects } from '#core/deps.ts'
-import { AppError, fromProblem } from '#core/error.ts'
+import type { Clock } from '#core/deps.ts'
+import { fromProblem } from '#core/error.ts'
 import { TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
+import type { CallObject } from '#platform/objects/remote.ts'
 import type { FeatureMethod, FeatureOutcome, FeaturesObject } from './features.ts'
 
 type Namespace = DurableObjectNamespace<FeaturesObject>
 
-export function boundFeatures(namespace: Namespace, partitionsPerObject: number): FeatureObjects {
-  return {
-    partitionsPerObject,
-    group(tenantId, group) {
-      const name = `${tenantId}-${group}`
-      return {
-        apply: input => call(namespace, name, 'apply', input),
-        read: input => callByPlan(namespace, name, 'read', input),
-        decide: input => callByPlan(namespace, name, 'decide', input),
-      } as FeatureObject
-    },
+/** How the Worker calls an object of its own: by the class's name, as over any other way. */
+export function boundCall(namespace: Namespace): CallObject {
+  return async <T>(_: string, name: string, method: string, input: unknown) => {
+    const outcome = await outcomeOf(namespace, name, method as FeatureMethod, input)
+    if ('value' in outcome) return outcome.value as T
+    throw fromProblem(outcome.problem)
   }
 }
 
@@ -40,33 +36,6 @@ export function serveFeatures(
     if ('value' in outcome) return Response.json(outcome.value)
     return Response.json(outcome.problem, { status: outcome.problem.status })
   }
-}
-
-async function callByPlan(
-  namespace: Namespace,
-  name: string,
-  method: FeatureMethod,
-  input: { plan?: unknown },
-): Promise<unknown> {
-  const { plan, ...bare } = input
-  try {
-    return await call(namespace, name, method, bare)
-  } catch (error) {
-    const isWanted = error instanceof AppError && error.code === 'plan_wanted'
-    if (!isWanted || !plan) throw error
-    return call(namespace, name, method, input)
-  }
-}
-
-async function call(
-  namespace: Namespace,
-  name: string,
-  method: FeatureMethod,
-  input: unknown,
-): Promise<unknown> {
-  const outcome = await outcomeOf(namespace, name, method, input)
-  if ('value' in outcome) return outcome.value
-  throw fromProblem(outcome.problem)
 }
 
 function outcomeOf(

@@ -5,7 +5,7 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import { AppError, type Problem, problem } from '#core/error.ts'
-import { PartitionObject } from '#core/features/partition-object.ts'
+import { answerOf, PartitionObject } from '#core/features/partition-object.ts'
 import { openSigner, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { functionsOf, readEnv, type WorkerEnv } from '../env.ts'
 import { sqlOf } from './sql.ts'
@@ -25,7 +25,7 @@ export class FeaturesObject extends DurableObject<WorkerEnv> {
   async call(name: string, method: FeatureMethod, input: unknown): Promise<FeatureOutcome> {
     try {
       if (!METHODS.includes(method)) throw new AppError('not_found')
-      const value = this.#transaction(object => object[method](input as never))
+      const value = this.#transaction(object => answerOf(() => object[method](input as never)))
       if (method === 'decide') await this.#deliverSoon(name)
       return { value }
     } catch (error) {
@@ -59,10 +59,15 @@ export class FeaturesObject extends DurableObject<WorkerEnv> {
 
   #transaction<T>(work: (object: PartitionObject) => T): T {
     try {
-      return this.ctx.storage.transactionSync(() => {
-        this.#object ??= new PartitionObject(sqlOf(this.ctx.storage), { now: () => Date.now() })
-        return work(this.#object)
-      })
+      const { storage } = this.ctx
+      // Waking is a transaction of its own: what it made must outlast a call that is refused.
+      const object =
+        this.#object ??
+        storage.transactionSync(
+          () => new PartitionObject(sqlOf(storage), { now: () => Date.now() }),
+        )
+      this.#object = object
+      return storage.transactionSync(() => work(object))
     } catch (error) {
       // What it remembers may be ahead of what was stored: it opens anew.
       this.#object = null

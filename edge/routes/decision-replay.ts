@@ -4,6 +4,7 @@ import type { Call } from '#core/caller.ts'
 import { sourceOf } from '#core/decisions/source.ts'
 import type { EntityRead } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import { canonical } from '#core/features/compile.ts'
 import { DECISION_BODY_BYTES_MAX } from '#schemas/contracts/decisions.ts'
 import type { DecisionPlan, Outcome, Snapshot } from '#schemas/decision.ts'
 import { compileDecider, type Decider } from '../decisions/decider.ts'
@@ -64,7 +65,8 @@ function differencesOf(
   before: Outcome | null,
   again: Outcome,
 ): string[] {
-  const differs = (a: unknown, b: unknown) => JSON.stringify(a) !== JSON.stringify(b)
+  // The database keeps names in an order of its own.
+  const differs = (a: unknown, b: unknown) => canonical(a) !== canonical(b)
   const entities = snapshot.reads.flatMap((read, i) =>
     differs(read.views, reads[i]!.views) ? [`features of ${read.entity}`] : [],
   )

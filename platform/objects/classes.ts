@@ -5,7 +5,7 @@
 import * as z from 'zod'
 import type { Clock, ObjectSql } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { PartitionObject } from '#core/features/partition-object.ts'
+import { answerOf, PartitionObject } from '#core/features/partition-object.ts'
 import { TenantRates } from '#core/tenants/rate-object.ts'
 
 export type ObjectMethods = Record<string, (input: unknown) => unknown>
@@ -28,9 +28,11 @@ export const OBJECT_CLASSES = {
   features(sql, clock) {
     const object = new PartitionObject(sql, clock)
     return {
-      apply: input => object.apply(input as Parameters<PartitionObject['apply']>[0]),
-      read: input => object.read(input as Parameters<PartitionObject['read']>[0]),
-      decide: input => object.decide(input as Parameters<PartitionObject['decide']>[0]),
+      apply: input =>
+        answerOf(() => object.apply(input as Parameters<PartitionObject['apply']>[0])),
+      read: input => answerOf(() => object.read(input as Parameters<PartitionObject['read']>[0])),
+      decide: input =>
+        answerOf(() => object.decide(input as Parameters<PartitionObject['decide']>[0])),
       outgoing: input => object.outgoing(input as Parameters<PartitionObject['outgoing']>[0]),
       sent: input => object.sent(input as Parameters<PartitionObject['sent']>[0]),
     }

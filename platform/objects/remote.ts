@@ -9,8 +9,11 @@ import type {
   RateLease,
 } from '#core/deps.ts'
 import { AppError, fromProblem } from '#core/error.ts'
+import { type Answer, valueIn } from '#core/features/partition-object.ts'
 import { type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import type { Position } from '#schemas/event.ts'
+
+type Applied = { positions: Position[] }
 
 /** Who waits longer for a token is better served without: the edge then spends by itself. */
 const PATIENCE_MS = 2_000
@@ -37,7 +40,8 @@ export function remoteFeatures(call: CallObject, partitionsPerObject: number): F
     group(tenantId, group) {
       const name = `${tenantId}-${group}`
       return {
-        apply: input => call<{ positions: Position[] }>('features', name, 'apply', input),
+        apply: async input =>
+          valueIn(await call<Answer<Applied>>('features', name, 'apply', input)),
         read: input => callByPlan<{ reads: EntityRead[] }>(call, name, 'read', input),
         decide: input => callByPlan<Decided>(call, name, 'decide', input),
       }
@@ -53,13 +57,10 @@ async function callByPlan<T>(
   input: PlanRef,
 ): Promise<T> {
   const { plan, ...bare } = input
-  try {
-    return await call<T>('features', name, method, bare)
-  } catch (error) {
-    const isWanted = error instanceof AppError && error.code === 'plan_wanted'
-    if (!isWanted || !plan) throw error
-    return call<T>('features', name, method, input)
-  }
+  const first = await call<Answer<T>>('features', name, method, bare)
+  const isWanted = 'refused' in first && first.refused.code === 'plan_wanted'
+  if (!isWanted || !plan) return valueIn(first)
+  return valueIn(await call<Answer<T>>('features', name, method, input))
 }
 
 /** Calls at an origin such as `http://127.0.0.1:4503`. */

@@ -123,10 +123,16 @@ class Host {
 
   /** Runs one call within the commit; the reply is for later. */
   #answer(id: string, object: Awake, { method, input, resolve, reject }: Waiting): () => void {
+    // Waking is a step of its own: what it made must outlast a call that is refused.
+    const awake = object.methods
+      ? { value: object.methods }
+      : object.file.step(() => this.#methodsOf(id, object.file))
+    if ('error' in awake) return () => reject(awake.error)
+    const methods = awake.value
+    object.methods = methods
     const outcome = object.file.step(() => {
-      object.methods ??= this.#methodsOf(id, object.file)
-      if (!Object.hasOwn(object.methods, method)) throw unknownMethod(id, method)
-      return object.methods[method]!(input)
+      if (!Object.hasOwn(methods, method)) throw unknownMethod(id, method)
+      return methods[method]!(input)
     })
     if ('value' in outcome) return () => resolve(outcome.value)
     object.methods = null

@@ -5,6 +5,7 @@
 import type { EntityKey, EntityRead } from '#core/deps.ts'
 import { entityKeyOf, placementsOf } from '#core/events/contract.ts'
 import { compileService, compileView } from '#core/features/compile.ts'
+import { type Answer, valueIn } from '#core/features/partition-object.ts'
 import { OBJECT_CLASSES } from '#platform/objects/classes.ts'
 import { type ObjectHost, openObjects } from '#platform/objects/sqlite.ts'
 import type { Event, Position, Value } from '#schemas/event.ts'
@@ -76,7 +77,7 @@ async function applied(
     placementsOf(EVENT_TYPE, event, event.retracts ? targetData(event, sent) : event.data),
   )
   const input = { placements, checkedAt: nowMs, onlineDays: { [EVENT_TYPE.type]: 40 } }
-  const reply = (await host.call('features', name, 'apply', input)) as { positions: Position[] }
+  const reply = await called<{ positions: Position[] }>(host, name, 'apply', input)
   const byKey = new Map(events.map(event => [event.key, event]))
   return reply.positions.map(position => ({ position, event: byKey.get(position.eventKey)! }))
 }
@@ -103,9 +104,13 @@ async function read(
   key: EntityKey,
 ): Promise<Served> {
   const input = { planHash: plan.hash, plan, keys: [key] }
-  const { reads } = (await host.call('features', name, 'read', input)) as { reads: EntityRead[] }
+  const { reads } = await called<{ reads: EntityRead[] }>(host, name, 'read', input)
   const [found] = reads
   return { ...key, t: found!.at, read: found! }
+}
+
+async function called<T>(host: ObjectHost, name: string, method: string, input: unknown) {
+  return valueIn((await host.call('features', name, method, input)) as Answer<T>)
 }
 
 async function planOf({ views }: Case): Promise<ServicePlan> {

@@ -57,25 +57,23 @@ export async function ingestDecided(
   await events.ingest(deps, tenantId, all, unit => recordSnapshots(unit, tenantId, decided))
 }
 
+type Received = { message: Message; body: Body }
+
 async function ingestMessages(deps: FunctionsDeps, messages: Message[]): Promise<void> {
-  const byTenant = Map.groupBy(
-    messages.map(message => ({ message, body: JSON.parse(message.body) as Body })),
-    ({ body }) => body.tenantId,
-  )
-  for (const [tenantId, group] of byTenant) {
+  const received = messages.flatMap(message => readable(deps, message))
+  for (const [tenantId, group] of Map.groupBy(received, ({ body }) => body.tenantId)) {
     const began = performance.now()
     const together = group.flatMap(({ body }) => body.events)
     try {
       const { outcomes } = await events.ingest(deps, tenantId, together)
-      await deps.queue.delete(
-        'events',
-        group.map(({ message }) => message.receipt),
-      )
+      const receipts = group.map(({ message }) => message.receipt)
+      await deps.queue.delete('events', receipts)
+      const count = (of: events.Outcome) => outcomes.filter(outcome => outcome === of).length
       deps.log.info('events.ingested', {
         tenant: tenantId,
         events: together.length,
-        duplicates: outcomes.filter(outcome => outcome === 'duplicate').length,
-        conflicts: outcomes.filter(outcome => outcome === 'conflict').length,
+        duplicates: count('duplicate'),
+        conflicts: count('conflict'),
         ms: Math.round(performance.now() - began),
       })
     } catch (error) {
@@ -85,12 +83,21 @@ async function ingestMessages(deps: FunctionsDeps, messages: Message[]): Promise
   }
 }
 
+/** What nobody can read stays on the queue, which puts it aside in the end. */
+function readable(deps: FunctionsDeps, message: Message): Received[] {
+  try {
+    const body = JSON.parse(message.body) as Body
+    if (typeof body.tenantId !== 'string' || !Array.isArray(body.events))
+      throw new Error('no events')
+    return [{ message, body }]
+  } catch (error) {
+    deps.log.error('events.message_unreadable', { message: message.id, error: String(error) })
+    return []
+  }
+}
+
 /** A message that cannot be taken must not hold up its neighbours: it comes back when it is visible again. */
-async function oneByOne(
-  deps: FunctionsDeps,
-  tenantId: TenantId,
-  group: { message: Message; body: Body }[],
-): Promise<void> {
+async function oneByOne(deps: FunctionsDeps, tenantId: TenantId, group: Received[]): Promise<void> {
   if (group.length === 1) return
   for (const { message, body } of group) {
     try {

@@ -75,7 +75,7 @@ async function eventTypeOf(deps: FunctionsDeps, input: OfTenant<{ type: string }
 }
 
 function ingestNow(deps: FunctionsDeps, input: OfTenant<{ events: Event[] }>) {
-  return events.ingest(deps, input.tenantId, input.events)
+  return events.ingestNow(deps, input.tenantId, input.events)
 }
 
 async function servicePlanOf(deps: FunctionsDeps, input: OfTenant<{ service: string }>) {

@@ -33,9 +33,9 @@ function batch(events: unknown): RawEvent[] {
   if (!Array.isArray(events)) {
     throw new AppError('invalid_event', { public: 'A batch is a JSON array of events.' })
   }
-  if (events.length === 0 || events.length > EVENTS_PER_REQUEST_MAX) {
+  if (events.length > EVENTS_PER_REQUEST_MAX) {
     throw new AppError('invalid_event', {
-      public: `A batch holds 1 to ${EVENTS_PER_REQUEST_MAX} events; this one has ${events.length}.`,
+      public: `A batch holds up to ${EVENTS_PER_REQUEST_MAX} events; this one has ${events.length}.`,
     })
   }
   return events.map((event, i) => structured(event, `/${i}`))
@@ -47,11 +47,21 @@ function structured(event: unknown, pointer: string): RawEvent {
   }
   const given = event as Record<string, unknown>
   mustBeVersion1(given.specversion, `${pointer}/specversion`)
-  const { id, source, type, time, retracts, data, data_base64 } = given
-  if (data !== undefined && data_base64 !== undefined) {
+  const { data, data_base64 } = given
+  // JSON event format §2.2: an attribute that is null is not there.
+  const [id, source, type, time, retracts] = [
+    given.id ?? undefined,
+    given.source ?? undefined,
+    given.type ?? undefined,
+    given.time ?? undefined,
+    given.retracts ?? undefined,
+  ]
+  if (data_base64 === undefined || data_base64 === null) {
+    return { id, source, type, time, retracts, data }
+  }
+  if (data !== undefined && data !== null) {
     throw wrongAt(`${pointer}/data_base64`, 'An event has data or data_base64, not both.')
   }
-  if (data_base64 === undefined) return { id, source, type, time, retracts, data }
   return { id, source, type, time, retracts, data: decoded(data_base64, pointer) }
 }
 

@@ -3,10 +3,13 @@
  * contract alone can refuse is refused here, at the edge, before anything is acknowledged.
  */
 import type { FieldError } from '#core/error.ts'
-import type { Event, EventType, Field, Placement, Value } from '#schemas/event.ts'
+import type { Event, EventType, Placement, Value } from '#schemas/event.ts'
 import { partitionOf } from './partition.ts'
 import { hash128 } from './sha256.ts'
 import { microsOf } from './time.ts'
+import { isStorable, storedValue } from './value.ts'
+
+export { storedValue }
 
 /** What a sender said, by CloudEvents' names; everything of it may be wrong. */
 export type RawEvent = {
@@ -18,7 +21,11 @@ export type RawEvent = {
   data?: unknown
 }
 
-const TEXT_MAX_DEFAULT = 1_000
+/** Of one event's data, as JSON: it travels through queues. */
+const DATA_CHARS_MAX = 65_536
+/** Keys stand in an index, which takes 2,700 bytes with what is around them. */
+const KEY_BYTES_MAX = 1_024
+const NAMES_SHOWN = 20
 /** Events of another year than about now are a unit mixed up. */
 const TIME_MIN = Date.UTC(1970, 0, 2) * 1_000
 const TIME_MAX = Date.UTC(2200, 0, 1) * 1_000
@@ -36,7 +43,13 @@ export function checkedEvent(
   const source = attribute(raw.source, 'source', errors)
   const time = timeOf(raw.time, errors)
   const retracted = raw.retracts === undefined ? null : attribute(raw.retracts, 'retracts', errors)
-  const data = retracted === null ? checkedData(eventType, raw.data, errors) : {}
+  const said: [string, Value][] = []
+  const data = retracted === null ? checkedData(eventType, raw.data, said, errors) : {}
+  const body = JSON.stringify(said.sort(byName))
+  if (body.length > DATA_CHARS_MAX) {
+    const detail = `The data of an event has at most ${DATA_CHARS_MAX} characters as JSON.`
+    errors.push({ pointer: '/data', detail })
+  }
   if (errors.length > 0) return { errors }
   const { type, version } = eventType
   return {
@@ -50,7 +63,8 @@ export function checkedEvent(
       receivedAt,
       data,
       retracts: retracted === null ? null : hash128(tenantId, source, retracted),
-      bodyHash: hash128(type, String(time), retracted ?? '', JSON.stringify(sorted(data))),
+      // Of what was said, not of what a contract adds to it: a repetition is the same under the next version.
+      bodyHash: hash128(type, String(time), retracted ?? '', body),
     },
   }
 }
@@ -104,9 +118,11 @@ function timeOf(value: unknown, errors: FieldError[]): number | null {
   return null
 }
 
+/** The data in stored form, complete; and in `said` what of it the producer gave. */
 function checkedData(
-  { type, fields }: EventType,
+  { type, fields, entities }: EventType,
   data: unknown,
+  said: [string, Value][],
   errors: FieldError[],
 ): Record<string, Value> {
   if (data === null || typeof data !== 'object' || Array.isArray(data)) {
@@ -117,91 +133,47 @@ function checkedData(
   const checked: Record<string, Value> = {}
   for (const name of Object.keys(given)) {
     if (Object.hasOwn(fields, name)) continue
-    const known = Object.keys(fields).join(', ')
+    const known = Object.keys(fields).slice(0, NAMES_SHOWN).join(', ')
     errors.push({
-      pointer: `/data/${name}`,
-      detail: `${type} has no field "${name}"; it has ${known}.`,
+      pointer: `/data/${pointerPart(name)}`,
+      detail: `${type} has no field "${name.slice(0, 100)}"; it has ${known}.`,
     })
   }
   for (const [name, field] of Object.entries(fields)) {
-    const value = given[name]
+    const value = Object.hasOwn(given, name) ? given[name] : undefined
+    const wrong = (detail: string) => errors.push({ pointer: `/data/${name}`, detail })
     if (value !== undefined && value !== null) {
       const found = storedValue(field, value)
-      if (typeof found === 'object') errors.push({ pointer: `/data/${name}`, detail: found.detail })
-      else checked[name] = found
-    } else if (field.default !== undefined && value === undefined) checked[name] = field.default
-    else if (field.optional) checked[name] = null
-    else
-      errors.push({ pointer: `/data/${name}`, detail: `"${name}" is missing; ${type} needs it.` })
+      if (typeof found === 'object') wrong(found.detail)
+      else {
+        checked[name] = found
+        said.push([name, found])
+      }
+    } else if (value === undefined && field.default !== undefined) checked[name] = field.default
+    else if (field.optional || field.default !== undefined) {
+      checked[name] = null
+      if (value === null) said.push([name, null])
+    } else wrong(`"${name}" is missing; ${type} needs it.`)
+  }
+  for (const [entity, of] of Object.entries(entities)) {
+    if (!isLong(entityKeyOf(of, checked))) continue
+    const detail = `It makes a key of ${entity} of more than ${KEY_BYTES_MAX} bytes.`
+    errors.push({ pointer: `/data/${typeof of === 'string' ? of : of[0]}`, detail })
   }
   return checked
 }
 
-type Wrong = { detail: string }
-
-/** The value in stored form, within the field's bounds; or what is wrong with it. */
-export function storedValue(field: Field, value: unknown): Exclude<Value, null> | Wrong {
-  const stored = typedValue(field, value)
-  if (typeof stored === 'object') return stored
-  const { enum: allowed, min, max, type, scale = 0 } = field
-  if (allowed && !allowed.includes(stored as string | number)) {
-    return { detail: `It must be one of ${allowed.map(each => shown(each, field)).join(', ')}.` }
-  }
-  if (typeof stored === 'number' && type !== 'time') {
-    const unit = 10 ** scale
-    if (min !== undefined && stored < min) return { detail: `It must be at least ${min / unit}.` }
-    if (max !== undefined && stored > max) return { detail: `It must be at most ${max / unit}.` }
-  }
-  return stored
+function isLong(key: string | null): boolean {
+  // A UTF-16 unit is at most three bytes.
+  if (key === null || key.length * 3 <= KEY_BYTES_MAX) return false
+  return new TextEncoder().encode(key).length > KEY_BYTES_MAX
 }
 
-function shown(value: string | number, { type, scale = 0 }: Field): string {
-  return type === 'decimal' ? String(Number(value) / 10 ** scale) : JSON.stringify(value)
+/** RFC 6901 §3. */
+function pointerPart(name: string): string {
+  return name.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
-function typedValue(field: Field, value: unknown): Exclude<Value, null> | Wrong {
-  switch (field.type) {
-    case 'int':
-      return wholeOf(value, 0)
-    case 'decimal':
-      return wholeOf(value, field.scale ?? 0)
-    case 'float':
-      return typeof value === 'number' ? value + 0 : { detail: 'It must be a number.' }
-    case 'bool':
-      return typeof value === 'boolean' ? value : { detail: 'It must be true or false.' }
-    case 'time': {
-      const micros = typeof value === 'string' ? microsOf(value) : null
-      return micros ?? { detail: 'It must be a time such as 2026-01-31T12:00:00Z.' }
-    }
-    case 'string': {
-      const max = field.length_max ?? TEXT_MAX_DEFAULT
-      if (typeof value !== 'string') return { detail: 'It must be a text.' }
-      if (value.length > max) return { detail: `It must have at most ${max} characters.` }
-      return isStorable(value) ? value : { detail: 'It holds characters that cannot be stored.' }
-    }
-  }
-}
-
-/** A number, or its digits, as a whole number of the last digit that is kept. */
-function wholeOf(value: unknown, scale: number): number | Wrong {
-  const kind =
-    scale === 0 ? 'a whole number' : `a number with at most ${scale} digits after the point`
-  const isGiven = typeof value === 'number' || typeof value === 'string'
-  const [, sign, whole, fraction = ''] =
-    /^(-?)(\d+)(?:\.(\d+))?$/.exec(isGiven ? String(value) : '') ?? []
-  if (whole === undefined) return { detail: `It must be ${kind}.` }
-  const digits = fraction.replace(/0+$/, '')
-  if (digits.length > scale) return { detail: `It must be ${kind}.` }
-  const unscaled = Number(whole + digits.padEnd(scale, '0'))
-  if (!Number.isSafeInteger(unscaled)) return { detail: 'It is too large: 15 digits are exact.' }
-  return sign ? 0 - unscaled : unscaled
-}
-
-/** PostgreSQL stores no U+0000, and UTF-8 has no half of a surrogate pair. */
-function isStorable(text: string): boolean {
-  return !text.includes('\0') && text.isWellFormed()
-}
-
-function sorted(data: Record<string, Value>): [string, Value][] {
-  return Object.entries(data).sort(([a], [b]) => (a < b ? -1 : 1))
+function byName([a]: [string, Value], [b]: [string, Value]): number {
+  return a < b ? -1 : 1
 }

@@ -9,7 +9,7 @@ import type { EventTypeDefinition } from '#schemas/contracts/events.ts'
 import type { EventType, Field } from '#schemas/event.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { eventTypes } from '#schemas/tables/events.ts'
-import { storedValue } from './contract.ts'
+import { storedValue } from './value.ts'
 
 type Row = typeof eventTypes.$inferSelect
 

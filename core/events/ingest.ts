@@ -5,96 +5,98 @@
 import { sql } from 'drizzle-orm'
 import type { Clock, Database, FeatureObjects, Unit } from '#core/deps.ts'
 import type { Event, Position } from '#schemas/event.ts'
-import { newId, type TenantId } from '#schemas/ids.ts'
+import { type BatchId, newId, type TenantId } from '#schemas/ids.ts'
 import { eventBatches } from '#schemas/tables/events.ts'
-import { placeBatch } from './place.ts'
+import { claim, type Found } from './claim.ts'
+import { prepareDay } from './day.ts'
+import { gather, type Placeable, place, positionsOf } from './place.ts'
+import { bare, columnOf } from './rows.ts'
 
 export type Outcome = 'stored' | 'duplicate' | 'conflict'
 export type Ingested = {
   /** In the order of the events. */
   outcomes: Outcome[]
-  /** Of all events that were not in conflict, of those before included. */
   positions: Position[]
 }
 export type IngestDeps = { db: Database; clock: Clock; features: FeatureObjects }
-type Batch = { id: ReturnType<typeof newId<'batch'>>; day: string; keys: string[] }
+type Logged = { outcomes: Outcome[]; batch: { id: BatchId; events: Placeable[] } | null }
 
-/** Stores events and places them. Throws `unavailable`; then nothing is stored, or a sweep goes on. */
+/**
+ * Stores events and places those that are new; `positions` has theirs. When it throws, nothing is
+ * stored, or it is and a sweep goes on: either way it may be tried again.
+ */
 export async function ingest(
   deps: IngestDeps,
   tenantId: TenantId,
   events: readonly Event[],
-  /** Part of the same transaction, told of the events that are new. */
+  /** What is to be stored in the same transaction. */
   besides: (unit: Unit) => Promise<void> = async () => {},
 ): Promise<Ingested> {
-  const stored = await deps.db.tenant(tenantId, async tx => {
+  const day = await prepareDay(deps)
+  const checkedAt = deps.clock.now()
+  const { outcomes, batch } = await deps.db.tenant(tenantId, async tx => {
     const unit = { tx, clock: deps.clock }
-    const logged = await log(unit, tenantId, events)
     await besides(unit)
-    return logged
+    return log(unit, tenantId, day, events)
   })
-  const { batch, fresh } = stored
-  const placed = batch ? await placeBatch(deps, tenantId, batch, fresh) : []
-  return { outcomes: stored.outcomes, positions: placed }
+  const positions = batch ? await place(deps, tenantId, { ...batch, checkedAt }) : []
+  return { outcomes, positions }
 }
 
-const days = new Set<string>()
-
-async function log(unit: Unit, tenantId: TenantId, events: readonly Event[]) {
-  const day = new Date(unit.clock.now()).toISOString().slice(0, 10)
-  if (!days.has(day)) {
-    await unit.tx.execute(sql`select galley_event_day(${day}::date)`)
-    days.add(day)
-  }
-  const first = firstOfEach(events)
-  const before = await claim(unit, tenantId, day, [...first.values()])
-  const fresh = [...first.values()].filter(({ key }) => !before.has(key))
-  if (fresh.length > 0) await store(unit, tenantId, day, fresh)
-  const outcomes = events.map((event): Outcome => {
-    const hash = before.get(event.key) ?? first.get(event.key)!.bodyHash
-    if (hash !== event.bodyHash) return 'conflict'
-    return before.has(event.key) || first.get(event.key) !== event ? 'duplicate' : 'stored'
-  })
-  const conflicts = events.filter((_, i) => outcomes[i] === 'conflict')
-  if (conflicts.length > 0) await reject(unit, tenantId, conflicts)
-  const keys = await toBePlaced(unit, tenantId, day, fresh)
-  const batch = keys.length > 0 ? await note(unit, tenantId, day, keys) : null
-  return { outcomes, batch, fresh: new Map(fresh.map(event => [event.key, { event, day }])) }
+/** The same, with the positions of those too that were there before: placed, if they were not yet. */
+export async function ingestNow(
+  deps: IngestDeps,
+  tenantId: TenantId,
+  events: readonly Event[],
+): Promise<Ingested> {
+  const { outcomes, positions } = await ingest(deps, tenantId, events)
+  const fresh = new Set(events.flatMap(({ key }, i) => (outcomes[i] === 'stored' ? [key] : [])))
+  const repeated = new Set(
+    events.flatMap(({ key }, i) => (outcomes[i] === 'duplicate' && !fresh.has(key) ? [key] : [])),
+  )
+  const before = repeated.size > 0 ? await positionsOf(deps, tenantId, [...repeated]) : []
+  return { outcomes, positions: [...positions, ...before] }
 }
 
-/** Of events with the same key in one batch the first counts. */
-function firstOfEach(events: readonly Event[]): Map<string, Event> {
-  const first = new Map<string, Event>()
-  for (const event of events) if (!first.has(event.key)) first.set(event.key, event)
-  return first
-}
-
-/** Claims the keys; gives those that were taken before, with the hash of what took them. */
-async function claim(
+async function log(
   unit: Unit,
   tenantId: TenantId,
   day: string,
-  events: Event[],
-): Promise<Map<string, string>> {
-  // In one order everywhere: two batches that share keys would otherwise wait for each other.
-  const sorted = events.toSorted((a, b) => (a.key < b.key ? -1 : 1))
-  const keys = sorted.map(({ key }) => key)
-  const hashes = sorted.map(({ bodyHash }) => bodyHash)
-  const { rows } = await unit.tx.execute<{ key: string }>(sql`
-    insert into event_keys (tenant_id, key, body_hash, day)
-    select ${tenantId}, key::uuid, hash::uuid, ${day}::date
-    from unnest(${param(keys)}::text[], ${param(hashes)}::text[]) as given (key, hash)
-    on conflict do nothing returning key`)
-  if (rows.length === keys.length) return new Map()
-  const claimed = new Set(rows.map(({ key }) => bare(key)))
-  const taken = keys.filter(key => !claimed.has(key))
-  const { rows: found } = await unit.tx.execute<{ key: string; body_hash: string }>(sql`
-    select key, body_hash from event_keys where key = any(${param(taken)}::uuid[])`)
-  return new Map(found.map(row => [bare(row.key), bare(row.body_hash)]))
+  events: readonly Event[],
+): Promise<Logged> {
+  const found = await claim(unit, tenantId, day, events)
+  const { fresh, outcomes } = judged(events, found)
+  const conflicts = events.filter((_, i) => outcomes[i] === 'conflict')
+  if (fresh.length + conflicts.length === 0) return { outcomes, batch: null }
+  const keys = await toBePlaced(unit, tenantId, day, fresh, found)
+  const atHand = new Map(fresh.map(event => [event.key, { event, day }]))
+  const batch = keys.length > 0 && {
+    id: await note(unit, tenantId, day, keys),
+    events: await gather(unit, tenantId, keys, atHand),
+  }
+  // Numbers must be seen in their order by who follows the log: a tenant's transactions end one by one.
+  const lock = `${tenantId} log`
+  await unit.tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${lock}, 0))`)
+  if (fresh.length > 0) await store(unit, tenantId, day, fresh)
+  if (conflicts.length > 0) await reject(unit, tenantId, conflicts)
+  return { outcomes, batch: batch || null }
+}
+
+/** Of events with the same key the first counts. */
+function judged(events: readonly Event[], { before }: Found) {
+  const first = new Map<string, Event>()
+  const outcomes = events.map((event): Outcome => {
+    const { key, bodyHash } = event
+    const known = before.get(key) ?? first.get(key)?.bodyHash
+    if (known !== undefined) return known === bodyHash ? 'duplicate' : 'conflict'
+    first.set(key, event)
+    return 'stored'
+  })
+  return { fresh: [...first.values()], outcomes }
 }
 
 async function store(unit: Unit, tenantId: TenantId, day: string, events: Event[]): Promise<void> {
-  const column = <T>(of: (event: Event) => T) => param(events.map(of))
+  const column = columnOf(events)
   await unit.tx.execute(sql`
     insert into events (tenant_id, day, key, id, source, type, version, event_time, received_at,
       data, retracts, body_hash)
@@ -110,58 +112,46 @@ async function store(unit: Unit, tenantId: TenantId, day: string, events: Event[
 }
 
 async function reject(unit: Unit, tenantId: TenantId, events: Event[]): Promise<void> {
-  const column = <T>(of: (event: Event) => T) => param(events.map(of))
+  const column = columnOf(events)
   const detail = 'An event with this source and id was stored before, with another body.'
   await unit.tx.execute(sql`
     insert into event_rejections (tenant_id, at, source, id, type, code, detail, key, body_hash)
     select ${tenantId}, ${new Date(unit.clock.now()).toISOString()}::timestamptz, source, id, type,
-      'event_conflict', ${detail}, key::uuid, hash::uuid
+      'event_conflict', ${detail}, key, hash
     from unnest(${column(e => e.source)}::text[], ${column(e => e.id)}::text[],
-      ${column(e => e.type)}::text[], ${column(e => e.key)}::text[],
-      ${column(e => e.bodyHash)}::text[]) as given (source, id, type, key, hash)
+      ${column(e => e.type)}::text[], ${column(e => e.key)}::uuid[],
+      ${column(e => e.bodyHash)}::uuid[]) as given (source, id, type, key, hash)
     on conflict do nothing`)
 }
 
-/** The new events, less retractions whose target is not there, and those that waited for one of these. */
+/** The new events but for retractions whose target has not come, and those that waited for one of them. */
 async function toBePlaced(
   unit: Unit,
   tenantId: TenantId,
   day: string,
   fresh: Event[],
+  { absent }: Found,
 ): Promise<string[]> {
-  const retractions = fresh.filter(({ retracts }) => retracts !== null)
-  const keys = fresh.map(({ key }) => key)
-  const { rows: waited } = await unit.tx.execute<{ key: string }>(sql`
-    delete from event_retractions where target = any(${param(keys)}::uuid[]) returning key`)
-  const late = waited.map(({ key }) => bare(key))
-  if (retractions.length === 0) return [...keys, ...late]
-  const targets = retractions.map(({ retracts }) => retracts!)
-  const { rows: there } = await unit.tx.execute<{ key: string }>(sql`
-    select key from event_keys where key = any(${param(targets)}::uuid[])`)
-  const known = new Set(there.map(({ key }) => bare(key)))
-  const early = retractions.filter(({ retracts }) => !known.has(retracts!))
-  for (const { retracts, key } of early) {
+  const early = fresh.filter(({ retracts }) => retracts !== null && absent.has(retracts))
+  if (early.length > 0) {
+    const column = columnOf(early)
     await unit.tx.execute(sql`
       insert into event_retractions (tenant_id, target, key, day)
-      values (${tenantId}, ${retracts}::uuid, ${key}::uuid, ${day}::date) on conflict do nothing`)
+      select ${tenantId}, target, key, ${day}::date
+      from unnest(${column(e => e.retracts)}::uuid[], ${column(e => e.key)}::uuid[])
+        as given (target, key)`)
   }
+  const { rows: late } = await unit.tx.execute<{ key: string }>(sql`
+    delete from event_retractions
+    where target = any(${columnOf(fresh)(e => e.key)}::uuid[]) returning key`)
   const waiting = new Set(early.map(({ key }) => key))
-  return [...keys.filter(key => !waiting.has(key)), ...late]
+  const keys = fresh.map(({ key }) => key).filter(key => !waiting.has(key))
+  return [...keys, ...late.map(({ key }) => bare(key))]
 }
 
-async function note(unit: Unit, tenantId: TenantId, day: string, keys: string[]): Promise<Batch> {
+async function note(unit: Unit, tenantId: TenantId, day: string, keys: string[]): Promise<BatchId> {
   const now = unit.clock.now()
-  const batch = { id: newId('batch', now), day, keys }
-  await unit.tx.insert(eventBatches).values({ tenantId, ...batch, createdAt: new Date(now) })
-  return batch
-}
-
-/** A whole array as one parameter: drizzle would make a list of it. */
-function param(values: readonly unknown[]) {
-  return sql.param(values)
-}
-
-/** Keys are 32 hex digits everywhere but in the database, which writes them with dashes. */
-function bare(uuid: string): string {
-  return uuid.replaceAll('-', '')
+  const id = newId('batch', now)
+  await unit.tx.insert(eventBatches).values({ tenantId, id, day, keys, createdAt: new Date(now) })
+  return id
 }

@@ -1,9 +1,9 @@
-/** Reading the log: in the order in which events were taken, one by its name, and what was rejected. */
-import { and, asc, eq, gt, inArray, sql } from 'drizzle-orm'
+/** Reading the log: in the order in which events came into it, one by its name, and what was rejected. */
+import { and, asc, desc, eq, gt, inArray, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { cursorOf, numberPosition, type PageQuery, pageOf, textPosition } from '#core/page.ts'
+import { cursorOf, numberPosition, type PageQuery, pageOf } from '#core/page.ts'
 import type { EventType } from '#schemas/event.ts'
 import { eventPositions, eventRejections, events } from '#schemas/tables/events.ts'
 import { typeAt } from './declare.ts'
@@ -13,35 +13,41 @@ import { textOf } from './time.ts'
 type Row = typeof events.$inferSelect
 type PositionRow = typeof eventPositions.$inferSelect
 
-export async function list(unit: Unit, query: PageQuery & { type?: string }) {
-  const after = textPosition('events', query.cursor)
-  const [receivedAt, key] = after?.split(' ') ?? []
+type Listed = PageQuery & { type?: string; newest?: 'true' | 'false' }
+
+/** In the order of the log. `tail` is where to go on, also when there is no more for now. */
+export async function list(unit: Unit, query: Listed) {
+  const after = numberPosition('events', query.cursor)
+  const isNewest = query.newest === 'true' && after === null
   const rows = await unit.tx
     .select()
     .from(events)
     .where(
       and(
-        after
-          ? sql`(${events.receivedAt}, ${events.key}) > (${Number(receivedAt)}, ${key}::uuid)`
-          : undefined,
+        after === null ? undefined : gt(events.number, after),
         query.type === undefined ? undefined : eq(events.type, query.type),
       ),
     )
-    .orderBy(asc(events.receivedAt), asc(events.key))
-    .limit(query.limit + 1)
+    .orderBy(isNewest ? desc(events.number) : asc(events.number))
+    .limit(isNewest ? query.limit : query.limit + 1)
+  if (isNewest) rows.reverse()
   const positions = await positionsOf(unit, rows)
   const types = await typesOf(unit, rows)
-  return pageOf(
-    rows,
-    query,
-    row => cursorOf('events', `${row.receivedAt} ${row.key}`),
-    row => shown(row, positions, types),
-  )
+  const cursor = (row: Row) => cursorOf('events', row.number)
+  const page = pageOf(rows, query, cursor, row => shown(row, positions, types))
+  const last = rows[page.data.length - 1]
+  return { ...page, tail: last ? cursor(last) : (query.cursor ?? cursorOf('events', 0)) }
 }
 
 export async function find(unit: Unit, { caller }: Call, input: { source: string; id: string }) {
   const key = hash128(caller.tenantId, input.source, input.id)
-  const [row] = await unit.tx.select().from(events).where(sql`${events.key} = ${key}::uuid`)
+  const [row] = await unit.tx
+    .select()
+    .from(events)
+    .where(
+      sql`(${events.day}, ${events.key}) in (
+        select day, key from event_keys where key = ${key}::uuid)`,
+    )
   if (!row) {
     throw new AppError('not_found', {
       public: `There is no event with source "${input.source}" and id "${input.id}" in the log.`,

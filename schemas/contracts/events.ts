@@ -151,9 +151,16 @@ export const eventRoutes = [
     name: 'events.list',
     method: 'GET',
     path: '/v1/events',
-    summary: 'The log, in the order in which Galley took the events.',
-    query: pageQuery.extend({ type: z.string().optional() }),
-    reply: pageOf(shownEvent),
+    summary: 'The log, in the order in which events came into it.',
+    query: pageQuery.extend({
+      type: z.string().optional(),
+      /** Without a cursor: the newest page instead of the oldest. */
+      newest: z.enum(['true', 'false']).optional(),
+    }),
+    reply: pageOf(shownEvent).extend({
+      /** A cursor for what comes after these, also when there is no more for now. */
+      tail: z.string(),
+    }),
     status: 200,
     policy: reads,
   }),

@@ -167,7 +167,7 @@ GRANT SELECT, INSERT ON event_rejections TO galley_app;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO galley_app, galley_system;
 --> statement-breakpoint
 -- The sweep of what was not placed looks across tenants for work, and does it bound to one.
-GRANT SELECT ON event_batches, event_retractions TO galley_system;
+GRANT SELECT ON event_batches TO galley_system;
 --> statement-breakpoint
 GRANT SELECT, DELETE ON event_keys TO galley_system;
 --> statement-breakpoint
@@ -185,7 +185,7 @@ BEGIN
          USING (tenant_id = current_setting(''galley.tenant'', true))
          WITH CHECK (tenant_id = current_setting(''galley.tenant'', true))', name);
   END LOOP;
-  FOREACH name IN ARRAY ARRAY['event_batches', 'event_keys', 'event_retractions'] LOOP
+  FOREACH name IN ARRAY ARRAY['event_batches', 'event_keys'] LOOP
     EXECUTE format('CREATE POLICY of_platform ON %I TO galley_system USING (true)', name);
   END LOOP;
 END $$;

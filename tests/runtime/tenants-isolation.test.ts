@@ -16,7 +16,6 @@ const OF_SYSTEM = [
   'api_keys',
   'event_batches',
   'event_keys',
-  'event_retractions',
   'idempotency',
   'model_versions',
   'outbox',

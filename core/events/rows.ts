@@ -1,0 +1,41 @@
+/** Events between the code and the database: whole columns as one parameter each, and keys without dashes. */
+import { sql } from 'drizzle-orm'
+import type { Unit } from '#core/deps.ts'
+import type { Event } from '#schemas/event.ts'
+import { events } from '#schemas/tables/events.ts'
+
+export type Logged = { event: Event; day: string }
+
+/** One column of many rows as one parameter: drizzle would make a list of it. */
+export function columnOf<Row>(rows: readonly Row[]) {
+  return (of: (row: Row) => unknown) => sql.param(rows.map(of))
+}
+
+/** Keys are 32 hex digits everywhere but in the database, which writes them with dashes. */
+export function bare(uuid: string): string {
+  return uuid.replaceAll('-', '')
+}
+
+/** Of the log, in its order. By way of the day, for a key alone would be looked for in every day's table. */
+export async function loggedEvents(
+  { tx }: Pick<Unit, 'tx'>,
+  keys: readonly string[],
+): Promise<Logged[]> {
+  if (keys.length === 0) return []
+  const found = sql`(select day, key from event_keys
+    where key = any(${columnOf(keys)(key => key)}::uuid[]))`
+  const rows = await tx
+    .select()
+    .from(events)
+    .where(sql`(${events.day}, ${events.key}) in ${found}`)
+    .orderBy(events.number)
+  return rows.map(({ tenantId: _, number: __, day, key, bodyHash, retracts, ...rest }) => ({
+    day,
+    event: {
+      ...rest,
+      key: bare(key),
+      bodyHash: bare(bodyHash),
+      retracts: retracts === null ? null : bare(retracts),
+    },
+  }))
+}

@@ -13,7 +13,7 @@ import { EndpointDirectory } from './decisions/endpoints.ts'
 import { Outcomes } from './decisions/outcomes.ts'
 import type { EdgeDeps } from './deps.ts'
 import { errorReply } from './errors.ts'
-import { EventTypeDirectory } from './event-types.ts'
+import { EventTypeDirectory } from './event-type-directory.ts'
 import { send } from './functions-client.ts'
 import { Authenticator } from './middleware/authenticate.ts'
 import { Limiter } from './middleware/limits.ts'
@@ -26,7 +26,7 @@ import * as events from './routes/events.ts'
 import * as features from './routes/features.ts'
 import * as oip from './routes/oip.ts'
 import { openApi } from './routes/openapi.ts'
-import { ServiceDirectory } from './services.ts'
+import { ServiceDirectory } from './service-directory.ts'
 
 type Edge = {
   deps: EdgeDeps

@@ -1,3 +1,3 @@
 /** Features. The front of this folder: views and services, defined as data and known by their content. */
-export { applyService, planService, service, servicePlan, services } from './services.ts'
-export { applyView, planView, view, views } from './views.ts'
+export { applyService, planService, service, servicePlan, services } from './service-registry.ts'
+export { applyView, planView, view, views } from './view-registry.ts'

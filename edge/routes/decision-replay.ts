@@ -38,9 +38,16 @@ export async function replay(edge: DecisionDeps, c: Context, call: Call): Promis
   const reads = await readAgain(deps, call, decider, snapshot)
   const made = { reads, event: snapshot.event, judge: snapshot.endpoint }
   const again = await outcomeOf(edge, call, decider, made, deps.clock.now() + DEADLINE_MS_DEFAULT)
+  if (!outcome) keep(edge, call, snapshot, again)
   const differs = differencesOf(snapshot, reads, outcome, again)
   const equal = differs.length === 0
   return Response.json({ equal, differs, decided: outcome && told(outcome), replayed: told(again) })
+}
+
+/** What was never answered, or whose answer was lost with an edge, is answered now. */
+function keep({ outcomes }: DecisionDeps, { caller }: Call, snapshot: Snapshot, outcome: Outcome) {
+  const { event, endpoint, reads } = snapshot
+  outcomes.tell(caller.tenantId, { eventKey: event.key, endpoint, at: reads[0]!.at, outcome })
 }
 
 /** The features of every entity, from its events, as they were known when the decision was made. */

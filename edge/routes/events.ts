@@ -8,7 +8,7 @@ import { textOf } from '#core/events/time.ts'
 import { EVENTS_BODY_BYTES_MAX } from '#schemas/contracts/events.ts'
 import type { Event, Position } from '#schemas/event.ts'
 import type { EdgeDeps } from '../deps.ts'
-import type { EventTypeDirectory } from '../event-types.ts'
+import type { EventTypeDirectory } from '../event-type-directory.ts'
 import { ask } from '../functions-client.ts'
 
 /** Of one event, as JSON: it travels through queues. */

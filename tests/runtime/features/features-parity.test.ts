@@ -1,7 +1,7 @@
 /** Both ways of computing a feature give the same bits, and a third, naive one agrees; faults are seen. */
 import { expect, test } from 'vitest'
-import { type Fault, PLANTED, plant } from '../proof/features/planted.ts'
-import { prove } from '../proof/features/prove.ts'
+import { type Fault, PLANTED, plant } from '../../proof/features/planted.ts'
+import { prove } from '../../proof/features/prove.ts'
 
 test('what the object served is what SQL and the naive oracle compute from the log', async () => {
   const { mismatches, ...met } = await prove({ seed: 20_260, cases: 40 })

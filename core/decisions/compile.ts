@@ -11,6 +11,7 @@ import type { DecisionPlan, ModelInput, Rule } from '#schemas/decision.ts'
 import type { EventType } from '#schemas/event.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
 import type { Signature } from '#schemas/signature.ts'
+import { misfit } from './scoring.ts'
 
 /** What the definition names, as it is now; `signature`: of the model, where there is one. */
 export type Parts = { event: EventType; service: ServicePlan; signature: Signature | null }
@@ -78,19 +79,17 @@ function checkRequest({ type, fields }: EventType, service: ServicePlan): void {
 }
 
 function modelInput(definition: ModelDefinition, scope: Scope, signature: Signature): ModelInput {
-  const { name, version, output, output_index: index } = definition
+  const { name, version, tensor, output, output_index: index } = definition
   // Features are listed as `view:feature`, and named `view.feature` in expressions.
   const features = definition.features.map(feature => feature.replace(':', '.'))
   for (const [i, feature] of features.entries()) checkFeature(i, feature, scope)
-  const tensor = inputOf(definition, features.length, signature)
-  checkOutput(definition, signature)
+  const input = { model: name, tensor, features, output: { tensor: output, index } }
+  const wrong = misfit(input, signature)
+  if (wrong) throw wrongAt(`/model/${wrong.part}`, wrong.detail)
   return {
-    model: name,
+    ...input,
     version: version === undefined ? null : String(version),
-    tensor,
-    features,
     missing: missingOf(definition.missing ?? {}, features),
-    output: { tensor: output, index },
   }
 }
 
@@ -106,39 +105,6 @@ function checkFeature(i: number, name: string, scope: Scope): void {
     at,
     `A model is shown numbers, and "${name}" is ${nameOf(type)}: make a number of it by a transform.`,
   )
-}
-
-/** The one input, which takes a row of so many numbers. */
-function inputOf({ name, tensor }: ModelDefinition, width: number, { inputs }: Signature): string {
-  const [spec, ...others] = inputs
-  if (others.length > 0 || (tensor !== undefined && spec?.name !== tensor)) {
-    throw wrongAt(
-      '/model/tensor',
-      `A decision shows "${name}" one row in its one input${tensor ? ` "${tensor}"` : ''}; it takes ${listed(inputs)}.`,
-    )
-  }
-  const { datatype, shape } = spec!
-  const [rows, columns] = shape
-  const isRow = shape.length === 2 && (rows === -1 || rows === 1)
-  if (datatype === 'FP32' && isRow && (columns === -1 || columns === width)) return spec!.name
-  const takes = `${datatype} [${shape.map(dim => (dim === -1 ? 'n' : dim)).join(', ')}]`
-  throw wrongAt('/model/features', `"${name}" takes ${takes}, and these are FP32 [1, ${width}].`)
-}
-
-function checkOutput(
-  { name, output, output_index: index }: ModelDefinition,
-  { outputs }: Signature,
-) {
-  const spec = outputs.find(each => each.name === output)
-  if (!spec) {
-    throw wrongAt('/model/output', `"${name}" has no "${output}"; it gives ${listed(outputs)}.`)
-  }
-  if (spec.datatype !== 'FP32' && spec.datatype !== 'FP64') {
-    throw wrongAt('/model/output', `A score is FP32 or FP64, and "${output}" is ${spec.datatype}.`)
-  }
-  const each = spec.shape.slice(1).reduce((product, dim) => product * dim, 1)
-  if (each < 0 || index < each) return
-  throw wrongAt('/model/output_index', `"${output}" gives ${each} numbers a row, from index 0.`)
 }
 
 function missingOf(given: Record<string, number>, features: string[]): Record<string, number> {
@@ -170,10 +136,6 @@ function checkCondition(pointer: string, when: string, scope: Scope): void {
     if (error instanceof AppError && !error.errors) throw wrongAt(pointer, error.public)
     throw error
   }
-}
-
-function listed(tensors: { name: string }[]): string {
-  return tensors.map(({ name }) => `"${name}"`).join(', ')
 }
 
 export function wrongAt(pointer: string, detail: string): AppError {

@@ -4,10 +4,8 @@
  */
 import { evaluator, parseExpression } from '#core/features/expression.ts'
 import type { DecisionPlan, Reason } from '#schemas/decision.ts'
-import type { FeatureValue } from '#schemas/feature.ts'
+import type { Named } from './named.ts'
 
-/** Values in stored form by name: `view.feature`, `request.field`, transforms, `score`. */
-export type Named = Record<string, FeatureValue>
 export type Judged = { answer: string; reasons: Reason[] }
 
 /**

@@ -1,11 +1,11 @@
 /** Decisions as rows: the snapshot comes from the object, the outcome from the edge, in any order. */
-import { and, desc, eq, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { hash128 } from '#core/events/sha256.ts'
 import { textOf } from '#core/events/time.ts'
-import { cursorOf, numberPosition, type PageQuery, pageOf } from '#core/page.ts'
+import { cursorOf, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import type { Outcome, Snapshot } from '#schemas/decision.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { decisions } from '#schemas/tables/decisions.ts'
@@ -71,19 +71,23 @@ export async function recordOutcomes(
 }
 
 export async function list(unit: Unit, query: PageQuery & { endpoint: string }) {
-  const before = numberPosition('decisions', query.cursor)
+  const before = textPosition('decisions', query.cursor)
+  const [at, key] = before?.split(' ') ?? []
   const rows = await unit.tx
     .select()
     .from(decisions)
     .where(
       and(
         eq(decisions.endpoint, query.endpoint),
-        before === null ? undefined : lt(decisions.at, before),
+        // Objects have clocks of their own, so two decisions may have been made at one time.
+        before === null
+          ? undefined
+          : sql`(${decisions.at}, ${decisions.eventKey}) < (${Number(at)}, ${key}::uuid)`,
       ),
     )
-    .orderBy(desc(decisions.at))
+    .orderBy(desc(decisions.at), desc(decisions.eventKey))
     .limit(query.limit + 1)
-  return pageOf(rows, query, row => cursorOf('decisions', row.at), shown)
+  return pageOf(rows, query, row => cursorOf('decisions', `${row.at} ${row.eventKey}`), shown)
 }
 
 export async function find(unit: Unit, { caller }: Call, input: Named) {

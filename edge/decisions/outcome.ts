@@ -6,7 +6,7 @@ import type { Event } from '#schemas/event.ts'
 import type { RequestId } from '#schemas/ids.ts'
 import type { EdgeDeps } from '../deps.ts'
 import type { ModelDirectory } from '../models.ts'
-import { type Decider, scoreOf } from './decider.ts'
+import type { Decider } from './decider.ts'
 import type { EndpointDirectory } from './endpoints.ts'
 import type { Outcomes } from './outcomes.ts'
 
@@ -27,17 +27,17 @@ export async function outcomeOf(
   deadline: number,
 ): Promise<Outcome> {
   const { plan } = decider
-  const values = decider.named(reads, event)
+  const values = decider.named(reads, event.data)
   let model: Outcome['model'] = null
   if (plan.model) {
     const version = judge.modelVersion ? String(judge.modelVersion) : plan.model.version
     const servable = await modelOf(edge, call, plan.model.model, version)
     // Named after the decision and not the request: asked again, it leaves the same receipt.
     const requestId = `dec_${event.key}_${plan.endpoint}` as RequestId
-    const question = decider.question!(values)
+    const question = decider.scoring!.question(decider.scoring!.row(values))
     const asked = { call: { ...call, requestId }, model: servable, ...question, deadline }
     const reply = await edge.deps.router.infer(asked, null)
-    values.score = scoreOf(plan.model, reply.body, reply.jsonLength)
+    values.score = decider.scoring!.scores(reply, 1)[0]!
     const { digest } = servable
     model = { name: plan.model.model, version: servable.version, digest, receipt: reply.receiptId }
   }

@@ -1,6 +1,6 @@
 /**
- * Outcomes on their way to the control API, some together. They are told once and may be lost with the
- * edge: the object keeps what a decision was made by, and from that it can be made again.
+ * Outcomes on their way to the control API, some together. They may be lost with the edge: the object
+ * keeps what a decision was made by, and from that a retry or a replay makes it again.
  */
 import type { RecordedOutcome } from '#core/decisions/decisions.ts'
 import type { EdgeDeps } from '../deps.ts'
@@ -8,6 +8,8 @@ import { ask } from '../functions-client.ts'
 
 const GATHER_MS = 30
 const TOGETHER_MAX = 500
+/** The functions start again within seconds. */
+const RETRY_MS = [200, 1_000, 3_000]
 
 export class Outcomes {
   readonly #deps: EdgeDeps
@@ -38,11 +40,16 @@ export class Outcomes {
   }
 
   async #send(tenantId: string, outcomes: RecordedOutcome[]): Promise<void> {
-    try {
-      await ask(this.#deps, '/internal/decisions/outcomes', { tenantId, outcomes })
-    } catch (error) {
-      const count = outcomes.length
-      this.#deps.log.error('decisions.outcomes_lost', { tenantId, count, error: String(error) })
+    for (let tries = 0; ; tries++) {
+      try {
+        await ask(this.#deps, '/internal/decisions/outcomes', { tenantId, outcomes })
+        return
+      } catch (error) {
+        const pauseMs = RETRY_MS[tries]
+        const told = { tenant: tenantId, count: outcomes.length, error: String(error) }
+        if (pauseMs === undefined) return this.#deps.log.error('decisions.outcomes_lost', told)
+        await new Promise(resolve => setTimeout(resolve, pauseMs))
+      }
     }
   }
 }

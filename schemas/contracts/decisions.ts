@@ -59,6 +59,19 @@ const decideBody = z.strictObject({
   source: z.string().optional(),
   time: z.string().optional(),
   data: z.record(z.string(), z.unknown()),
+  /** Also says which features moved the score; costs a second, larger question to the model. */
+  explain: z.boolean().optional(),
+})
+const explanation = z.object({
+  method: z.literal('replaced_by_missing'),
+  features: z.array(
+    z.object({
+      feature: z.string(),
+      value: z.number(),
+      replaced_by: z.number(),
+      change: z.number(),
+    }),
+  ),
 })
 const reason = z.object({ rule: z.string(), answer: z.string().nullable() })
 const outcome = z.object({
@@ -84,6 +97,7 @@ const decided = outcome.extend({
   reads: z.array(place),
   /** It had been decided before; this is the same snapshot. */
   repeated: z.boolean(),
+  explanation: explanation.optional(),
 })
 const named = z.strictObject({ id: z.string().min(1), source: z.string().min(1).optional() })
 const stored = z.object({

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { compilePolicy, type Named } from '#core/decisions/policy.ts'
+import type { Named } from '#core/decisions/named.ts'
+import { compilePolicy } from '#core/decisions/policy.ts'
 import type { Rule } from '#schemas/decision.ts'
 import type { ValueType } from '#schemas/feature.ts'
 

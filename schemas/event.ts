@@ -2,8 +2,6 @@
  * Events as everything behind the edge sees them: checked against their contract, with typed values and
  * times in int64 microseconds UTC (safe integers here until the year 2255).
  */
-import type { TenantId } from '#schemas/ids.ts'
-
 /**
  * A value of a field as it is stored, compared and computed with. `int` is a safe integer; `decimal` its
  * unscaled value, a safe integer too (12.34 at scale 2 is 1234); `time` microseconds; `float` a double
@@ -78,6 +76,3 @@ export type Position = {
   /** Microseconds; grows strictly with every commit and read of the object. */
   knownAt: number
 }
-
-/** Names one object: the partitions of a tenant that it holds. */
-export type PartitionGroup = { tenantId: TenantId; group: number }

@@ -15,7 +15,6 @@ export type StepId = Branded<'step'>
 export type RequestId = Branded<'request'>
 export type AuditId = Branded<'audit'>
 export type BatchId = Branded<'batch'>
-export type SegmentId = Branded<'segment'>
 
 const PREFIXES = {
   tenant: 'ten',
@@ -27,7 +26,6 @@ const PREFIXES = {
   request: 'req',
   audit: 'aud',
   batch: 'bat',
-  segment: 'seg',
 } as const
 
 type Noun = keyof typeof PREFIXES

@@ -18,4 +18,3 @@ export const FRAME = {
   /** runner → router: send nothing new. */
   drain: 9,
 } as const
-export type FrameType = (typeof FRAME)[keyof typeof FRAME]

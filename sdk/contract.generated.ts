@@ -766,13 +766,14 @@ export type Contract = {
       }>
     }
   }
-  /** The log, in the order in which Galley took the events. */
+  /** The log, in the order in which events came into it. */
   'events.list': {
     input: {
       query?: {
         limit?: number
         cursor?: string
         type?: string
+        newest?: 'true' | 'false'
       }
     }
     reply: {
@@ -795,6 +796,7 @@ export type Contract = {
       }>
       has_more: boolean
       next_cursor: string | null
+      tail: string
     }
   }
   /** One event by its source and id, with its positions. */
@@ -1295,6 +1297,7 @@ export type Contract = {
         source?: string
         time?: string
         data: Record<string, unknown>
+        explain?: boolean
       }
     }
     reply: {
@@ -1329,6 +1332,15 @@ export type Contract = {
         at: string
       }>
       repeated: boolean
+      explanation?: {
+        method: 'replaced_by_missing'
+        features: Array<{
+          feature: string
+          value: number
+          replaced_by: number
+          change: number
+        }>
+      }
     }
   }
   /** Make a decision again from its events, and say whether it is the same to the bit. */

@@ -42,11 +42,9 @@ export async function compileView(
     ? microsOf(definition.allowed_lateness)
     : extent || LATENESS_DEFAULT
   const kept = eventType.online_days * DAY
-  if (extent + latenessMax > kept) {
-    throw wrongAt(
-      '/features',
-      `The longest window and the lateness together are ${days(extent + latenessMax)} days, and events of ${eventType.type} are kept online for ${eventType.online_days}: declare the type with more online_days, or look back less.`,
-    )
+  if (extent > kept) {
+    const detail = `The longest window is ${days(extent)} days, and events of ${eventType.type} are kept online for ${eventType.online_days}: declare the type with more online_days, or look back less.`
+    throw wrongAt('/features', detail)
   }
   const plan = {
     view,

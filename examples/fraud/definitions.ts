@@ -17,7 +17,7 @@ export const EVENT_TYPES = {
       hour: { type: 'int', min: 0, max: 23 },
     },
     entities: { card: 'card_id', merchant: 'merchant_id', device: 'device_id' },
-    online_days: 70,
+    online_days: 40,
   },
   customer: {
     fields: { card_id: text, home_country: text, age_days: { type: 'int', min: 0 } },

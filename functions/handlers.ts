@@ -93,6 +93,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'endpoints.apply': { tx: decisions.applyEndpoint },
   'endpoints.list': { tx: (unit, _, query) => decisions.endpoints(unit, query) },
   'endpoints.get': { tx: (unit, _, input) => decisions.endpoint(unit, input) },
+  'endpoints.backtest': { tx: (unit, _, input) => decisions.backtest(unit, input) },
   'decisions.list': { tx: (unit, _, query) => decisions.list(unit, query) },
   'decisions.find': { tx: decisions.find },
   'decisions.feedback': { tx: decisions.feedback },

@@ -1288,6 +1288,54 @@ export type Contract = {
       }
     }
   }
+  /** Say what other rules would have answered to decisions of the past; changes nothing. */
+  'endpoints.backtest': {
+    input: {
+      params: { endpoint: string }
+      body: {
+        definition: {
+          event_type: string
+          gate: string
+          service: string
+          model?: {
+            name: string
+            version?: number | string
+            tensor: string
+            features: Array<string>
+            missing?: Record<string, number>
+            output: string
+            output_index?: number
+          }
+          rules: Array<{
+            name: string
+            when: string
+            answer?: string
+          }>
+          otherwise: string
+        }
+        limit?: number
+      }
+    }
+    reply: {
+      decisions: number
+      compared: number
+      changed: number
+      skipped: Record<string, number>
+      answers: Array<{
+        from: string
+        to: string
+        count: number
+        labels: Record<string, number>
+      }>
+      examples: Array<{
+        source: string
+        id: string
+        from: string
+        to: string
+        score: number | null
+      }>
+    }
+  }
   /** Judge an event by what was before it, and apply it, in one step. */
   'decisions.decide': {
     input: {
@@ -1629,6 +1677,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'endpoints.apply': { method: 'PUT', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },
   'endpoints.list': { method: 'GET', path: '/v1/decision-endpoints', idempotent: false, raw: false, json: true },
   'endpoints.get': { method: 'GET', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },
+  'endpoints.backtest': { method: 'POST', path: '/v1/decision-endpoints/:endpoint/backtest', idempotent: false, raw: false, json: true },
   'decisions.decide': { method: 'POST', path: '/v1/decisions/:endpoint', idempotent: false, raw: false, json: true },
   'decisions.replay': { method: 'POST', path: '/v1/decisions/:endpoint/replay', idempotent: false, raw: false, json: true },
   'decisions.list': { method: 'GET', path: '/v1/decisions/:endpoint', idempotent: false, raw: false, json: true },

@@ -26,7 +26,7 @@ export async function applyEndpoint(
   await unit.tx.execute(
     sql`select pg_advisory_xact_lock(hashtext(${`${tenantId} endpoint ${name}`}))`,
   )
-  const plan = await compileEndpoint(name, definition, await partsOf(unit, definition))
+  const plan = await compiled(unit, name, definition)
   const newest = await newestOf(unit, name)
   if (newest?.hash === plan.hash) return shown(newest)
   const version = (newest?.version ?? 0) + 1
@@ -76,6 +76,15 @@ export async function endpointPlan(
     .from(decisionEndpoints)
     .where(and(eq(decisionEndpoints.name, name), eq(decisionEndpoints.version, version)))
   return row?.plan ?? null
+}
+
+/** What the definition would become, by what it names as that is now. Throws `invalid_definition`. */
+export async function compiled(
+  unit: Unit,
+  name: string,
+  definition: EndpointDefinition,
+): Promise<DecisionPlan> {
+  return compileEndpoint(name, definition, await partsOf(unit, definition))
 }
 
 async function partsOf(unit: Unit, { event_type, service, model }: EndpointDefinition) {

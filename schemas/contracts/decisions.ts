@@ -110,6 +110,32 @@ const stored = z.object({
     .nullable(),
 })
 
+const backtest = z.object({
+  decisions: z.number(),
+  compared: z.number(),
+  changed: z.number(),
+  /** Those that say nothing: without an answer, or made by features or a model that it does not use. */
+  skipped: z.record(z.enum(['unanswered', 'other_features', 'other_model']), z.number()),
+  answers: z.array(
+    z.object({
+      from: z.string(),
+      to: z.string(),
+      count: z.number(),
+      /** Of those with a label, how many have which. */
+      labels: z.record(z.string(), z.number()),
+    }),
+  ),
+  examples: z.array(
+    z.object({
+      source: z.string(),
+      id: z.string(),
+      from: z.string(),
+      to: z.string(),
+      score: z.number().nullable(),
+    }),
+  ),
+})
+
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 const edge = { limit: 'features', cache: 'none', meter: 'none', target: 'edge' } as const
 
@@ -141,6 +167,20 @@ export const decisionRoutes = [
     path: '/v1/decision-endpoints/:endpoint',
     summary: 'Show an endpoint at its newest version.',
     reply: endpoint,
+    status: 200,
+    policy: { ...control, scope: 'decisions:read' },
+  }),
+  route({
+    name: 'endpoints.backtest',
+    method: 'POST',
+    path: '/v1/decision-endpoints/:endpoint/backtest',
+    summary: 'Say what other rules would have answered to decisions of the past; changes nothing.',
+    body: z.strictObject({
+      definition: endpointBody,
+      /** So many decisions, the newest first. */
+      limit: z.number().int().min(1).max(20_000).default(2_000),
+    }),
+    reply: backtest,
     status: 200,
     policy: { ...control, scope: 'decisions:read' },
   }),

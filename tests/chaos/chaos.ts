@@ -4,6 +4,7 @@
  */
 import { attack, type Outcome } from './attack.ts'
 import { readFlags } from './flags.ts'
+import { ingestScenario } from './ingest/ingest.ts'
 import { PLACES } from './kills.ts'
 import { type Fault, PLANTED, plant } from './planted.ts'
 import { randomOf } from './random.ts'
@@ -24,6 +25,7 @@ const PLANTED_PATIENCE_MS = 25_000
 
 const flags = readFlags(process.argv.slice(2))
 const { seed, edge, keep } = flags
+if (flags.scenario === 'ingest') process.exit((await ingestScenario({ ...flags, print })) ? 0 : 1)
 const rounds = flags.only
   ? Array.from({ length: flags.rounds }, () => flags.only!)
   : plan(flags.rounds, randomOf(seed))

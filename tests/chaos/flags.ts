@@ -10,6 +10,8 @@ export type Flags = {
   edge: 'node' | 'workerd'
   /** Instead of the plan: these deaths in every round. */
   only: Round | null
+  /** `kill`: everything the product does; `ingest`: events and what follows from them. */
+  scenario: 'kill' | 'ingest'
   /** Leaves data folders, with their logs, behind. */
   keep: boolean
 }
@@ -18,7 +20,8 @@ export function readFlags(args: string[]): Flags {
   const { values } = parseArgs({
     args,
     options: {
-      rounds: { type: 'string', default: '20' },
+      scenario: { type: 'string', default: 'kill' },
+      rounds: { type: 'string' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       planted: { type: 'string', default: 'all' },
       edge: { type: 'string', default: 'node' },
@@ -27,7 +30,8 @@ export function readFlags(args: string[]): Flags {
     },
   })
   return {
-    rounds: Number(values.rounds),
+    scenario: values.scenario as Flags['scenario'],
+    rounds: Number(values.rounds ?? (values.scenario === 'ingest' ? 10 : 20)),
     seed: Number(values.seed),
     planted: faultsOf(values.planted),
     edge: values.edge as Flags['edge'],

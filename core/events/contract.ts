@@ -21,8 +21,8 @@ export type RawEvent = {
   data?: unknown
 }
 
-/** Of one event's data, as JSON: it travels through queues. */
-const DATA_CHARS_MAX = 65_536
+/** Of one event's data, as JSON in UTF-8: it travels through queues. */
+const DATA_BYTES_MAX = 65_536
 /** Keys stand in an index, which takes 2,700 bytes with what is around them. */
 const KEY_BYTES_MAX = 1_024
 const NAMES_SHOWN = 20
@@ -46,8 +46,8 @@ export function checkedEvent(
   const said: [string, Value][] = []
   const data = retracted === null ? checkedData(eventType, raw.data, said, errors) : {}
   const body = JSON.stringify(said.sort(byName))
-  if (body.length > DATA_CHARS_MAX) {
-    const detail = `The data of an event has at most ${DATA_CHARS_MAX} characters as JSON.`
+  if (isLonger(body, DATA_BYTES_MAX)) {
+    const detail = `The data of an event has at most ${DATA_BYTES_MAX} bytes as JSON.`
     errors.push({ pointer: '/data', detail })
   }
   if (errors.length > 0) return { errors }
@@ -156,17 +156,16 @@ function checkedData(
     } else wrong(`"${name}" is missing; ${type} needs it.`)
   }
   for (const [entity, of] of Object.entries(entities)) {
-    if (!isLong(entityKeyOf(of, checked))) continue
+    if (!isLonger(entityKeyOf(of, checked) ?? '', KEY_BYTES_MAX)) continue
     const detail = `It makes a key of ${entity} of more than ${KEY_BYTES_MAX} bytes.`
     errors.push({ pointer: `/data/${typeof of === 'string' ? of : of[0]}`, detail })
   }
   return checked
 }
 
-function isLong(key: string | null): boolean {
+function isLonger(text: string, bytesMax: number): boolean {
   // A UTF-16 unit is at most three bytes.
-  if (key === null || key.length * 3 <= KEY_BYTES_MAX) return false
-  return new TextEncoder().encode(key).length > KEY_BYTES_MAX
+  return text.length * 3 > bytesMax && new TextEncoder().encode(text).length > bytesMax
 }
 
 /** RFC 6901 §3. */

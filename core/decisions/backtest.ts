@@ -9,7 +9,7 @@ import { namesOf, parseExpression } from '#core/features/expression.ts'
 import type { EndpointDefinition } from '#schemas/contracts/decisions.ts'
 import type { DecisionPlan } from '#schemas/decision.ts'
 import { decisions } from '#schemas/tables/decisions.ts'
-import { compiled, endpointPlan } from './endpoints.ts'
+import { compiled, endpointPlan, mustExist } from './endpoints.ts'
 import { compileNaming } from './named.ts'
 import { compilePolicy } from './policy.ts'
 
@@ -20,7 +20,7 @@ type Row = typeof decisions.$inferSelect
 type Skip = 'unanswered' | 'other_features' | 'other_model'
 type Change = { from: string; to: string; count: number; labels: Record<string, number> }
 
-/** Changes nothing. Throws `invalid_definition`. */
+/** Changes nothing. Throws `not_found`, `invalid_definition`. */
 export async function backtest(
   unit: Unit,
   {
@@ -29,6 +29,7 @@ export async function backtest(
     limit,
   }: { endpoint: string; definition: EndpointDefinition; limit: number },
 ) {
+  await mustExist(unit, endpoint)
   const plan = await compiled(unit, endpoint, definition)
   const trial = trialOf(plan)
   const made = new Map<number, DecisionPlan | null>()

@@ -59,8 +59,13 @@ export async function endpoints(unit: Unit, query: PageQuery) {
 }
 
 export async function endpoint(unit: Unit, { endpoint: name }: { endpoint: string }) {
+  return shown(await mustExist(unit, name))
+}
+
+/** The newest version. Throws `not_found`. */
+export async function mustExist(unit: Unit, name: string): Promise<Row> {
   const row = await newestOf(unit, name)
-  if (row) return shown(row)
+  if (row) return row
   throw new AppError('not_found', { public: `There is no decision endpoint "${name}".` })
 }
 

@@ -9,6 +9,7 @@ import { cursorOf, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import type { Outcome, Snapshot } from '#schemas/decision.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { decisions } from '#schemas/tables/decisions.ts'
+import { mustExist } from './endpoints.ts'
 import { sourceOf } from './source.ts'
 
 type Row = typeof decisions.$inferSelect
@@ -70,7 +71,9 @@ export async function recordOutcomes(
       score = coalesce(decisions.score, excluded.score)`)
 }
 
+/** Throws `not_found` when there is no such endpoint. */
 export async function list(unit: Unit, query: PageQuery & { endpoint: string }) {
+  await mustExist(unit, query.endpoint)
   const before = textPosition('decisions', query.cursor)
   const [at, key] = before?.split(' ') ?? []
   const rows = await unit.tx

@@ -35,6 +35,7 @@ beforeAll(async () => {
     { key },
     201,
   )
+  const feature = await featuresOf(key)
   const row = JSON.stringify({ INPUT0: Array(16).fill(1), INPUT1: Array(16).fill(2) })
   const job = await startJob(model, Buffer.from(`${row}\n`), { key })
   real = {
@@ -46,6 +47,7 @@ beforeAll(async () => {
     version: String(version),
     alias: 'champion',
     number: '1',
+    ...feature,
   }
   never = {
     ...real,
@@ -54,11 +56,43 @@ beforeAll(async () => {
     upload_id: newId('upload'),
     job_id: newId('run'),
     model: named('neverxx').slice(0, model.length).padEnd(model.length, 'x'),
+    ...Object.fromEntries(Object.keys(feature).map(name => [name, `never_${name}`])),
   }
 })
 
+/** An event type, a view, a service and an endpoint of the tenant, by the names of their parameters. */
+async function featuresOf(key: string) {
+  const names = { type: 'secret.type', view: 'secret_view', service: 'secret_service' }
+  const endpoint = 'secret_endpoint'
+  const put = (path: string, body: unknown) => ok('PUT', path, body, { key })
+  await put(`/v1/event-types/${names.type}`, EVENT_TYPE)
+  const features = { count: { agg: 'count', window: '1h' } }
+  await put(`/v1/feature-views/${names.view}`, { entity: 'card', event_type: names.type, features })
+  await put(`/v1/feature-services/${names.service}`, { features: [`${names.view}:*`] })
+  const decider = { event_type: names.type, gate: 'card', service: names.service, ...NO_RULES }
+  await put(`/v1/decision-endpoints/${endpoint}`, decider)
+  return { ...names, endpoint }
+}
+
+const EVENT_TYPE = { fields: { card_id: { type: 'string' } }, entities: { card: 'card_id' } }
+const NO_RULES = { rules: [], otherwise: 'approve' }
+/** Whoever puts a definition under a name makes one of their own. */
+const DEFINING = [
+  'models.publish',
+  'event_types.declare',
+  'views.apply',
+  'views.plan',
+  'services.apply',
+  'services.plan',
+  'endpoints.apply',
+]
+
+const QUERIES: Record<string, string> = {
+  'decisions.find': '?id=x',
+  'events.find': '?source=s&id=x',
+}
 const pathOf = (route: Route, ids: Record<string, string>) =>
-  route.path.replaceAll(/:([a-z_]+)/g, (_, name) => ids[name]!)
+  route.path.replaceAll(/:([a-z_]+)/g, (_, name) => ids[name]!) + (QUERIES[route.name] ?? '')
 
 /** A body that the route would take, were the ids one's own. */
 function bodyOf(route: Route): unknown {
@@ -71,6 +105,10 @@ function bodyOf(route: Route): unknown {
     'uploads.create': { sha256: '1'.repeat(64), size: 9 },
     'models.publish': { files: [file] },
     'models.alias': { version: 1 },
+    'decisions.replay': { id: 'x' },
+    'endpoints.backtest': {
+      definition: { event_type: 'x', gate: 'card', service: 'x', ...NO_RULES },
+    },
     'jobs.create': { model: real.model, input: { sha256: '1'.repeat(64), format: 'jsonl' } },
   }
   return bodies[route.name] ?? {}
@@ -97,7 +135,7 @@ async function plain(route: Route, ids: Record<string, string>, key: string) {
 
 describe('another tenant’s id is answered as one that never existed, to the byte', () => {
   const withIds = guarded.filter(
-    ({ route }) => route.path.includes(':') && route.name !== 'models.publish',
+    ({ route }) => route.path.includes(':') && !DEFINING.includes(route.name),
   )
   test.each(withIds)('$title', async ({ route }) => {
     const [foreign, unknown] = [
@@ -125,10 +163,16 @@ describe('another tenant’s id is answered as one that never existed, to the by
       '/v1/audit',
       '/v1/receipts',
       '/v1/tenants',
+      '/v1/event-types',
+      '/v1/events',
+      '/v1/feature-views',
+      '/v1/feature-services',
+      '/v1/decision-endpoints',
     ]) {
       const text = JSON.stringify(await ok('GET', path, undefined, { key: spy.key }))
-      for (const id of [victim.id, victim.keyId, real.job_id, real.model])
-        expect(text).not.toContain(id)
+      const { job_id, model, type, view, service, endpoint } = real
+      const ids = [victim.id, victim.keyId, job_id, model, type, view, service, endpoint]
+      for (const id of ids) expect(text).not.toContain(id)
     }
     const { total } = await ok<{ total: { receipts: number } }>('GET', '/v1/usage', undefined, {
       key: spy.key,

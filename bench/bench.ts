@@ -1,6 +1,9 @@
 /** `npm run bench -- <name>`: one benchmark, whose last line is one JSON object. */
 const BENCHMARKS: Record<string, () => Promise<unknown>> = {
   overhead: () => import('./overhead/overhead.ts'),
+  ingest: () => import('./ingest.ts'),
+  features: () => import('./features.ts'),
+  decision: () => import('./decision.ts'),
   queue: () => import('./queue.ts'),
   engine: () => import('./engine-host.ts'),
 }

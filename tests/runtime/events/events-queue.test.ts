@@ -9,7 +9,7 @@ import type { Snapshot } from '#schemas/decision.ts'
 import type { Event } from '#schemas/event.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { testDatabase } from '#tests/database.ts'
-import { eventOf, newScene } from './events/scene.ts'
+import { eventOf, newScene } from './scene.ts'
 
 const { db, admin, url } = await testDatabase()
 const scene = await newScene(db)

@@ -9,7 +9,7 @@ import type { Event } from '#schemas/event.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { testDatabase } from '#tests/database.ts'
-import { AFTER_THE_LOG, eventOf, mortal, newScene, type Scene, TYPE } from './events/scene.ts'
+import { AFTER_THE_LOG, eventOf, mortal, newScene, type Scene, TYPE } from './scene.ts'
 
 const { db, admin } = await testDatabase()
 const scene = await newScene(db)
@@ -92,7 +92,7 @@ test('each event is in the log once and at each of its entities once, in one ord
       await events.placeWaiting(scene)
       await check(tenantId, told.flat())
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   )
 })
 

@@ -4,7 +4,7 @@ import * as events from '#core/events/events.ts'
 import { eventTypeBody } from '#schemas/contracts/events.ts'
 import { callOf, inTenant, newTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
-import { eventOf, newScene } from './events/scene.ts'
+import { eventOf, newScene } from './scene.ts'
 
 const { db } = await testDatabase()
 const scene = await newScene(db)

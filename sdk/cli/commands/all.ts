@@ -1,6 +1,9 @@
 /** Every command, in the order of help. */
 import type { Command } from '../command.ts'
 import { audit } from './audit.ts'
+import { decisions } from './decisions/decisions.ts'
+import { events } from './events.ts'
+import { features } from './features.ts'
 import { jobs } from './jobs.ts'
 import { jobsCreate } from './jobs-create.ts'
 import { keys } from './keys.ts'
@@ -19,6 +22,9 @@ export const COMMANDS: Command[] = [
   predict,
   jobsCreate,
   ...jobs,
+  ...events,
+  ...features,
+  ...decisions,
   usage,
   receipts,
   ...keys,

@@ -27,7 +27,8 @@ export async function listed<N extends ListName>(
 ): Promise<Output> {
   const max = options.all ? Number.POSITIVE_INFINITY : limitOf(options.limit)
   const galley = await context.galley()
-  const query = { limit: Math.min(PAGE_MAX, max) }
+  const given = (input as { query?: object } | undefined)?.query
+  const query = { ...given, limit: Math.min(PAGE_MAX, max) }
   const pages = galley.pages(name, { ...input, query } as Contract[N]['input'], {
     signal: context.signal,
   })

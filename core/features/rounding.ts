@@ -18,6 +18,9 @@ export function unitsOf(value: number): bigint {
 /** The double nearest to numerator / denominator; infinite where none is near. The denominator is positive. */
 export function nearest(numerator: bigint, denominator: bigint): number {
   if (numerator === 0n) return 0
+  const [a, b] = [Number(numerator), Number(denominator)]
+  // Of two numbers that doubles hold exactly, division gives just that.
+  if (Number.isSafeInteger(a) && Number.isSafeInteger(b)) return a / b
   const size = numerator < 0n ? -numerator : numerator
   // Some bits more than a double has, and whether anything came after them.
   const shift = bitsOf(denominator) - bitsOf(size) + MANTISSA_BITS + 2

@@ -19,31 +19,44 @@ import { fileURLToPath } from 'node:url'
 type Patch = [file: string, from: string, to: string]
 
 const SQL = 'core/features/sql.ts'
+const SPANS = 'core/features/sql/spans.ts'
+const AGGREGATES = 'core/features/sql/aggregates.ts'
 const VIEW = 'core/features/online/view.ts'
 const ROWS = 'core/features/online/rows.ts'
 const OBJECT = 'core/features/partition-object.ts'
 
 export const PLANTED = {
-  'sql: the event of the moment itself is seen': [
-    [SQL, 'e.event_time < s.t', 'e.event_time <= s.t'],
+  'sql: the event of the moment itself is seen': [[SQL, 'event_time + 1', 'event_time']],
+  'sql: what became known later is seen': [
+    [SQL, 'greatest(event_time + 1, known_at)', 'event_time + 1'],
   ],
-  'sql: what became known later is seen': [[SQL, 'e.known_at <= ${horizon}', 'true']],
   'sql: the first moment of a window is left out': [
-    [SQL, 'e.event_time >= ${start}', 'e.event_time > ${start}'],
+    [SPANS, 'e.event_time >= s.start', 'e.event_time > s.start'],
+  ],
+  'sql: the last bucket of a window is left out': [
+    [SPANS, '(t - 1) // ${bucket} + 1', '(t - 1) // ${bucket}'],
   ],
   'sql: late events are seen': [[SQL, 'known_at - event_time <= ${view.latenessMax}', 'true']],
   'sql: retractions are not seen': [
-    [SQL, '(e.retracted_at is null or e.retracted_at > ${horizon})', 'true'],
+    [SQL, "const until = isServed ? undone : 'null::bigint'", "const until = 'null::bigint'"],
   ],
-  'sql: the age of the newest event is off by one': [[SQL, '_top.a >= t -', '_top.a > t -']],
+  'sql: what is taken back uncovers nothing': [
+    [SPANS, 'where s.undone group by', 'where false group by'],
+  ],
+  'sql: the age of the newest event is off by one': [
+    [SPANS, 'e.event_time >= s.t - ', 'e.event_time > s.t - '],
+  ],
   'sql: ties are broken by the place alone': [
-    [SQL, "const ordered = `{'a': e.event_time, 'b'", "const ordered = `{'b'"],
+    [SQL, "'event_time::hugeint * 18446744073709551616 + seq'", "'seq::hugeint'"],
+  ],
+  'sql: the newest event with a value instead of the newest': [
+    [AGGREGATES, "'arg_max_null' : 'arg_min_null'", "'arg_max' : 'arg_min'"],
   ],
   'sql: sums of doubles in the order of the engine': [
     [
-      SQL,
-      '      for (const value of list) exact.add(value)',
-      '      exact.add(list.reduce((a, b) => a + b, 0))',
+      AGGREGATES,
+      '    for (const value of list) exact.add(value)',
+      '    exact.add(list.reduce((a, b) => a + b, 0))',
     ],
   ],
   'object: retractions hide from the start': [

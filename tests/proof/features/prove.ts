@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Case, caseOf } from './cases.ts'
+import { edgesOf } from './edges.ts'
 import { factsOf, type Offline, openOffline } from './offline.ts'
 import { type Answer, answers, type Knowledge } from './oracle.ts'
 import { type Played, play } from './run.ts'
@@ -101,9 +102,13 @@ async function compare(
     const served = played.served.filter(({ entity }) => entity === plan.entity)
     const index = played.plan.views.filter(({ entity }) => entity === plan.entity).indexOf(plan)
     for (const knowledge of ways) {
-      const sql = await offline.ask(plan, served, knowledge)
-      for (const [i, { entity, entityKey, t, read }] of served.entries()) {
-        const own = facts.filter(each => each.entity === entity && each.entityKey === entityKey)
+      // At the edges there was no read: there, what is compared is SQL with the oracle.
+      const asked = [...served, ...edgesOf(plan, facts, one.seed)]
+      const sql = await offline.ask(plan, asked, knowledge)
+      for (const [i, { entityKey, t }] of asked.entries()) {
+        const own = facts.filter(
+          each => each.entity === plan.entity && each.entityKey === entityKey,
+        )
         const expected = answers(
           view,
           own.map(({ fact }) => fact),
@@ -114,8 +119,8 @@ async function compare(
           proof.values++
           const oracle = expected[name]!
           const isServed = knowledge.mode === 'as_served' && knowledge.asOf === null
-          const { values, statuses } = read.views[index]!
-          const online = isServed ? { value: values[j]!, status: statuses[j]! } : undefined
+          const read = isServed ? served[i]?.read.views[index] : undefined
+          const online = read && { value: read.values[j]!, status: read.statuses[j]! }
           if (same(sql[i]![j]!, oracle) && (!online || same(online, oracle))) continue
           const at = {
             case: one.seed,

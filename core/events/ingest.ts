@@ -7,19 +7,19 @@ import type { Clock, Database, FeatureObjects, Unit } from '#core/deps.ts'
 import type { Event, Position } from '#schemas/event.ts'
 import { type BatchId, newId, type TenantId } from '#schemas/ids.ts'
 import { eventBatches } from '#schemas/tables/events.ts'
-import { claim, type Found } from './claim.ts'
+import { claim, known, lockLog, type Outcome } from './claim.ts'
 import { prepareDay } from './day.ts'
 import { gather, type Placeable, place, positionsOf } from './place.ts'
-import { bare, columnOf } from './rows.ts'
+import { bare, columnOf, type Logged } from './rows.ts'
 
-export type Outcome = 'stored' | 'duplicate' | 'conflict'
+export type { Outcome }
 export type Ingested = {
   /** In the order of the events. */
   outcomes: Outcome[]
   positions: Position[]
 }
 export type IngestDeps = { db: Database; clock: Clock; features: FeatureObjects }
-type Logged = { outcomes: Outcome[]; batch: { id: BatchId; events: Placeable[] } | null }
+type Stored = { outcomes: Outcome[]; batch: { id: BatchId; events: Placeable[] } | null }
 
 /**
  * Stores events and places those that are new; `positions` has theirs. When it throws, nothing is
@@ -63,52 +63,33 @@ async function log(
   tenantId: TenantId,
   day: string,
   events: readonly Event[],
-): Promise<Logged> {
-  const found = await claim(unit, tenantId, day, events)
-  const { fresh, outcomes } = judged(events, found)
+): Promise<Stored> {
+  await lockLog(unit, tenantId)
+  const { fresh, outcomes } = await claim(unit, tenantId, day, events)
   const conflicts = events.filter((_, i) => outcomes[i] === 'conflict')
-  if (fresh.length + conflicts.length === 0) return { outcomes, batch: null }
-  const keys = await toBePlaced(unit, tenantId, day, fresh, found)
-  const atHand = new Map(fresh.map(event => [event.key, { event, day }]))
-  const batch = keys.length > 0 && {
-    id: await note(unit, tenantId, day, keys),
-    events: await gather(unit, tenantId, keys, atHand),
-  }
-  // Numbers must be seen in their order by who follows the log: a tenant's transactions end one by one.
-  const lock = `${tenantId} log`
-  await unit.tx.execute(sql`select pg_advisory_xact_lock(hashtextextended(${lock}, 0))`)
-  if (fresh.length > 0) await store(unit, tenantId, day, fresh)
   if (conflicts.length > 0) await reject(unit, tenantId, conflicts)
-  return { outcomes, batch: batch || null }
+  if (fresh.length === 0) return { outcomes, batch: null }
+  await store(unit, tenantId, fresh)
+  const keys = await toBePlaced(unit, tenantId, day, fresh)
+  if (keys.length === 0) return { outcomes, batch: null }
+  const id = await note(unit, tenantId, day, keys)
+  const atHand = new Map(fresh.map(logged => [logged.event.key, logged]))
+  return { outcomes, batch: { id, events: await gather(unit, tenantId, keys, atHand) } }
 }
 
-/** Of events with the same key the first counts. */
-function judged(events: readonly Event[], { before }: Found) {
-  const first = new Map<string, Event>()
-  const outcomes = events.map((event): Outcome => {
-    const { key, bodyHash } = event
-    const known = before.get(key) ?? first.get(key)?.bodyHash
-    if (known !== undefined) return known === bodyHash ? 'duplicate' : 'conflict'
-    first.set(key, event)
-    return 'stored'
-  })
-  return { fresh: [...first.values()], outcomes }
-}
-
-async function store(unit: Unit, tenantId: TenantId, day: string, events: Event[]): Promise<void> {
-  const column = columnOf(events)
+async function store(unit: Unit, tenantId: TenantId, fresh: Logged[]): Promise<void> {
+  const place = columnOf(fresh)
+  const column = columnOf(fresh.map(({ event }) => event))
   await unit.tx.execute(sql`
-    insert into events (tenant_id, day, key, id, source, type, version, event_time, received_at,
-      data, retracts, body_hash)
-    select ${tenantId}, ${day}::date, key, id, source, type, version, event_time, received_at,
-      data, retracts, body_hash
-    from unnest(
+    insert into events (tenant_id, day, number, key, id, source, type, version, event_time,
+      received_at, data, retracts, body_hash)
+    select ${tenantId}, given.*
+    from unnest(${place(l => l.day)}::date[], ${place(l => l.number)}::bigint[],
       ${column(e => e.key)}::uuid[], ${column(e => e.id)}::text[], ${column(e => e.source)}::text[],
       ${column(e => e.type)}::text[], ${column(e => e.version)}::int[],
       ${column(e => e.eventTime)}::bigint[], ${column(e => e.receivedAt)}::bigint[],
       ${column(e => JSON.stringify(e.data))}::jsonb[], ${column(e => e.retracts)}::uuid[],
-      ${column(e => e.bodyHash)}::uuid[])
-      as given (key, id, source, type, version, event_time, received_at, data, retracts, body_hash)`)
+      ${column(e => e.bodyHash)}::uuid[]) as given`)
 }
 
 async function reject(unit: Unit, tenantId: TenantId, events: Event[]): Promise<void> {
@@ -129,10 +110,15 @@ async function toBePlaced(
   unit: Unit,
   tenantId: TenantId,
   day: string,
-  fresh: Event[],
-  { absent }: Found,
+  fresh: Logged[],
 ): Promise<string[]> {
-  const early = fresh.filter(({ retracts }) => retracts !== null && absent.has(retracts))
+  const events = fresh.map(({ event }) => event)
+  const retractions = events.filter(({ retracts }) => retracts !== null)
+  const there = await known(
+    unit,
+    retractions.map(({ retracts }) => retracts!),
+  )
+  const early = retractions.filter(({ retracts }) => !there.has(retracts!))
   if (early.length > 0) {
     const column = columnOf(early)
     await unit.tx.execute(sql`
@@ -143,9 +129,9 @@ async function toBePlaced(
   }
   const { rows: late } = await unit.tx.execute<{ key: string }>(sql`
     delete from event_retractions
-    where target = any(${columnOf(fresh)(e => e.key)}::uuid[]) returning key`)
+    where target = any(${columnOf(events)(e => e.key)}::uuid[]) returning key`)
   const waiting = new Set(early.map(({ key }) => key))
-  const keys = fresh.map(({ key }) => key).filter(key => !waiting.has(key))
+  const keys = events.map(({ key }) => key).filter(key => !waiting.has(key))
   return [...keys, ...late.map(({ key }) => bare(key))]
 }
 

@@ -45,8 +45,8 @@ export async function find(unit: Unit, { caller }: Call, input: { source: string
     .select()
     .from(events)
     .where(
-      sql`(${events.day}, ${events.key}) in (
-        select day, key from event_keys where key = ${key}::uuid)`,
+      sql`(${events.day}, ${events.number}) in (
+        select day, number from event_keys where key = ${key}::uuid)`,
     )
   if (!row) {
     throw new AppError('not_found', {
@@ -83,14 +83,16 @@ export async function rejected(unit: Unit, query: PageQuery) {
 async function positionsOf(unit: Unit, rows: Row[]): Promise<Map<string, PositionRow[]>> {
   const found = new Map<string, PositionRow[]>()
   if (rows.length === 0) return found
-  const keys = rows.map(({ key }) => key)
   const positions = await unit.tx
     .select()
     .from(eventPositions)
     .where(
       and(
         inArray(eventPositions.day, [...new Set(rows.map(({ day }) => day))]),
-        sql`${eventPositions.key} = any(${sql.param(keys)}::uuid[])`,
+        inArray(
+          eventPositions.number,
+          rows.map(({ number }) => number),
+        ),
       ),
     )
     .orderBy(asc(eventPositions.entity))

@@ -5,7 +5,7 @@
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import type { Clock, Database, FeatureObjects, Log, Unit } from '#core/deps.ts'
 import { inFull } from '#core/error.ts'
-import type { Event, EventType, Placement, Position } from '#schemas/event.ts'
+import type { EventType, Placement, Position } from '#schemas/event.ts'
 import type { BatchId, TenantId } from '#schemas/ids.ts'
 import { eventBatches } from '#schemas/tables/events.ts'
 import { placementsOf } from './contract.ts'
@@ -15,21 +15,21 @@ import { bare, columnOf, type Logged, loggedEvents } from './rows.ts'
 /** Whoever took it in has died, or the objects were away. */
 const LEFT_MS = 15_000
 const SWEPT_MAX = 50
-/** Placements of one call: reads wait for it, some milliseconds. */
-const APPLIED_MAX = 400
+/** Placements of one call, which reads wait for: a commit costs as much as some hundred of them. */
+const APPLIED_MAX = 1_000
 
 type Deps = { db: Database; clock: Clock; features: FeatureObjects }
 /** An event with its placements, which for a retraction are those of what it takes back. */
-export type Placeable = { event: Event; day: string; type: EventType; placements: Placement[] }
+export type Placeable = Logged & { type: EventType; placements: Placement[] }
 type Batch = { id: BatchId; events: Placeable[]; checkedAt: number }
 type Waiting = { tenantId: TenantId; id: BatchId; keys: string[]; createdAt: Date }
 
 /** Places a batch that is in the log. May be done twice: a position is given once. */
 export async function place(deps: Deps, tenantId: TenantId, batch: Batch): Promise<Position[]> {
   const positions = await applied(deps, tenantId, batch)
-  const days = new Map(batch.events.map(({ event, day }) => [event.key, day]))
+  const logged = new Map(batch.events.map(each => [each.event.key, each]))
   await deps.db.tenant(tenantId, async tx => {
-    if (positions.length > 0) await storePositions(tx, tenantId, positions, days)
+    if (positions.length > 0) await storePositions(tx, tenantId, positions, logged)
     await tx.delete(eventBatches).where(eq(eventBatches.id, batch.id))
   })
   return positions
@@ -53,14 +53,15 @@ export async function gather(
   // What is taken back comes before what takes it back, where both are here.
   const isRetraction = ({ event }: Logged) => Number(event.retracts !== null)
   const found: Placeable[] = []
-  for (const { event, day } of rows.toSorted((a, b) => isRetraction(a) - isRetraction(b))) {
+  for (const logged of rows.toSorted((a, b) => isRetraction(a) - isRetraction(b))) {
+    const { event } = logged
     const target = event.retracts === null ? event : all.get(event.retracts)
     const { type: name, version } = target ?? event
     const type = await typeAt(unit, tenantId, name, version)
     // Stored with what it takes back, under the type of that.
     const placed = event.retracts === null ? event : { ...event, type: name }
     const placements = target ? placementsOf(type, placed, target.data) : []
-    found.push({ event, day, type, placements })
+    found.push({ ...logged, type, placements })
   }
   return found
 }
@@ -79,8 +80,9 @@ export async function positionsOf(
   const { rows } = await deps.db.tenant(tenantId, tx =>
     tx.execute<Record<string, string>>(sql`
       select key, entity, entity_key, partition, seq, event_time, known_at from event_positions
-      where (day, key) in (select day, key from event_keys where key = any(${column}::uuid[]))
-      order by key, entity, entity_key`),
+      where (day, number) in (
+        select day, number from event_keys where key = any(${column}::uuid[]))
+      order by number, entity`),
   )
   return rows.map(row => ({
     eventKey: bare(row.key!),
@@ -176,18 +178,19 @@ async function storePositions(
   tx: Unit['tx'],
   tenantId: TenantId,
   positions: Position[],
-  days: ReadonlyMap<string, string>,
+  logged: ReadonlyMap<string, Logged>,
 ): Promise<void> {
   const column = columnOf(positions)
   await tx.execute(sql`
-    insert into event_positions (tenant_id, day, key, entity, entity_key, partition, seq,
+    insert into event_positions (tenant_id, day, number, key, entity, entity_key, partition, seq,
       event_time, known_at)
-    select ${tenantId}, day, key, entity, entity_key, partition, seq, event_time, known_at
-    from unnest(${column(p => days.get(p.eventKey))}::date[], ${column(p => p.eventKey)}::uuid[],
+    select ${tenantId}, given.*
+    from unnest(${column(p => logged.get(p.eventKey)!.day)}::date[],
+      ${column(p => logged.get(p.eventKey)!.number)}::bigint[], ${column(p => p.eventKey)}::uuid[],
       ${column(p => p.entity)}::text[], ${column(p => p.entityKey)}::text[],
       ${column(p => p.partition)}::int[], ${column(p => p.seq)}::bigint[],
       ${column(p => p.eventTime)}::bigint[], ${column(p => p.knownAt)}::bigint[])
-      as given (day, key, entity, entity_key, partition, seq, event_time, known_at)
-    order by key, entity, entity_key
+      as given (day, number, key, entity, entity_key, partition, seq, event_time, known_at)
+    order by number, entity
     on conflict do nothing`)
 }

@@ -4,7 +4,8 @@ import type { Unit } from '#core/deps.ts'
 import type { Event } from '#schemas/event.ts'
 import { events } from '#schemas/tables/events.ts'
 
-export type Logged = { event: Event; day: string }
+/** An event with its place in the log. */
+export type Logged = { event: Event; day: string; number: number }
 
 /** One column of many rows as one parameter: drizzle would make a list of it. */
 export function columnOf<Row>(rows: readonly Row[]) {
@@ -16,21 +17,22 @@ export function bare(uuid: string): string {
   return uuid.replaceAll('-', '')
 }
 
-/** Of the log, in its order. By way of the day, for a key alone would be looked for in every day's table. */
+/** Of the log, in its order. */
 export async function loggedEvents(
   { tx }: Pick<Unit, 'tx'>,
   keys: readonly string[],
 ): Promise<Logged[]> {
   if (keys.length === 0) return []
-  const found = sql`(select day, key from event_keys
+  const found = sql`(select day, number from event_keys
     where key = any(${columnOf(keys)(key => key)}::uuid[]))`
   const rows = await tx
     .select()
     .from(events)
-    .where(sql`(${events.day}, ${events.key}) in ${found}`)
+    .where(sql`(${events.day}, ${events.number}) in ${found}`)
     .orderBy(events.number)
-  return rows.map(({ tenantId: _, number: __, day, key, bodyHash, retracts, ...rest }) => ({
+  return rows.map(({ tenantId: _, number, day, key, bodyHash, retracts, ...rest }) => ({
     day,
+    number,
     event: {
       ...rest,
       key: bare(key),

@@ -37,12 +37,14 @@ CREATE TABLE "event_keys" (
 	"key" uuid NOT NULL,
 	"body_hash" uuid NOT NULL,
 	"day" date NOT NULL,
+	"number" bigserial NOT NULL,
 	CONSTRAINT "event_keys_tenant_id_key_pk" PRIMARY KEY("tenant_id","key")
 );
 --> statement-breakpoint
 CREATE TABLE "event_positions" (
 	"tenant_id" text NOT NULL,
 	"day" date NOT NULL,
+	"number" bigint NOT NULL,
 	"key" uuid NOT NULL,
 	"entity" text NOT NULL,
 	"entity_key" text NOT NULL,
@@ -50,7 +52,7 @@ CREATE TABLE "event_positions" (
 	"seq" bigint NOT NULL,
 	"event_time" bigint NOT NULL,
 	"known_at" bigint NOT NULL,
-	CONSTRAINT "event_positions_tenant_id_day_key_entity_entity_key_pk" PRIMARY KEY("tenant_id","day","key","entity","entity_key")
+	CONSTRAINT "event_positions_tenant_id_number_entity_day_pk" PRIMARY KEY("tenant_id","number","entity","day")
 ) PARTITION BY RANGE ("day");
 --> statement-breakpoint
 CREATE TABLE "event_rejections" (
@@ -87,8 +89,8 @@ CREATE TABLE "event_types" (
 CREATE TABLE "events" (
 	"tenant_id" text NOT NULL,
 	"day" date NOT NULL,
+	"number" bigint NOT NULL,
 	"key" uuid NOT NULL,
-	"number" bigserial NOT NULL,
 	"id" text NOT NULL,
 	"source" text NOT NULL,
 	"type" text NOT NULL,
@@ -98,7 +100,7 @@ CREATE TABLE "events" (
 	"data" jsonb NOT NULL,
 	"retracts" uuid,
 	"body_hash" uuid NOT NULL,
-	CONSTRAINT "events_tenant_id_day_key_pk" PRIMARY KEY("tenant_id","day","key")
+	CONSTRAINT "events_tenant_id_number_day_pk" PRIMARY KEY("tenant_id","number","day")
 ) PARTITION BY RANGE ("day");
 --> statement-breakpoint
 CREATE TABLE "feature_services" (
@@ -129,7 +131,6 @@ CREATE INDEX "decisions_by_time" ON "decisions" USING btree ("tenant_id","endpoi
 CREATE INDEX "event_batches_by_age" ON "event_batches" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "event_keys_by_day" ON "event_keys" USING brin ("day");--> statement-breakpoint
 CREATE INDEX "event_rejections_by_number" ON "event_rejections" USING btree ("tenant_id","number");--> statement-breakpoint
-CREATE INDEX "events_by_number" ON "events" USING btree ("tenant_id","number");--> statement-breakpoint
 -- The log stands in tables by day, so that a day goes away in one step. The application may ask for the
 -- tables of a day near today, which it could not make itself: it owns nothing.
 CREATE FUNCTION galley_event_day(wanted date) RETURNS void

@@ -22,6 +22,8 @@ import type { BatchId, TenantId } from '#schemas/ids.ts'
 const at = (name: string) => timestamp(name, { withTimezone: true })
 const tenant = () => text('tenant_id').$type<TenantId>().notNull()
 const micros = (name: string) => bigint(name, { mode: 'number' })
+/** In the log: given to the key of an event. */
+const number = () => bigint('number', { mode: 'number' }).notNull()
 
 /** Each version of a contract; the newest is the one that events are checked against. */
 export const eventTypes = pgTable(
@@ -43,7 +45,10 @@ export const eventKeys = pgTable(
     tenantId: tenant(),
     key: uuid('key').notNull(),
     bodyHash: uuid('body_hash').notNull(),
+    /** Where the event is in the log. */
     day: date('day').notNull(),
+    /** Grows in the order in which a tenant's events are committed: who has read up to one missed none before it. */
+    number: bigserial('number', { mode: 'number' }).notNull(),
   },
   t => [
     primaryKey({ columns: [t.tenantId, t.key] }),
@@ -56,9 +61,8 @@ export const events = pgTable(
   {
     tenantId: tenant(),
     day: date('day').notNull(),
+    number: number(),
     key: uuid('key').notNull(),
-    /** Grows in the order in which a tenant's events are committed: who reads up to one misses none before it. */
-    number: bigserial('number', { mode: 'number' }).notNull(),
     id: text('id').notNull(),
     source: text('source').notNull(),
     type: text('type').notNull(),
@@ -69,10 +73,8 @@ export const events = pgTable(
     retracts: uuid('retracts'),
     bodyHash: uuid('body_hash').notNull(),
   },
-  t => [
-    primaryKey({ columns: [t.tenantId, t.day, t.key] }),
-    index('events_by_number').on(t.tenantId, t.number),
-  ],
+  // By number, which grows: an index of keys, which are hashes, would be written to all over.
+  t => [primaryKey({ columns: [t.tenantId, t.number, t.day] })],
 )
 
 /** Where events stand for their entities, as the partitions' single writers assigned it. */
@@ -80,8 +82,9 @@ export const eventPositions = pgTable(
   'event_positions',
   {
     tenantId: tenant(),
-    /** The day of the event. */
+    /** Day, number and key of the event. */
     day: date('day').notNull(),
+    number: number(),
     key: uuid('key').notNull(),
     entity: text('entity').notNull(),
     entityKey: text('entity_key').notNull(),
@@ -91,7 +94,7 @@ export const eventPositions = pgTable(
     eventTime: micros('event_time').notNull(),
     knownAt: micros('known_at').notNull(),
   },
-  t => [primaryKey({ columns: [t.tenantId, t.day, t.key, t.entity, t.entityKey] })],
+  t => [primaryKey({ columns: [t.tenantId, t.number, t.entity, t.day] })],
 )
 
 /**

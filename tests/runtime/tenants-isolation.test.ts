@@ -45,11 +45,11 @@ const SEED: Record<string, string> = {
   event_types: `insert into event_types (tenant_id, type, version, definition) values ($1, 't', 1, '{}')`,
   event_keys: `insert into event_keys (tenant_id, key, body_hash, day)
     values ($1, gen_random_uuid(), gen_random_uuid(), current_date)`,
-  events: `insert into events (tenant_id, day, key, id, source, type, version, event_time, received_at, data, body_hash)
-    values ($1, current_date, gen_random_uuid(), 'i', 's', 't', 1, 0, 0, '{}', gen_random_uuid())`,
+  events: `insert into events (tenant_id, day, number, key, id, source, type, version, event_time, received_at, data, body_hash)
+    values ($1, current_date, 1, gen_random_uuid(), 'i', 's', 't', 1, 0, 0, '{}', gen_random_uuid())`,
   event_positions: `insert into event_positions
-    (tenant_id, day, key, entity, entity_key, partition, seq, event_time, known_at)
-    values ($1, current_date, gen_random_uuid(), 'e', 'k', 0, 1, 0, 0)`,
+    (tenant_id, day, number, key, entity, entity_key, partition, seq, event_time, known_at)
+    values ($1, current_date, 1, gen_random_uuid(), 'e', 'k', 0, 1, 0, 0)`,
   event_batches: `insert into event_batches (tenant_id, id, day, keys) values ($1, 'bat', current_date, '{}')`,
   event_retractions: `insert into event_retractions (tenant_id, target, key, day)
     values ($1, gen_random_uuid(), gen_random_uuid(), current_date)`,

@@ -4,11 +4,13 @@
  */
 import { type Context, Hono } from 'hono'
 import type { Call, Caller } from '#core/caller.ts'
+import type { Backtest } from '#core/decisions/decisions.ts'
 import { AppError } from '#core/error.ts'
 import { fromHex, sha256Hex, toBase64Url } from '#core/internal/signing.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
+import { scored } from './decisions/backtest.ts'
 import { EndpointDirectory } from './decisions/endpoints.ts'
 import { Outcomes } from './decisions/outcomes.ts'
 import type { EdgeDeps } from './deps.ts'
@@ -120,6 +122,11 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'events.send': async ({ deps, eventTypes }, c, call) =>
     named(call, await events.send(deps, eventTypes, c, call)),
   'decisions.decide': (edge, c, call) => decisions.decide(edge, c, call),
+  'endpoints.backtest': async (edge, c, call, route) => {
+    const tried = await carry(edge, c, call, route)
+    if (!tried.ok) return tried
+    return named(call, Response.json(await scored(edge, call, (await tried.json()) as Backtest)))
+  },
   'decisions.replay': async (edge, c, call) => named(call, await replay(edge, c, call)),
   'features.read': ({ deps, services }, c, call) => features.read(deps, services, c, call),
   'uploads.part': async (edge, c, call, route) => {

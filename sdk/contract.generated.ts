@@ -1288,7 +1288,7 @@ export type Contract = {
       }
     }
   }
-  /** Say what other rules would have answered to decisions of the past; changes nothing. */
+  /** Say what other rules, or another model, would have answered to decisions of the past. */
   'endpoints.backtest': {
     input: {
       params: { endpoint: string }

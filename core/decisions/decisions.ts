@@ -1,5 +1,5 @@
 /** Decisions. The front of this folder: endpoints, what they decided, and how it turned out. */
-export { backtest } from './backtest.ts'
+export { type Backtest, backtest } from './backtest.ts'
 export { applyEndpoint, endpoint, endpointPlan, endpoints } from './endpoints.ts'
 export {
   feedback,

@@ -174,7 +174,8 @@ export const decisionRoutes = [
     name: 'endpoints.backtest',
     method: 'POST',
     path: '/v1/decision-endpoints/:endpoint/backtest',
-    summary: 'Say what other rules would have answered to decisions of the past; changes nothing.',
+    summary:
+      'Say what other rules, or another model, would have answered to decisions of the past.',
     body: z.strictObject({
       definition: endpointBody,
       /** So many decisions, the newest first. */
@@ -182,7 +183,7 @@ export const decisionRoutes = [
     }),
     reply: backtest,
     status: 200,
-    policy: { ...control, scope: 'decisions:read' },
+    policy: { ...control, meter: 'inference', scope: 'decisions:read' },
   }),
   route({
     name: 'decisions.decide',

@@ -321,31 +321,60 @@ describe('afterwards', () => {
   })
 
   test('other rules are tried on what was decided, and nothing changes', async () => {
-    await put('/v1/decision-endpoints/tried', definition)
-    const card = named('card')
-    const ids = [named('p'), named('p'), named('p')]
-    for (const id of ids) await decide(id, data(card), {}, 'tried')
-    const rules = [{ name: 'often', when: 'card_velocity.payments >= 2', answer: 'decline' }]
-    type Backtest = { compared: number; changed: number; answers: object[]; skipped: object }
-    const body = { definition: { ...definition, rules } }
-    for (;;) {
-      const path = '/v1/decision-endpoints/tried/backtest'
-      const tried = await post<Backtest>(path, body)
-      if (tried.compared < ids.length) {
-        await sleep(50)
-        continue
-      }
-      expect(tried).toMatchObject({ compared: 3, changed: 1 })
-      expect(tried.answers).toEqual([
-        { from: 'approve', to: 'approve', count: 2, labels: {} },
-        { from: 'approve', to: 'decline', count: 1, labels: {} },
-      ])
-      break
+    const tried = await triedOn(3, {
+      ...definition,
+      rules: [{ name: 'often', when: 'card_velocity.payments >= 2', answer: 'decline' }],
+    })
+    expect(tried).toMatchObject({ compared: 3, changed: 1 })
+    expect(tried.answers).toEqual([
+      { from: 'approve', to: 'approve', count: 2, labels: {} },
+      { from: 'approve', to: 'decline', count: 1, labels: {} },
+    ])
+  })
+
+  test('another model is asked about what was decided, where a rule wants its score', async () => {
+    const { key } = tenant
+    const other = named('other')
+    await publish(other, mlp(12, [4, 1]), { key })
+    const tried = await triedOn(3, {
+      ...definition,
+      model: { ...MODEL, name: other },
+      rules: [{ name: 'scored', when: 'score is not null', answer: 'ask' }],
+    })
+    expect(tried).toMatchObject({ compared: 3, changed: 3 })
+    expect(tried.answers).toEqual([{ from: 'approve', to: 'ask', count: 3, labels: {} }])
+    const asked = {
+      inputs: [{ name: 'x', datatype: 'FP32', shape: [1, 4], data: [0, 0, 12.34, 1] }],
     }
-    const { version } = await get<{ version: number }>('/v1/decision-endpoints/tried')
-    expect(version).toBe(1)
+    type Reply = { outputs: { data: number[] }[] }
+    const { outputs } = await post<Reply>(`/v2/models/${other}/infer`, asked)
+    const scores = tried.examples.map(({ score }) => score)
+    expect(scores).toContain(outputs[0]!.data[0])
   })
 })
+
+type Backtest = {
+  compared: number
+  changed: number
+  answers: object[]
+  examples: { score: number }[]
+}
+
+/** What the definition would have answered to so many decisions of an endpoint of their own. */
+async function triedOn(count: number, changed: object): Promise<Backtest> {
+  const endpoint = named('tried').replaceAll('-', '_')
+  await put(`/v1/decision-endpoints/${endpoint}`, definition)
+  const card = named('card')
+  for (let i = 0; i < count; i++) await decide(named('p'), data(card), {}, endpoint)
+  for (;;) {
+    const path = `/v1/decision-endpoints/${endpoint}/backtest`
+    const tried = await post<Backtest>(path, { definition: changed })
+    const { version } = await get<{ version: number }>(`/v1/decision-endpoints/${endpoint}`)
+    expect(version).toBe(1)
+    if (tried.compared >= count) return tried
+    await sleep(50)
+  }
+}
 
 async function sendEvent(event: object): Promise<void> {
   const headers = { 'content-type': 'application/cloudevents+json' }

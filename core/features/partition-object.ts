@@ -20,6 +20,7 @@ import type { Snapshot } from '#schemas/decision.ts'
 import type { Event, Placement, Position } from '#schemas/event.ts'
 import { ObjectClock } from './online/clock.ts'
 import { type Applied, Rows } from './online/rows.ts'
+import { Seqs } from './online/seqs.ts'
 import { Snapshots } from './online/snapshots.ts'
 import { type CompiledView, compileForReading, valuesOf } from './online/view.ts'
 
@@ -31,22 +32,19 @@ const PLANS_MAX = 200
 type Plan = Map<string, CompiledView[]>
 
 export class PartitionObject {
-  readonly #sql: ObjectSql
   readonly #clock: Clock
   readonly #time: ObjectClock
   readonly #rows: Rows
   readonly #snapshots: Snapshots
+  readonly #seqs: Seqs
   readonly #plans = new Map<string, Plan>()
 
   constructor(sql: ObjectSql, clock: Clock) {
-    this.#sql = sql
     this.#clock = clock
     this.#time = new ObjectClock(sql, clock)
     this.#rows = new Rows(sql)
     this.#snapshots = new Snapshots(sql)
-    sql.exec(
-      'create table if not exists seqs (partition integer primary key, seq integer not null)',
-    )
+    this.#seqs = new Seqs(sql)
   }
 
   apply({ placements, checkedAt, onlineDays }: ApplyEvents): { positions: Position[] } {
@@ -55,17 +53,19 @@ export class PartitionObject {
         public: 'The log was asked too long ago whether these events are new; ask it again.',
       })
     }
-    return {
+    const applied = {
       positions: placements.map(placement =>
         this.#position(placement, onlineDays[placement.event.type] ?? 0),
       ),
     }
+    this.#seqs.store()
+    return applied
   }
 
   read(input: ReadFeatures): { reads: EntityRead[] } {
     const plan = this.#planOf(input)
     for (const [partition, wanted] of Object.entries(input.minSeq ?? {})) {
-      const seq = this.#seqOf(Number(partition))
+      const seq = this.#seqs.of(Number(partition))
       if (seq >= wanted) continue
       throw new AppError('not_fresh', {
         public: `Partition ${partition} is at seq ${seq}; ${wanted} was asked for.`,
@@ -99,6 +99,7 @@ export class PartitionObject {
     const partition = partitionOf(gate.entity, gate.entityKey)
     const placement = { ...gate, partition, event: timed }
     const position = this.#position(placement, input.onlineDays)
+    this.#seqs.store()
     const all = [...reads, ...input.given]
     this.#snapshots.add({
       endpoint,
@@ -123,30 +124,16 @@ export class PartitionObject {
   /** The event's position; applies it if it has none yet. */
   #position(placement: Placement, onlineDays: number): Position {
     const { entity, entityKey, partition, event } = placement
-    const applied = this.#rows.applied(event.key, entity, entityKey)
     const named = { eventKey: event.key, entity, entityKey, partition }
-    if (applied) {
-      const { seq, eventTime, knownAt } = applied
-      return { ...named, seq, eventTime, knownAt }
-    }
-    const seq = this.#seqOf(partition) + 1
+    const seq = this.#seqs.of(partition) + 1
     const knownAt = this.#time.tick()
-    this.#sql.exec(
-      `insert into seqs values (?, ?) on conflict (partition) do update set seq = excluded.seq`,
-      partition,
-      seq,
-    )
-    this.#rows.add(placement, seq, knownAt)
+    if (!this.#rows.add(placement, seq, knownAt)) {
+      const { bodyHash: _, ...place } = this.#rows.applied(event.key, entity, entityKey)!
+      return { ...named, ...place }
+    }
+    this.#seqs.set(partition, seq)
     this.#rows.trim(entity, entityKey, event.type, knownAt, onlineDays)
     return { ...named, seq, eventTime: event.eventTime, knownAt }
-  }
-
-  #seqOf(partition: number): number {
-    const [found] = this.#sql.exec<{ seq: number }>(
-      'select seq from seqs where partition = ?',
-      partition,
-    )
-    return found?.seq ?? 0
   }
 
   /** `before`: an event whose place limits what is seen; its partition was one seq earlier then. */
@@ -160,7 +147,7 @@ export class PartitionObject {
     const views = (plan.get(entity) ?? []).map(view =>
       valuesOf(view, this.#rows.of(entity, entityKey, view.plan.eventType), at),
     )
-    const seq = before ? before.seq - 1 : this.#seqOf(partition)
+    const seq = before ? before.seq - 1 : this.#seqs.of(partition)
     return { entity, entityKey, partition, seq, at, views }
   }
 

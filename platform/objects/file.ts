@@ -11,6 +11,10 @@ const APPLICATION_ID = 0x474c594f
 /** Rises when an older Galley could not use the file any more. */
 const LAYOUT = 1
 const STATEMENTS_MAX = 200
+/** At most, of one file; taken as it is used. */
+const CACHE_KIB = 32 * 1024
+/** Pages of 4 KiB in the write-ahead log before they move to the file. */
+const CHECKPOINT_PAGES = 8_000
 /** A Durable Object refuses these too: the host decides where a transaction begins and ends. */
 const OF_THE_HOST =
   /^\s*(begin|commit|end|rollback|savepoint|release|pragma|attach|detach|vacuum)\b/i
@@ -83,6 +87,8 @@ function prepareFile(db: DatabaseSync, path: string): void {
     })
   }
   db.exec('pragma journal_mode = wal; pragma synchronous = full')
+  // Keys come in no order: pages that do not fit are read and written again and again.
+  db.exec(`pragma cache_size = -${CACHE_KIB}; pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   if (!isNew) return
   db.exec(
     `begin immediate; pragma application_id = ${APPLICATION_ID}; pragma user_version = ${LAYOUT}; commit`,

@@ -68,11 +68,13 @@ export class Rows {
     return { seq, eventTime, knownAt, bodyHash }
   }
 
-  add({ entity, entityKey, event }: Placement, seq: number, knownAt: number): void {
+  /** False, and nothing is changed, when the event has been applied at this entity before. */
+  add({ entity, entityKey, event }: Placement, seq: number, knownAt: number): boolean {
     const { key, type, eventTime, bodyHash, retracts, data } = event
     const retractedAt = retracts === null ? this.#buried(key, entity, entityKey) : null
-    this.#sql.exec(
-      'insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+    const added = this.#sql.exec(
+      `insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       on conflict (event_key, entity, entity_key) do nothing returning seq`,
       entity,
       entityKey,
       type,
@@ -85,8 +87,10 @@ export class Rows {
       retractedAt,
       JSON.stringify(data),
     )
+    if (added.length === 0) return false
     if (retracts !== null) this.#retract(retracts, entity, entityKey, knownAt)
     else this.#hold(entity, entityKey, type, { eventTime, knownAt, seq, retractedAt, data })
+    return true
   }
 
   /** Events of one type for one entity, in order. `before`: older ones are of no use to anybody. */

@@ -23,7 +23,6 @@ const SPANS = 'core/features/sql/spans.ts'
 const AGGREGATES = 'core/features/sql/aggregates.ts'
 const VIEW = 'core/features/online/view.ts'
 const ROWS = 'core/features/online/rows.ts'
-const OBJECT = 'core/features/partition-object.ts'
 
 export const PLANTED = {
   'sql: the event of the moment itself is seen': [[SQL, 'event_time + 1', 'event_time']],
@@ -74,7 +73,7 @@ export const PLANTED = {
     ],
   ],
   'object: an event is applied as often as it comes': [
-    [OBJECT, 'if (applied) {', 'if (applied && event.retracts) {'],
+    [ROWS, 'on conflict (event_key, entity, entity_key) do nothing', ''],
     [ROWS, 'create unique index if not exists', 'create index if not exists'],
   ],
   'object: late events go to the end': [

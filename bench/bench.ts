@@ -1,11 +1,12 @@
 /** `npm run bench -- <name>`: one benchmark, whose last line is one JSON object. */
 const BENCHMARKS: Record<string, () => Promise<unknown>> = {
   overhead: () => import('./overhead/overhead.ts'),
-  ingest: () => import('./ingest.ts'),
-  features: () => import('./features.ts'),
-  decision: () => import('./decision.ts'),
+  ingest: () => import('./live/ingest.ts'),
+  features: () => import('./live/features.ts'),
+  decision: () => import('./live/decision.ts'),
   queue: () => import('./queue.ts'),
   engine: () => import('./engine-host.ts'),
+  'training-set': () => import('./data/training-set.ts'),
 }
 
 const [name = ''] = process.argv.slice(2)

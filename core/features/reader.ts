@@ -29,12 +29,13 @@ export type Reader = {
 }
 
 type Source = { entity: string; view: number; feature: number }
-type Cells = { values: FeatureValue[]; request: Record<string, Value> }
+/** Values of features in the order of the plan, and of the request's fields, in stored form. */
+export type Cells = { values: FeatureValue[]; request: Record<string, Value> }
 
 export function compileReader(plan: ServicePlan): Reader {
   const entities = [...new Set(plan.views.map(({ entity }) => entity))]
   const sources = plan.features.map(name => sourceOf(plan, name))
-  const transforms = plan.transforms.map(({ expression }) => transformOf(plan, expression))
+  const transforms = compileTransforms(plan)
   return {
     plan,
     entities,
@@ -58,6 +59,11 @@ export function compileReader(plan: ServicePlan): Reader {
     },
     request: (given, pointer) => requestOf(plan.request, given, pointer),
   }
+}
+
+/** Each transform as a function of a row. */
+export function compileTransforms(plan: ServicePlan): Run<Cells>[] {
+  return plan.transforms.map(({ expression }) => transformOf(plan, expression))
 }
 
 function sourceOf({ views }: ServicePlan, name: string): Source {

@@ -1,0 +1,39 @@
+/**
+ * The process that makes one training set with DuckDB: native code on files from strangers, so it has no
+ * environment, bounded memory, and its end is nobody else's.
+ */
+import { openDatabase } from './database.ts'
+import { makeTrainingSet } from './make.ts'
+import { type Failed, type Made, type Request, WrongSpine } from './messages.ts'
+
+process.on('disconnect', () => process.exit(0))
+// Ctrl-C reaches the whole process group; the runner decides when this ends.
+process.on('SIGINT', () => {})
+process.on('SIGTERM', () => {})
+process.on('message', (request: Request) => {
+  perform(request).then(
+    made => process.send!(made),
+    error => process.send!(failure(error)),
+  )
+})
+
+async function perform({ folder, limits, ...set }: Request): Promise<Made> {
+  process.chdir(folder)
+  const database = await openDatabase(limits)
+  try {
+    return await makeTrainingSet(database, set)
+  } finally {
+    database.close()
+  }
+}
+
+function failure(error: unknown): Failed {
+  const text = error instanceof Error ? error.message : String(error)
+  if (error instanceof WrongSpine) return { failed: 'data', text }
+  const line = text.split('\n', 1)[0]!
+  if (/no space left|max_temp_directory_size/i.test(line)) return { failed: 'disk', text: line }
+  if (/^Out of Memory/i.test(line)) return { failed: 'memory', text: line }
+  // What a file of a stranger holds: no Parquet, a text where a number belongs.
+  const isData = /^(Invalid Input|Conversion|IO|Binder|Out of Range) Error/i.test(line)
+  return { failed: isData ? 'data' : 'fault', text: line }
+}

@@ -330,8 +330,8 @@ describe('who may dial', () => {
       'with a key of another deployment',
       async () => helloOf('x', await placeKey(`${SECRET}!`, 'runner')),
     ],
-    ['with a token for another name', async () => ({ ...(await helloOf('x')), runner: 'y' })],
-    ['without a token', async () => ({ runner: 'x' })],
+    ['with a token for another name', async () => ({ ...(await helloOf('x')), name: 'y' })],
+    ['without a token', async () => ({ name: 'x' })],
     ['with something that is no hello', async () => 'nonsense'],
   ])('a runner that says hello %s is dropped', async (_, hello) => {
     const router = newRouter()

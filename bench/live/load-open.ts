@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import type { Product } from './product.ts'
+import type { Product } from '../product.ts'
 
 export type OpenLoad = {
   requests: number

@@ -1,5 +1,5 @@
 /** Payments for benchmarks: what is declared, and requests by number. */
-import type { Product } from './product.ts'
+import type { Product } from '../product.ts'
 
 const CARDS = 20_000
 

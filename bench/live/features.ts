@@ -1,8 +1,8 @@
 /** Reads of fifty features of one entity, and of a hundred entities at once, at stated rates. */
 import { parseArgs } from 'node:util'
+import { startProduct } from '../product.ts'
 import { openLoad } from './load-open.ts'
 import { fifty, fill, put, TYPE } from './payments.ts'
-import { startProduct } from './product.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(3),

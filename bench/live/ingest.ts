@@ -4,9 +4,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
+import { startProduct } from '../product.ts'
 import { openLoad } from './load-open.ts'
 import { fill, payment, put, TYPE, views } from './payments.ts'
-import { startProduct } from './product.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(3),

@@ -2,9 +2,9 @@
 import { parseArgs } from 'node:util'
 import { Galley } from '#sdk/client.ts'
 import { mlp } from '#tests/models.ts'
+import { startProduct } from '../product.ts'
 import { openLoad } from './load-open.ts'
 import { fill, put, TYPE, views } from './payments.ts'
-import { startProduct } from './product.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(3),

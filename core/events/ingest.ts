@@ -71,7 +71,6 @@ async function log(
   if (fresh.length === 0) return { outcomes, batch: null }
   await store(unit, tenantId, fresh)
   const keys = await toBePlaced(unit, tenantId, day, fresh)
-  if (keys.length === 0) return { outcomes, batch: null }
   const id = await note(unit, tenantId, day, keys)
   const atHand = new Map(fresh.map(logged => [logged.event.key, logged]))
   return { outcomes, batch: { id, events: await gather(unit, tenantId, keys, atHand) } }
@@ -105,7 +104,10 @@ async function reject(unit: Unit, tenantId: TenantId, events: Event[]): Promise<
     on conflict do nothing`)
 }
 
-/** The new events but for retractions whose target has not come, and those that waited for one of them. */
+/**
+ * The new events, and the retractions that waited for one of them. A retraction whose target has not come
+ * has no place yet: it is kept aside.
+ */
 async function toBePlaced(
   unit: Unit,
   tenantId: TenantId,
@@ -130,9 +132,7 @@ async function toBePlaced(
   const { rows: late } = await unit.tx.execute<{ key: string }>(sql`
     delete from event_retractions
     where target = any(${columnOf(events)(e => e.key)}::uuid[]) returning key`)
-  const waiting = new Set(early.map(({ key }) => key))
-  const keys = events.map(({ key }) => key).filter(key => !waiting.has(key))
-  return [...keys, ...late.map(({ key }) => bare(key))]
+  return [...events, ...late].map(({ key }) => bare(key))
 }
 
 async function note(unit: Unit, tenantId: TenantId, day: string, keys: string[]): Promise<BatchId> {

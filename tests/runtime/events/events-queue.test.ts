@@ -17,9 +17,13 @@ const queue = postgresQueue({ pool: db.pool, listen: connectionOf(url) })
 afterAll(() => queue.close())
 const deps = { ...scene, queue } as unknown as FunctionsDeps
 
-const made = (tenantId: TenantId, count: number, text = '') =>
+const TEXTS = ['', '"', '\\', '{a,b}', 'null', 'é\n\t', '\u{fffe}\u{ffff}']
+const made = (tenantId: TenantId, count: number) =>
   Array.from({ length: count }, (_, i) =>
-    eventOf(tenantId, { id: `e${i}`, data: { card: `c${i % 7}${text}`, amount: i } }),
+    eventOf(tenantId, {
+      id: `e${i}`,
+      data: { card: TEXTS[i % 7]!, shop: `c${TEXTS[i % 7]}`, amount: i },
+    }),
   )
 const countOf = async (query: string, values: unknown[] = []): Promise<number> =>
   (await admin.query(`select count(*)::int as n from ${query}`, values)).rows[0].n
@@ -36,7 +40,7 @@ async function consume(until: () => Promise<boolean>): Promise<void> {
 test('thousands of events of several tenants, also with texts that queues refuse, come into the log as sent', async () => {
   const tenants = [await scene.newTenant(), await scene.newTenant()]
   for (const tenantId of tenants) {
-    const events = made(tenantId, 3_000, ' \u{fffe}\u{ffff} "é" \\')
+    const events = made(tenantId, 3_000)
     await accept(deps, { tenantId, events })
     // Sent twice, as a sender does who did not hear the answer.
     await accept(deps, { tenantId, events: events.slice(0, 100) })
@@ -50,11 +54,15 @@ test('thousands of events of several tenants, also with texts that queues refuse
       [tenantId],
     )
     expect(rows.length).toBe(3_000)
-    expect(rows.find(({ id }) => id === 'e8').data).toEqual({
-      amount: 8,
-      card: 'c1 \u{fffe}\u{ffff} "é" \\',
-      shop: null,
-    })
+    const data = (i: number) => rows.find(({ id }) => id === `e${i}`).data
+    const places = await admin.query(
+      `select distinct entity_key from event_positions where tenant_id = $1 and entity = 'card'`,
+      [tenantId],
+    )
+    expect(new Set(places.rows.map(row => row.entity_key))).toEqual(new Set(TEXTS))
+    for (const [i, text] of TEXTS.entries()) {
+      expect(data(i)).toEqual({ amount: i, card: text, shop: `c${text}` })
+    }
   }
   expect(await countOf('event_batches')).toBe(0)
 })

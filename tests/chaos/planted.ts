@@ -65,12 +65,18 @@ export const PLANTED: Record<Fault, Planted> = {
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const LEFT_OUT = new Set(['node_modules', '.git', '.galley', 'dist'])
 
-/** A copy of the sources with the fault in it. Throws where the code is not what the fault expects. */
-export function plant(fault: Fault): { root: string; remove(): void } {
-  const root = mkdtempSync(join(tmpdir(), `galley-${fault}-`))
+export type Copy = { root: string; remove(): void }
+
+export function plant(fault: Fault): Copy {
+  return copyWith(fault, PLANTED[fault].patches)
+}
+
+/** A copy of the sources with the patches in it. Throws where the code is not what they expect. */
+export function copyWith(name: string, patches: Planted['patches']): Copy {
+  const root = mkdtempSync(join(tmpdir(), `galley-${name}-`))
   cpSync(ROOT, root, { recursive: true, filter: path => !LEFT_OUT.has(basename(path)) })
   symlinkSync(realpathSync(join(ROOT, 'node_modules')), join(root, 'node_modules'))
-  for (const [file, from, to] of PLANTED[fault].patches) {
+  for (const [file, from, to] of patches) {
     const path = join(root, file)
     const text = readFileSync(path, 'utf8')
     if (!text.includes(from)) throw new Error(`${file} does not contain "${from}": plant it anew`)

@@ -26,7 +26,9 @@ if (what === 'features') {
 } else if (what === 'decisions') {
   const { proveDecisions } = await import('./decisions/decisions.ts')
   const { edge, decisions } = values
-  const isProved = await proveDecisions({ edge, decisions: Number(decisions), seed: numbers.seed })
+  const { seed } = numbers
+  const planted = values.planted !== 'none'
+  const isProved = await proveDecisions({ edge, decisions: Number(decisions), seed, planted })
   process.exit(isProved ? 0 : 1)
 } else {
   process.stderr.write(`npm run prove -- <features | decisions>, not "${what}"\n`)

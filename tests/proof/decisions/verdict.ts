@@ -1,11 +1,10 @@
 /** Whether what callers were told is one history, and whether the log has it, each event once. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Client, Json } from '../../chaos/client.ts'
+import { type Client, type Json, Refused } from '../../chaos/client.ts'
 import { type Book, decide, type Told } from './callers.ts'
 import { CARD, ENDPOINT, SOURCE } from './scene.ts'
 
 const REPLAYED = 25
-const SETTLE_MS = 90_000
 
 export type Verdict = {
   /** Decisions that did not see exactly the payments before them. */
@@ -19,7 +18,9 @@ export type Verdict = {
   otherwise: string[]
 }
 
-export async function judge(o: { client: Client; key: string; book: Book }): Promise<Verdict> {
+type Asking = { client: Client; key: string; settleMs: number }
+
+export async function judge(o: Asking & { book: Book }): Promise<Verdict> {
   const { told } = o.book
   const last = await decide(o, { id: 'the-last', data: { card_id: CARD, amount: 0.01 } })
   const all = [...told, last].sort((a, b) => a.seq - b.seq)
@@ -47,8 +48,8 @@ export function violationsOf(all: Told[]): string[] {
 }
 
 /** The log, once everything is placed: each event with one position. */
-async function loggedOnce(o: { client: Client; key: string }, count: number) {
-  for (const until = performance.now() + SETTLE_MS; ; await sleep(500)) {
+async function loggedOnce(o: Asking, count: number) {
+  for (const until = performance.now() + o.settleMs; ; await sleep(500)) {
     const events = await pages(o, '/v1/events?type=payment')
     const placed = events.filter(({ positions }) => positions.length > 0)
     if (placed.length < count && performance.now() < until) continue
@@ -64,8 +65,8 @@ async function loggedOnce(o: { client: Client; key: string }, count: number) {
 }
 
 /** Decisions whose snapshot has reached the log. */
-async function listedOnce(o: { client: Client; key: string }, count: number) {
-  for (const until = performance.now() + SETTLE_MS; ; await sleep(500)) {
+async function listedOnce(o: Asking, count: number) {
+  for (const until = performance.now() + o.settleMs; ; await sleep(500)) {
     const listed = await pages(o, `/v1/decisions/${ENDPOINT}?`)
     const ids = new Set<string>(listed.flatMap(({ event }) => event?.id ?? []))
     if (ids.size >= count || performance.now() > until) return ids
@@ -77,22 +78,23 @@ function sampleOf(all: Told[]): Told[] {
   return all.filter((_, i) => i % step === 0).slice(0, REPLAYED)
 }
 
-async function madeAgain({ client, key }: { client: Client; key: string }, sample: Told[]) {
+async function madeAgain({ client, key }: Asking, sample: Told[]) {
   const otherwise: string[] = []
   for (const { id, score } of sample) {
     const path = `/v1/decisions/${ENDPOINT}/replay`
     const body = { id, source: SOURCE }
-    const again: Json = await client.insist({ key, method: 'POST', path, body })
+    const asked = client.insist({ key, method: 'POST', path, body })
+    // One that is lost is counted as lost.
+    const again: Json = await asked.catch((error: unknown) => error)
+    if (again instanceof Refused && again.status === 404) continue
     if (again.equal && again.replayed.score === score) continue
-    otherwise.push(`${id}: ${JSON.stringify(again.differs)}, ${again.replayed.score} for ${score}`)
+    const says = again instanceof Error ? again.message : JSON.stringify(again.differs)
+    otherwise.push(`${id}: ${says}, ${again.replayed?.score} for ${score}`)
   }
   return otherwise
 }
 
-async function pages(
-  { client, key }: { client: Client; key: string },
-  path: string,
-): Promise<Json[]> {
+async function pages({ client, key }: Asking, path: string): Promise<Json[]> {
   const all: Json[] = []
   for (let cursor = ''; ; ) {
     const query = `&limit=1000${cursor && `&cursor=${encodeURIComponent(cursor)}`}`

@@ -63,7 +63,7 @@ const views: Record<string, Pick<ViewDefinition, 'features' | 'filter'>> = {
       largest: { agg: 'max', of: 'amount', window: '1d' },
       smallest: { agg: 'min', of: 'amount', window: '1d' },
       merchants: { agg: 'distinct', of: 'merchant', window: '1d' },
-      last3: { agg: 'last_k', k: 3, of: 'amount', window: '1d' },
+      last_merchant: { agg: 'last', of: 'merchant', window: '1d' },
     },
   },
   online: {

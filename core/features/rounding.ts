@@ -3,6 +3,7 @@
 /** Doubles are whole multiples of 2^-1074: a finite double is this many of them. */
 export const UNIT_BITS = 1074
 const MANTISSA_BITS = 53
+const SAFE = BigInt(Number.MAX_SAFE_INTEGER)
 const view = new DataView(new ArrayBuffer(8))
 
 /** A finite double as a whole number of units of 2^-1074. */
@@ -22,6 +23,8 @@ export function nearest(numerator: bigint, denominator: bigint): number {
   // Of two numbers that doubles hold exactly, division gives just that.
   if (Number.isSafeInteger(a) && Number.isSafeInteger(b)) return a / b
   const size = numerator < 0n ? -numerator : numerator
+  // Of two doubles the processor's own quotient is the nearest.
+  if (size <= SAFE && denominator <= SAFE) return Number(numerator) / Number(denominator)
   // Some bits more than a double has, and whether anything came after them.
   const shift = bitsOf(denominator) - bitsOf(size) + MANTISSA_BITS + 2
   const [dividend, divisor] =

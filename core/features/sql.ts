@@ -35,6 +35,9 @@ export type ViewQuery = {
  */
 const PLACE = 'event_time::hugeint * 18446744073709551616 + seq'
 
+/** Those for which the order of events matters. */
+const ORDERED: readonly string[] = ['last', 'first', 'last_k']
+
 export function viewQuery(
   view: ViewPlan,
   o: { log: string; spine: string; knowledge: Knowledge },
@@ -108,8 +111,10 @@ function visible(
       const field = `${fieldColumn(of!)}::hugeint`
       return `${field} * ${field} as ${squareColumn(of!)}`
     })
-  const selected = [...fields, ...new Set(squares)].map(sql => `, ${sql}`).join('')
-  return `select entity_key, event_time, ${PLACE} as place, ${since} as since, ${until} as until${selected}
+  const isOrdered = view.features.some(({ aggregate }) => ORDERED.includes(aggregate))
+  const place = isOrdered ? [`${PLACE} as place`] : []
+  const selected = [...place, ...fields, ...new Set(squares)].map(sql => `, ${sql}`).join('')
+  return `select entity_key, event_time, ${since} as since, ${until} as until${selected}
     from ${log} where entity = ${text(view.entity)} and ${known}
     and known_at - event_time <= ${view.latenessMax} and ${filter}
     and ${isServed ? `(${undone} is null or ${undone} > known_at)` : `${undone} is null`}`

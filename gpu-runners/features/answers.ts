@@ -2,13 +2,14 @@
 import {
   BIGINT,
   type DuckDBDataChunk,
+  type DuckDBResult,
   DuckDBTypeId,
   type DuckDBValue,
   JSDuckDBValueConverter,
   VARCHAR,
 } from '@duckdb/node-api'
 import { finalize } from '#core/features/finalize.ts'
-import { type Knowledge, viewQuery } from '#core/features/sql.ts'
+import { type Knowledge, type ViewQuery, viewQuery } from '#core/features/sql.ts'
 import type { FeatureValue, Status, ViewPlan } from '#schemas/feature.ts'
 import { type Column, held, store, waiting } from './columns.ts'
 import type { Database } from './database.ts'
@@ -16,17 +17,41 @@ import type { Database } from './database.ts'
 /** A feature whose values are wanted, and the columns in which they wait. */
 export type Wanted = { view: ViewPlan; feature: number; column: Column; status: string | null }
 
+/** What DuckDB found for the questions of a part, by view; its columns are read later. */
+export type Asked = {
+  numbers: bigint[]
+  views: Map<ViewPlan, { query: ViewQuery; result: DuckDBResult }>
+}
+
 type Found = { values: FeatureValue[][]; statuses: Status[][] }
 
-/** Fills `table` with a row per question of the open part: its `number`, and the values wanted. */
-export async function answerPart(
+/** Asks the open part. */
+export async function askPart(
   database: Database,
-  o: { table: string; wanted: readonly Wanted[]; knowledge: Knowledge },
+  views: readonly ViewPlan[],
+  knowledge: Knowledge,
+): Promise<Asked> {
+  const asked: Asked = {
+    numbers: (await database.rows<[bigint]>('select number from part_spine order by row')).flat(),
+    views: new Map(),
+  }
+  for (const view of views) {
+    const query = viewQuery(view, { log: 'part_log', spine: 'part_spine', knowledge })
+    asked.views.set(view, { query, result: await database.connection.run(query.sql) })
+  }
+  return asked
+}
+
+/** Fills `table` with a row per question: its `number`, and the values wanted. */
+export async function storeAnswers(
+  database: Database,
+  asked: Asked,
+  { table, wanted }: { table: string; wanted: readonly Wanted[] },
 ): Promise<void> {
-  const { wanted } = o
-  const views = [...new Set(wanted.map(({ view }) => view))]
   const found = new Map<ViewPlan, Found>()
-  for (const view of views) found.set(view, await answers(database, view, o.knowledge))
+  for (const [view, { query, result }] of asked.views) {
+    found.set(view, await finished(view, query, result))
+  }
   const columns = wanted.flatMap(({ column, status }) => [
     { name: column.name, type: waiting(column) },
     ...(status === null ? [] : [{ name: status, type: VARCHAR }]),
@@ -36,24 +61,21 @@ export async function answerPart(
     const own = values[feature]!.map(value => held(column, value))
     return status === null ? [own] : [own, statuses[feature]!]
   })
-  const at = (await database.rows<[bigint]>('select number from part_spine order by row')).flat()
-  await store(database, o.table, [{ name: 'number', type: BIGINT }, ...columns], [at, ...values])
+  const all = [{ name: 'number', type: BIGINT }, ...columns]
+  await store(database, table, all, [asked.numbers, ...values])
 }
 
-async function answers(database: Database, view: ViewPlan, knowledge: Knowledge): Promise<Found> {
-  const query = viewQuery(view, { log: 'part_log', spine: 'part_spine', knowledge })
-  const found: Found = {
-    values: view.features.map(() => []),
-    statuses: view.features.map(() => []),
-  }
-  const result = await database.connection.run(query.sql)
+async function finished(view: ViewPlan, query: ViewQuery, result: DuckDBResult): Promise<Found> {
+  const { features } = view
+  const found: Found = { values: features.map(() => []), statuses: features.map(() => []) }
   for (;;) {
     const chunk = await result.fetchChunk()
     if (!chunk || chunk.rowCount === 0) return found
+    const rows = chunk.rowCount
     const columns = Array.from({ length: chunk.columnCount - 1 }, (_, i) => columnOf(chunk, i + 1))
-    for (let row = 0; row < chunk.rowCount; row++) {
+    for (let row = 0; row < rows; row++) {
       const irs = query.read(columns.map(column => column[row]))
-      for (const [i, feature] of view.features.entries()) {
+      for (const [i, feature] of features.entries()) {
         const { value, status } = finalize(feature, irs[i]!)
         found.values[i]!.push(value)
         found.statuses[i]!.push(status)

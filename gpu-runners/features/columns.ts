@@ -65,8 +65,8 @@ export async function store(
   values: readonly (readonly DuckDBValue[])[],
 ): Promise<void> {
   const listed = columns.map(({ name, type }) => `${quoted(name)} ${type}`).join(', ')
-  await database.run(`create table if not exists ${table} (${listed})`)
-  const appender = await database.connection.createAppender(table)
+  await database.writer.run(`create table if not exists ${table} (${listed})`)
+  const appender = await database.writer.createAppender(table)
   const types = columns.map(({ type }) => type)
   const rows = values[0]!.length
   for (let from = 0; from < rows; from += CHUNK_ROWS) {

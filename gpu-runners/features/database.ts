@@ -4,6 +4,8 @@ import type { Limits } from './messages.ts'
 
 export type Database = {
   connection: DuckDBConnection
+  /** What waits is written here, while the other is asked. */
+  writer: DuckDBConnection
   run(sql: string): Promise<void>
   /** Rows as arrays; numbers of 64 bits and more as bigint. */
   rows<Row extends unknown[]>(sql: string): Promise<Row[]>
@@ -20,13 +22,16 @@ export async function openDatabase({ memoryMb, threads }: Limits): Promise<Datab
     autoload_known_extensions: 'false',
   })
   const connection = await instance.connect()
+  const writer = await instance.connect()
   await connection.run(`set TimeZone = 'UTC'`)
   return {
     connection,
+    writer,
     run: async sql => void (await connection.run(sql)),
     rows: async <Row extends unknown[]>(sql: string) =>
       (await connection.runAndReadAll(sql)).getRowsJS() as unknown as Row[],
     close() {
+      writer.closeSync()
       connection.closeSync()
       instance.closeSync()
     },

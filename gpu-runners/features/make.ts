@@ -4,7 +4,7 @@
  */
 import { outputsOf } from '#core/features/compile.ts'
 import type { ViewPlan } from '#schemas/feature.ts'
-import { answerPart, type Wanted } from './answers.ts'
+import { askPart, storeAnswers, type Wanted } from './answers.ts'
 import { type Column, written } from './columns.ts'
 import { type Database, quoted } from './database.ts'
 import { cutLog, openPart } from './log.ts'
@@ -34,10 +34,17 @@ export async function makeTrainingSet(database: Database, set: TrainingSet): Pro
       folder: `log${i}`,
     })
     const table = `values${i}`
+    // One part is finished while the next is asked.
+    let storing = Promise.resolve()
     for (let part = 0; part < cut.parts; part++) {
-      await openPart(database, cut, part)
-      await answerPart(database, { table, wanted, knowledge: set.knowledge })
+      const asking = openPart(database, cut, part).then(() =>
+        askPart(database, views, set.knowledge),
+      )
+      const [asked] = await Promise.all([asking, storing])
+      storing = storeAnswers(database, asked, { table, wanted })
+      storing.catch(() => {})
     }
+    await storing
     parts += cut.parts
     tables.push({
       name: table,

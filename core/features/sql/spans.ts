@@ -14,7 +14,7 @@ type Window = Exclude<Span, { kind: 'latest' }>
 type Latest = Extract<Span, { kind: 'latest' }>
 
 /** A window is cut into so many buckets, and a question asks those that it touches: one more. */
-const BUCKETS = 4
+const BUCKETS = 2
 
 /** What a question `s` sees of an event `e` of its entity. */
 const SEEN = 'e.since <= s.t and (e.until is null or e.until > s.t)'

@@ -1,4 +1,4 @@
-/** The two hosts of objects: the place that runs them over `node:sqlite`, and workerd with the edge's bundle. */
+/** The two hosts of the features' object: the place that runs it over `node:sqlite`, and workerd. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -10,57 +10,55 @@ import { openSigner, placeKey } from '#core/internal/signing.ts'
 import { bundleWorker } from '#local/workerd/bundle.ts'
 import { startWorkerd } from '#local/workerd/instance.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
-import { remoteObjects } from '#platform/objects/remote.ts'
-import type { TenantId } from '#schemas/ids.ts'
-import { type ObjectsEngine, objectsSuite } from './objects.ts'
+import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
+import { newId } from '#schemas/ids.ts'
+import { type FeaturesEngine, featuresSuite } from './features-object.ts'
 
-const PLACE = fileURLToPath(new URL('../../local/places/objects.ts', import.meta.url))
+const PLACE = fileURLToPath(new URL('../../../local/places/objects.ts', import.meta.url))
+const SECRET = 'a secret of the test alone, long enough'
+const clock = { now: () => Date.now() }
 const log = { info() {}, error() {} }
 
-objectsSuite('node:sqlite', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'galley-objects-'))
+featuresSuite('node:sqlite', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'galley-features-'))
   mkdirSync(join(folder, 'objects'))
-  const key = await placeKey('a secret of the test alone, long enough', 'edge')
+  const key = await placeKey(SECRET, 'edge')
   const path = join(folder, 'objects.sock')
   const env = {
     GALLEY_OBJECTS_SOCKET: path,
+    // Nobody listens: decisions wait to be told.
     GALLEY_FUNCTIONS_PORT: '9',
     GALLEY_EDGE_KEY: key,
     GALLEY_FUNCTIONS_KEY: key,
   }
-  const start = () => startPlace(folder, env)
-  let child = await start()
-  const dialled = dialObjects({
-    path,
-    name: 'test',
-    signer: await openSigner('edge', key),
-    clock: { now: () => Date.now() },
-    log,
-  })
-  const objects = remoteObjects(dialled.call)
+  let child = await startPlace(folder, env)
+  const signer = await openSigner('edge', key)
+  const dialled = dialObjects({ path, name: 'test', signer, clock, log })
+  const features = remoteFeatures(dialled.call, 1024)
   const end = async () => {
     const exited = once(child, 'exit')
     child.kill('SIGKILL')
     await exited
   }
   return {
-    leaseRate: (tenant, input) => objects.tenant(tenant as TenantId).leaseRate(input),
+    object: tenantId => features.group(tenantId, 0),
     async crash() {
       await end()
-      child = await start()
+      child = await startPlace(folder, env)
     },
     async close() {
       dialled.close()
       await end()
       rmSync(folder, { recursive: true })
     },
-  } satisfies ObjectsEngine
+  } satisfies FeaturesEngine
 })
 
-objectsSuite('workerd', async () => {
+featuresSuite('workerd', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'galley-workerd-'))
   const nowhere = 'http://127.0.0.1:9'
   const before = new Set(children())
+  const functionsKey = await placeKey(SECRET, 'functions')
   const edge = await startWorkerd({
     bundle: await bundleWorker(join(folder, 'bundle')),
     host: '127.0.0.1',
@@ -72,28 +70,27 @@ objectsSuite('workerd', async () => {
       ROUTER_URL: nowhere,
       BLOBS_URL: nowhere,
       EDGE_KEY: 'A'.repeat(43),
-      FUNCTIONS_KEY: 'A'.repeat(43),
+      FUNCTIONS_KEY: functionsKey,
       PARTITIONS_PER_OBJECT: '64',
     },
     log,
   })
-  const lease = edge.tenants.leaseRate as ObjectsEngine['leaseRate']
+  const signer = await openSigner('functions', functionsKey)
+  const call = httpObjects({ fetch: request => fetch(request), origin: edge.url, signer, clock })
+  const features = remoteFeatures(call, 64)
   return {
-    async leaseRate(tenant, input) {
-      // A plain copy: what comes out of workerd is a stub.
-      const { granted, validUntil, retryAfterMs } = await lease(tenant, input)
-      return { granted, validUntil, retryAfterMs }
-    },
+    object: tenantId => features.group(tenantId, 0),
     async crash() {
       for (const pid of children()) if (!before.has(pid)) process.kill(pid, 'SIGKILL')
-      const probe = { limit: 'probe', perS: 1, burst: 1, want: 1 }
-      while (!(await lease('probe', probe).catch(() => null))) await pause(50)
+      const probe = () => features.group(newId('tenant'), 0).read({ planHash: '', keys: [] })
+      const isBack = () => probe().catch(error => error.code === 'plan_wanted')
+      while (!(await isBack())) await pause(50)
     },
     async close() {
       await edge.close()
       rmSync(folder, { recursive: true, force: true })
     },
-  } satisfies ObjectsEngine
+  } satisfies FeaturesEngine
 })
 
 async function startPlace(cwd: string, env: Record<string, string>): Promise<ChildProcess> {

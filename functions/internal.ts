@@ -31,6 +31,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/events/accept', ['edge'], accept),
   internal('/internal/events/ingest', ['edge'], ingestNow),
   internal('/internal/events/decided', ['edge'], ingestDecided),
+  internal('/internal/events/export', ['runner'], exportEvents),
   internal('/internal/features/service', ['edge'], servicePlanOf),
   internal('/internal/decisions/endpoint', ['edge'], endpointPlanOf),
   internal('/internal/decisions/stored', ['edge'], storedDecision),
@@ -76,6 +77,10 @@ async function eventTypeOf(deps: FunctionsDeps, input: OfTenant<{ type: string }
 
 function ingestNow(deps: FunctionsDeps, input: OfTenant<{ events: Event[] }>) {
   return events.ingestNow(deps, input.tenantId, input.events)
+}
+
+function exportEvents(deps: FunctionsDeps, input: OfTenant<events.ExportQuery>) {
+  return inTenant(deps, input, unit => events.exported(unit, input))
 }
 
 async function servicePlanOf(deps: FunctionsDeps, input: OfTenant<{ service: string }>) {

@@ -30,7 +30,15 @@ const FRONT: Record<string, string[]> = {
   tenants: ['tenants.ts', 'api-key.ts', 'rate-object.ts'],
   usage: ['usage.ts', 'receipt.ts', 'receipt-log.ts'],
   jobs: ['jobs.ts', 'lease-times.ts'],
-  events: ['events.ts', 'cloudevents.ts', 'contract.ts', 'partition.ts', 'sha256.ts', 'time.ts'],
+  events: [
+    'events.ts',
+    'cloudevents.ts',
+    'contract.ts',
+    'partition.ts',
+    'sealing/segment.ts',
+    'sha256.ts',
+    'time.ts',
+  ],
   features: [
     'features.ts',
     'compile.ts',

@@ -1,0 +1,114 @@
+/** The log for readers of our own: every page of one moment, and the relation that features are computed from. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DuckDBInstance } from '@duckdb/node-api'
+import { afterAll, expect, test } from 'vitest'
+import type { AppError } from '#core/error.ts'
+import * as events from '#core/events/events.ts'
+import { logRelation } from '#core/events/sealing/segment.ts'
+import type { TenantId } from '#schemas/ids.ts'
+import { callOf, inTenant } from '#tests/caller.ts'
+import { testDatabase } from '#tests/database.ts'
+import { eventOf, newScene, TYPE } from './scene.ts'
+
+const { db, admin } = await testDatabase()
+const scene = await newScene(db)
+const folder = mkdtempSync(join(tmpdir(), 'galley-export-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+type Page = Awaited<ReturnType<typeof events.exported>>
+
+async function pagesOf(tenantId: TenantId, query: { asOf?: number }, pageEvents: number) {
+  const pages: Page[] = []
+  for (let after: string | null = null; ; ) {
+    const asked: events.ExportQuery = { type: TYPE.type, ...query, after }
+    const page = await inTenant({ db }, tenantId, unit => events.exported(unit, asked, pageEvents))
+    pages.push(page)
+    after = page.next
+    if (after === null) return pages
+  }
+}
+
+test('pages hold each event at each of its entities once, and nothing that came after the first', async () => {
+  const tenantId = await scene.newTenant()
+  const sent = Array.from({ length: 7 }, (_, i) => {
+    const data = { card: `c${i % 2}`, amount: i, ...(i % 3 && { shop: 's' }) }
+    return eventOf(tenantId, { id: `e${i}`, data })
+  })
+  await events.ingest(scene, tenantId, sent)
+  await events.ingest(scene, tenantId, [eventOf(tenantId, { id: 'r', retracts: 'e1' })])
+  const { rows: placed } = await admin.query(
+    'select entity, entity_key, partition, seq, known_at from event_positions where tenant_id = $1',
+    [tenantId],
+  )
+  const sorted = (rows: object[]) => rows.map(row => JSON.stringify(row)).sort()
+  const known = placed.map(({ known_at }) => Number(known_at)).sort((a, b) => a - b)
+  for (const pageEvents of [1, 3, 100]) {
+    const pages = await pagesOf(tenantId, {}, pageEvents)
+    const rows = pages.flatMap(page => page.rows)
+    const places = rows.map(({ entity, entity_key, partition, seq, known_at }) => ({
+      entity,
+      entity_key,
+      partition,
+      seq: String(seq),
+      known_at: String(known_at),
+    }))
+    expect(sorted(places)).toEqual(sorted(placed))
+    const middle = known[4]!
+    const before = await pagesOf(tenantId, { asOf: middle }, pageEvents)
+    const seen = before.flatMap(page => page.rows).map(row => row.known_at!)
+    expect(seen.sort((a, b) => a - b)).toEqual(known.filter(at => at <= middle))
+  }
+  const [first] = await pagesOf(tenantId, {}, 2)
+  await events.ingest(scene, tenantId, [
+    eventOf(tenantId, { id: 'later', data: { card: 'c0', amount: 1 } }),
+  ])
+  const asked = { type: TYPE.type, after: first!.next }
+  const rest = await inTenant({ db }, tenantId, unit => events.exported(unit, asked))
+  expect(rest.rows.some(({ id }) => id === 'later')).toBe(false)
+  expect(rest.next).toBeNull()
+})
+
+test('what took an event back is filed with it, whatever type it was sent as, and marks it', async () => {
+  const tenantId = await scene.newTenant()
+  const other = { ...TYPE, type: 'note' }
+  await inTenant({ db }, tenantId, unit => events.declare(unit, callOf(tenantId), other))
+  const data = { card: 'c', amount: 5 }
+  await events.ingest(scene, tenantId, [eventOf(tenantId, { id: 'e', data })])
+  const retraction = { ...eventOf(tenantId, { id: 'r', retracts: 'e' }), type: 'note' }
+  await events.ingest(scene, tenantId, [retraction])
+  const [page] = await pagesOf(tenantId, {}, 100)
+  expect(page!.rows.map(({ id, type }) => [id, type])).toEqual([
+    ['e', TYPE.type],
+    ['r', TYPE.type],
+  ])
+  const path = join(folder, 'rows.jsonl')
+  writeFileSync(path, page!.rows.map(row => `${JSON.stringify(row)}\n`).join(''))
+  const connection = await (await DuckDBInstance.create(':memory:')).connect()
+  const relation = logRelation(page!.type, { segments: [], rows: [path] })
+  const read = await connection.runAndReadAll(`select * from ${relation}`)
+  const knownAt = (id: string) => BigInt(page!.rows.find(row => row.id === id)!.known_at!)
+  expect(read.getRowObjects()).toEqual([
+    {
+      entity: 'card',
+      entity_key: 'c',
+      event_time: BigInt(page!.rows[0]!.event_time),
+      known_at: knownAt('e'),
+      seq: 1n,
+      retracted_at: knownAt('r'),
+      f_card: 'c',
+      f_shop: null,
+      f_amount: 5n,
+    },
+  ])
+  connection.closeSync()
+})
+
+test('a type that nobody declared, and a cursor of something else, are refused', async () => {
+  const tenantId = await scene.newTenant()
+  const refused = (query: events.ExportQuery) =>
+    inTenant({ db }, tenantId, unit => events.exported(unit, query)).catch((e: AppError) => e.code)
+  expect(await refused({ type: 'gone' })).toBe('not_found')
+  expect(await refused({ type: TYPE.type, after: 'x' })).toBe('invalid_cursor')
+})

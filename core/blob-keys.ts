@@ -1,5 +1,5 @@
 /** Where each kind of blob stands. The first segment is always the tenant. */
-import type { RunId, TenantId, UploadId } from '#schemas/ids.ts'
+import type { ExportId, RunId, SegmentId, TenantId, UploadId } from '#schemas/ids.ts'
 
 export const file = (tenant: TenantId, sha256: string) => `${tenant}/files/${sha256}`
 export const upload = (tenant: TenantId, id: UploadId) => `${tenant}/uploads/${id}`
@@ -8,3 +8,7 @@ export const shard = (tenant: TenantId, run: RunId, number: number, epoch: numbe
   `${tenant}/runs/${run}/shard-${number}-${epoch}`
 export const result = (tenant: TenantId, run: RunId, epoch: number) =>
   `${tenant}/runs/${run}/result-${epoch}`
+export const segment = (tenant: TenantId, id: SegmentId) => `${tenant}/segments/${id}`
+/** Made for one reader, and gone after a while. */
+export const exported = (tenant: TenantId, id: ExportId) => `${exportsOf(tenant)}${id}`
+export const exportsOf = (tenant: TenantId) => `${tenant}/exports/`

@@ -129,18 +129,19 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   },
   'decisions.replay': async (edge, c, call) => named(call, await replay(edge, c, call)),
   'features.read': ({ deps, services }, c, call) => features.read(deps, services, c, call),
-  'uploads.part': async (edge, c, call, route) => {
-    const granted = await carry(edge, c, call, route)
-    if (!granted.ok) return granted
-    const grant = (await granted.json()) as blobs.PartGrant
-    return named(call, await blobs.putPart(edge.deps, c, grant))
-  },
-  'jobs.results': async (edge, c, call, route) => {
-    const granted = await carry(edge, c, call, route)
-    if (!granted.ok) return granted
-    const grant = (await granted.json()) as blobs.ResultGrant
-    return named(call, await blobs.getResults(edge.deps, c, grant))
-  },
+  'uploads.part': granted<blobs.PartGrant>(blobs.putPart),
+  'jobs.results': granted<blobs.FileGrant>(blobs.getFile),
+  'events.segment_content': granted<blobs.FileGrant>(blobs.getFile),
+  'events.export_rest': granted<blobs.FileGrant>(blobs.getFile),
+}
+
+/** The control API says which bytes are meant, and they pass through here. */
+function granted<G>(move: (deps: EdgeDeps, c: Context, grant: G) => Promise<Response>): Answer {
+  return async (edge, c, call, route) => {
+    const reply = await carry(edge, c, call, route)
+    if (!reply.ok) return reply
+    return named(call, await move(edge.deps, c, (await reply.json()) as G))
+  }
 }
 
 function named({ requestId }: Call, reply: Response): Response {

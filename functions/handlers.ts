@@ -16,6 +16,7 @@ import * as usage from '#core/usage/usage.ts'
 import type { RouteName, RouteOf } from '#schemas/contracts/all.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { publishSettled } from './publish.ts'
+import { openSpool } from './segments/spool.ts'
 
 type Params<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
   ? Record<Name, string> & Params<`/${Rest}`>
@@ -80,6 +81,14 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'events.list': { tx: (unit, _, query) => events.list(unit, query) },
   'events.find': { tx: events.find },
   'events.rejected': { tx: (unit, _, query) => events.rejected(unit, query) },
+  'events.settings': { tx: unit => events.settings(unit) },
+  'events.change_settings': { tx: events.changeSettings },
+  'events.segments': { tx: (unit, _, query) => events.segments(unit, query) },
+  'events.segment_content': { tx: (unit, _, input) => events.segmentFile(unit, input) },
+  'events.export': { tx: (unit, _, query) => events.exportPlan(unit, query) },
+  'events.export_rest': {
+    run: (deps, call, query) => events.exportRest({ ...deps, openSpool }, call, query),
+  },
 
   'views.apply': { tx: features.applyView },
   'views.plan': { tx: (unit, _, input) => features.planView(unit, input) },

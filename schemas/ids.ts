@@ -15,6 +15,9 @@ export type StepId = Branded<'step'>
 export type RequestId = Branded<'request'>
 export type AuditId = Branded<'audit'>
 export type BatchId = Branded<'batch'>
+export type SegmentId = Branded<'segment'>
+export type ErasureId = Branded<'erasure'>
+export type ExportId = Branded<'export'>
 
 const PREFIXES = {
   tenant: 'ten',
@@ -26,6 +29,9 @@ const PREFIXES = {
   request: 'req',
   audit: 'aud',
   batch: 'bat',
+  segment: 'seg',
+  erasure: 'ers',
+  export: 'exp',
 } as const
 
 type Noun = keyof typeof PREFIXES
@@ -35,6 +41,13 @@ const BODY = /^[0-9a-hjkmnp-tv-z]{26}$/
 /** A new id, ordered by time to the millisecond. */
 export function newId<N extends Noun>(noun: N, nowMs: number = Date.now()): Branded<N> {
   return `${PREFIXES[noun]}_${timePart(nowMs)}${randomPart()}` as Branded<N>
+}
+
+/** When an id was made, in Unix milliseconds. */
+export function timeOfId(id: string): number {
+  let ms = 0
+  for (const char of id.slice(4, 14)) ms = ms * 32 + ALPHABET.indexOf(char)
+  return ms
 }
 
 /** True when the text has the form of an id of this noun; says nothing about whether it exists. */

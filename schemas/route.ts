@@ -21,6 +21,7 @@ export const SCOPES = [
   'usage:read',
   'events:write',
   'events:read',
+  'events:manage',
   'features:write',
   'features:read',
   'decisions:write',

@@ -15,6 +15,7 @@ export const SCOPES = [
   'usage:read',
   'events:write',
   'events:read',
+  'events:manage',
   'features:write',
   'features:read',
   'decisions:write',
@@ -318,7 +319,7 @@ export type Contract = {
     input: {
       body: {
         name: string
-        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read' | 'events:write' | 'events:read' | 'features:write' | 'features:read' | 'decisions:write' | 'decisions:read' | 'decide'>
+        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read' | 'events:write' | 'events:read' | 'events:manage' | 'features:write' | 'features:read' | 'decisions:write' | 'decisions:read' | 'decide'>
         project?: string
         tags?: Record<string, string>
         expires_at?: string
@@ -845,6 +846,114 @@ export type Contract = {
       }>
       has_more: boolean
       next_cursor: string | null
+    }
+  }
+  /** The files into which the log was sealed, in the order in which it was. */
+  'events.segments': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+        type?: string
+        from?: string
+        to?: string
+        superseded?: 'true' | 'false'
+      }
+    }
+    reply: {
+      data: Array<{
+        id: string
+        type: string
+        version: number
+        hour: string
+        state: 'sealed' | 'superseded'
+        superseded_by: string | null
+        sha256: string
+        bytes: number
+        rows: number
+        events: number
+        number_from: number
+        number_to: number
+        time_from: string | null
+        time_to: string | null
+        known_from: string | null
+        known_to: string | null
+        watermarks: Record<string, Array<number>>
+        sealed_at: string
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** A segment as Parquet. Takes Range. */
+  'events.segment_content': {
+    input: {
+      params: { segment_id: string }
+    }
+    reply: Response
+  }
+  /** What the log of a type is made of now: its segments, and a cursor for the rest. */
+  'events.export': {
+    input: {
+      query?: {
+        type: string
+        from?: string
+        to?: string
+      }
+    }
+    reply: {
+      type: string
+      version: number
+      segments: Array<{
+        id: string
+        type: string
+        version: number
+        hour: string
+        state: 'sealed' | 'superseded'
+        superseded_by: string | null
+        sha256: string
+        bytes: number
+        rows: number
+        events: number
+        number_from: number
+        number_to: number
+        time_from: string | null
+        time_to: string | null
+        known_from: string | null
+        known_to: string | null
+        watermarks: Record<string, Array<number>>
+        sealed_at: string
+      }>
+      rest: string | null
+    }
+  }
+  /** What was not sealed at the time of the export, as Parquet of some thousand events; the header galley-next-cursor leads on. */
+  'events.export_rest': {
+    input: {
+      query?: {
+        cursor: string
+      }
+    }
+    reply: Response
+  }
+  /** For how long the log is kept. */
+  'events.settings': {
+    input: {}
+    reply: {
+      retention_days: number | null
+      kept_days: number
+    }
+  }
+  /** Say for how long the log is kept. */
+  'events.change_settings': {
+    input: {
+      body: {
+        retention_days: number | null
+      }
+    }
+    reply: {
+      retention_days: number | null
+      kept_days: number
     }
   }
   /** Define a view; a change of anything that changes a value makes the next version. */
@@ -1665,6 +1774,12 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'events.list': { method: 'GET', path: '/v1/events', idempotent: false, raw: false, json: true },
   'events.find': { method: 'GET', path: '/v1/events/find', idempotent: false, raw: false, json: true },
   'events.rejected': { method: 'GET', path: '/v1/events/rejected', idempotent: false, raw: false, json: true },
+  'events.segments': { method: 'GET', path: '/v1/events/segments', idempotent: false, raw: false, json: true },
+  'events.segment_content': { method: 'GET', path: '/v1/events/segments/:segment_id/content', idempotent: false, raw: false, json: false },
+  'events.export': { method: 'GET', path: '/v1/events/export', idempotent: false, raw: false, json: true },
+  'events.export_rest': { method: 'GET', path: '/v1/events/export/rest', idempotent: false, raw: false, json: false },
+  'events.settings': { method: 'GET', path: '/v1/events/settings', idempotent: false, raw: false, json: true },
+  'events.change_settings': { method: 'PUT', path: '/v1/events/settings', idempotent: false, raw: false, json: true },
   'views.apply': { method: 'PUT', path: '/v1/feature-views/:view', idempotent: false, raw: false, json: true },
   'views.plan': { method: 'POST', path: '/v1/feature-views/:view/plan', idempotent: false, raw: false, json: true },
   'views.list': { method: 'GET', path: '/v1/feature-views', idempotent: false, raw: false, json: true },

@@ -130,8 +130,8 @@ async function toBePlaced(
         as given (target, key)`)
   }
   const { rows: late } = await unit.tx.execute<{ key: string }>(sql`
-    delete from event_retractions
-    where target = any(${columnOf(events)(e => e.key)}::uuid[]) returning key`)
+    update event_retractions set due = true
+    where target = any(${columnOf(events)(e => e.key)}::uuid[]) and not due returning key`)
   return [...events, ...late].map(({ key }) => bare(key))
 }
 

@@ -4,7 +4,14 @@ import { AppError } from '#core/error.ts'
 import type { EdgeDeps } from '../deps.ts'
 
 export type PartGrant = { uploadKey: string; number: number; sizeMax: number }
-export type ResultGrant = { key: string; size: number; format: 'jsonl' | 'parquet' }
+/** `rows` and `next`: of a file that was made for this reader, and where the one after it begins. */
+export type FileGrant = {
+  key: string
+  size: number
+  format: 'jsonl' | 'parquet'
+  rows?: number
+  next?: string | null
+}
 
 const CONTENT_TYPES = {
   jsonl: 'application/x-ndjson',
@@ -26,14 +33,10 @@ export async function putPart(deps: EdgeDeps, c: Context, grant: PartGrant): Pro
   return Response.json(part)
 }
 
-export async function getResults(
-  deps: EdgeDeps,
-  c: Context,
-  grant: ResultGrant,
-): Promise<Response> {
+export async function getFile(deps: EdgeDeps, c: Context, grant: FileGrant): Promise<Response> {
   const range = rangeOf(deps.http.header(c, 'range'), grant.size)
   const found = await deps.blobs.get(grant.key, range ?? undefined)
-  if (!found) throw new AppError('not_found', { public: 'The result of this job is gone.' })
+  if (!found) throw new AppError('not_found', { public: 'This file is gone.' })
   const length = range ? range.end - range.start : found.info.size
   const headers: Record<string, string> = {
     'content-type': CONTENT_TYPES[grant.format],
@@ -41,6 +44,8 @@ export async function getResults(
     'accept-ranges': 'bytes',
     etag: `"${found.info.sha256}"`,
   }
+  if (grant.rows !== undefined) headers['galley-rows'] = String(grant.rows)
+  if (grant.next) headers['galley-next-cursor'] = grant.next
   if (range) headers['content-range'] = `bytes ${range.start}-${range.end - 1}/${grant.size}`
   return new Response(streamOf(found.body), { status: range ? 206 : 200, headers })
 }

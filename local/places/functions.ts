@@ -14,6 +14,7 @@ import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
 import { ingestQueue } from '#functions/ingest.ts'
+import { tendLog } from '#functions/seal.ts'
 import { sweep } from '#functions/sweep.ts'
 import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
@@ -27,6 +28,7 @@ import { serveHttp } from './http-host.ts'
 
 const RELAY_IDLE_MS = 1_000
 const SWEEP_MS = 10_000
+const TEND_MS = 60_000
 const BLOBS_PATH = '/internal/blobs'
 
 const env = readEnv()
@@ -68,7 +70,7 @@ const server = await serveHttp({
 /** Two, so that one places while the other stores. */
 const INGESTING = 2
 const ingesting = Array.from({ length: INGESTING }, () => ingestQueue(deps, stopping.signal))
-const loops = [relay(), sweeps(), ...ingesting]
+const loops = [relay(), sweeps(), tending(), ...ingesting]
 
 endWithParent(async why => {
   stopping.abort()
@@ -119,5 +121,14 @@ async function sweeps(): Promise<void> {
   while (!stopping.signal.aborted) {
     await sweep(deps)
     await sleep(SWEEP_MS, undefined, { signal: stopping.signal }).catch(() => {})
+  }
+}
+
+/** The log by the hour, apart from the sweeps: an hour of it may take minutes. */
+async function tending(): Promise<void> {
+  for (let minute = 0; ; minute++) {
+    await sleep(TEND_MS, undefined, { signal: stopping.signal }).catch(() => {})
+    if (stopping.signal.aborted) return
+    await tendLog(deps, minute)
   }
 }

@@ -1,5 +1,6 @@
 /** Every public route. */
 import { decisionRoutes } from './decisions.ts'
+import { eventLogRoutes } from './event-log.ts'
 import { eventRoutes } from './events.ts'
 import { featureRoutes } from './features.ts'
 import { inferenceRoutes } from './inference.ts'
@@ -16,6 +17,7 @@ export const ROUTES = [
   ...inferenceRoutes,
   ...jobRoutes,
   ...eventRoutes,
+  ...eventLogRoutes,
   ...featureRoutes,
   ...decisionRoutes,
   ...usageRoutes,

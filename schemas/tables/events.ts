@@ -6,6 +6,7 @@ import { sql } from 'drizzle-orm'
 import {
   bigint,
   bigserial,
+  boolean,
   date,
   index,
   integer,
@@ -113,7 +114,10 @@ export const eventBatches = pgTable(
   t => [primaryKey({ columns: [t.tenantId, t.id] }), index('event_batches_by_age').on(t.createdAt)],
 )
 
-/** Retractions whose event has not come yet: they are placed when it does. */
+/**
+ * Retractions whose event had not come when they did. They are placed when it does, and sealed after that
+ * or when they are given up: until then they are in no segment, whatever their number.
+ */
 export const eventRetractions = pgTable(
   'event_retractions',
   {
@@ -122,6 +126,8 @@ export const eventRetractions = pgTable(
     target: uuid('target').notNull(),
     key: uuid('key').notNull(),
     day: date('day').notNull(),
+    /** It waits no longer. */
+    due: boolean('due').notNull().default(false),
   },
   t => [primaryKey({ columns: [t.tenantId, t.target, t.key] })],
 )

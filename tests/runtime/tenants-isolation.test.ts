@@ -55,6 +55,15 @@ const SEED: Record<string, string> = {
     values ($1, gen_random_uuid(), gen_random_uuid(), current_date)`,
   event_rejections: `insert into event_rejections (tenant_id, at, source, id, type, code, detail, key, body_hash)
     values ($1, now(), 's', 'i', 't', 'c', 'd', gen_random_uuid(), gen_random_uuid())`,
+  event_seals: `insert into event_seals (tenant_id) values ($1)`,
+  event_segments: `insert into event_segments (tenant_id, id, type, version, hour, state, blob, sha256, bytes,
+    rows, events, number_from, number_to, watermarks, sealed_at)
+    values ($1, 'seg', 't', 1, now(), 'sealed', 'b', 'd', 1, 1, 1, 1, 1, '{}', now())`,
+  event_settings: `insert into event_settings (tenant_id) values ($1)`,
+  event_erasures: `insert into event_erasures (tenant_id, id, entity, subject_hash, state, erased, created_at)
+    values ($1, 'ers', 'e', 'h', 'queued', '{}', now())`,
+  event_quality: `insert into event_quality (tenant_id, segment, name, type, hour, kind, ok, at)
+    values ($1, 'seg', 'n', 't', now(), 'volume', true, now())`,
   feature_views: `insert into feature_views (tenant_id, name, version, hash, definition, plan)
     values ($1, 'v', 1, 'h', '{}', '{}')`,
   feature_services: `insert into feature_services (tenant_id, name, version, hash, definition, plan)

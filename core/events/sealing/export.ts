@@ -4,7 +4,8 @@ import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { EventType } from '#schemas/event.ts'
 import { newestType } from '../declare.ts'
-import { type LogRow, logRows } from './rows.ts'
+import { sealedSegments } from './manifest.ts'
+import { dueRows, type LogRow, unsealedRows } from './rows.ts'
 
 /** Some megabytes as JSON, whatever the events hold. */
 const PAGE_EVENTS = 2_000
@@ -44,30 +45,52 @@ export async function exported(
   if (!type) {
     throw new AppError('not_found', { public: `There is no event type "${query.type}".` })
   }
-  const { after, to } = query.after ? fromCursor(query.after) : await wholeLog(unit)
-  const span = { after, to, type: query.type }
-  const asOf = query.asOf ?? Number.POSITIVE_INFINITY
-  const rows = await logRows(unit, span, pageEvents + 1)
+  const isFirst = !query.after
+  const moment = isFirst ? await thisMoment(unit) : fromCursor(query.after!)
+  const rows = await unsealedRows(unit, { ...moment, type: query.type }, pageEvents + 1)
   const numbers = [...new Set(rows.map(({ number }) => number))]
   const isLast = numbers.length <= pageEvents
-  const last = isLast ? to : numbers[pageEvents - 1]!
+  const last = isLast ? moment.to : numbers[pageEvents - 1]!
+  const page = rows.filter(({ number }) => number <= last)
+  // In the transaction of the first page: they go into a segment soon, which no later page would name.
+  if (isFirst) page.unshift(...(await dueRows(unit, query.type)))
+  const asOf = query.asOf ?? Number.POSITIVE_INFINITY
   return {
     type,
-    segments: [],
-    rows: rows.filter(row => row.number <= last && (row.known_at === null || row.known_at <= asOf)),
-    next: isLast ? null : `${last}-${to}`,
+    segments: isFirst ? await filesOf(unit, query.type, asOf) : [],
+    rows: page.filter(({ known_at }) => known_at === null || known_at <= asOf),
+    next: isLast ? null : `${last}-${moment.to}-${moment.sealed}`,
   }
 }
 
-async function wholeLog({ tx }: Unit): Promise<{ after: number; to: number }> {
-  const { rows } = await tx.execute<{ to: string | null }>(
-    sql`select number as to from events order by number desc limit 1`,
-  )
-  return { after: 0, to: Number(rows[0]?.to ?? 0) }
+async function filesOf(unit: Unit, type: string, asOf: number): Promise<SegmentFile[]> {
+  const segments = await sealedSegments(unit, type)
+  return segments
+    .filter(({ rows, knownFrom }) => rows > 0 && (knownFrom === null || knownFrom <= asOf))
+    .map(({ blob, sha256, bytes, rows, knownFrom, knownTo }) => ({
+      blob,
+      sha256,
+      bytes,
+      rows,
+      knownFrom,
+      knownTo,
+    }))
 }
 
-function fromCursor(cursor: string): { after: number; to: number } {
-  const [, after, to] = /^(\d{1,15})-(\d{1,15})$/.exec(cursor) ?? []
-  if (after !== undefined) return { after: Number(after), to: Number(to) }
-  throw new AppError('invalid_cursor', { public: 'The cursor is not one of this export.' })
+type Moment = { after: number; to: number; sealed: number }
+
+async function thisMoment({ tx }: Unit): Promise<Moment> {
+  const { rows } = await tx.execute<{ to: string | null; sealed: string | null }>(sql`select
+    (select number from events order by number desc limit 1) as to,
+    (select number from event_seals) as sealed`)
+  const [moment] = rows
+  return { after: 0, to: Number(moment?.to ?? 0), sealed: Number(moment?.sealed ?? 0) }
+}
+
+function fromCursor(cursor: string): Moment {
+  const [, after, to, sealed] = /^(\d{1,15})-(\d{1,15})-(\d{1,15})$/.exec(cursor) ?? []
+  if (after === undefined) {
+    throw new AppError('invalid_cursor', { public: 'The cursor is not one of this export.' })
+  }
+  return { after: Number(after), to: Number(to), sealed: Number(sealed) }
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import type { Database, FeatureObjects } from '#core/deps.ts'
+import type { Blobs, Database, FeatureObjects } from '#core/deps.ts'
 import { checkedEvent } from '#core/events/contract.ts'
 import * as events from '#core/events/events.ts'
 import { OBJECT_CLASSES } from '#platform/objects/classes.ts'
@@ -80,11 +80,11 @@ export function eventOf(
 /** Then an event is in the log, and no object has been asked: three to prepare the day, three to log. */
 export const AFTER_THE_LOG = 5
 
-type Reached = Pick<Scene, 'db' | 'clock' | 'features'>
+type Reached = Pick<Scene, 'db' | 'clock' | 'features'> & { blobs?: Blobs }
 
 /**
  * The dependencies of a process that dies at its n-th await: before a transaction, before its commit,
- * after it, before a call of an object, or after it. `dies: null` lives.
+ * after it, before and after a call of an object or a change of a blob. `dies: null` lives.
  */
 export function mortal<Deps extends Reached>(deps: Deps, dies: number | null): Deps {
   let left = dies ?? Number.POSITIVE_INFINITY
@@ -97,7 +97,7 @@ export function mortal<Deps extends Reached>(deps: Deps, dies: number | null): D
     pass()
     return result
   }
-  const { db, features } = deps
+  const { db, features, blobs } = deps
   const inside =
     <Tx, T>(work: (tx: Tx) => Promise<T>) =>
     async (tx: Tx) => {
@@ -117,5 +117,10 @@ export function mortal<Deps extends Reached>(deps: Deps, dies: number | null): D
       return { ...object, apply: input => around(() => object.apply(input)) }
     },
   }
-  return { ...deps, db: dying, features: objects }
+  const files = blobs && {
+    ...blobs,
+    put: (...args: Parameters<Blobs['put']>) => around(() => blobs.put(...args)),
+    delete: (key: string) => around(() => blobs.delete(key)),
+  }
+  return { ...deps, db: dying, features: objects, ...(files && { blobs: files }) }
 }

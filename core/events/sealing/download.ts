@@ -1,0 +1,124 @@
+/**
+ * The log of a type as files for its owner: the segments as they lie, and what is not sealed as further
+ * files, some thousand events each, that are made when they are asked for.
+ */
+import { sql } from 'drizzle-orm'
+import * as blobKeys from '#core/blob-keys.ts'
+import type { Call } from '#core/caller.ts'
+import type { Blobs, Clock, Database, Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { cursorOf, textPosition } from '#core/page.ts'
+import { newId } from '#schemas/ids.ts'
+import { newestType } from '../declare.ts'
+import { microsOf } from '../time.ts'
+import type { OpenSpool } from './files.ts'
+import { sealedSegments, shown } from './manifest.ts'
+import { type LogRow, rowsByNumber, unsealedRows } from './rows.ts'
+
+const PAGE_EVENTS = 2_000
+/** Of one file. */
+const FILE_EVENTS = 20_000
+/** They travel in the cursor. */
+const DUE_MAX = 500
+
+/** What is left to be read, as of the moment of the plan. */
+type Rest = {
+  type: string
+  after: number
+  to: number
+  sealed: number
+  from: number | null
+  until: number | null
+  due: number[]
+}
+type Wanted = { type: string; from?: string; to?: string }
+
+/** By the time of events: segments that overlap it are given whole. Throws `not_found`. */
+export async function exportPlan(unit: Unit, { type: name, from, to }: Wanted) {
+  const type = await newestType(unit, name)
+  if (!type) throw new AppError('not_found', { public: `There is no event type "${name}".` })
+  const low = from === undefined ? null : microsOf(from)
+  const high = to === undefined ? null : microsOf(to)
+  const segments = (await sealedSegments(unit, name)).filter(
+    ({ rows, eventTimeFrom, eventTimeTo }) =>
+      rows > 0 && (high === null || eventTimeFrom! < high) && (low === null || eventTimeTo! >= low),
+  )
+  const rest = await restOf(unit, { type: name, from: low, until: high })
+  return {
+    type: name,
+    version: type.version,
+    segments: segments.map(shown),
+    rest: rest && cursorOf('events_export', JSON.stringify(rest)),
+  }
+}
+
+async function restOf(
+  unit: Unit,
+  about: Pick<Rest, 'type' | 'from' | 'until'>,
+): Promise<Rest | null> {
+  const { rows } = await unit.tx.execute<{ to: string | null; sealed: string | null }>(sql`select
+    (select number from events order by number desc limit 1) as to,
+    (select number from event_seals) as sealed`)
+  const moment = { to: Number(rows[0]?.to ?? 0), sealed: Number(rows[0]?.sealed ?? 0) }
+  const late = await unit.tx.execute<{ number: string; due: boolean }>(sql`
+    select k.number, r.due from event_retractions as r join event_keys as k on k.key = r.key
+    order by r.due desc limit ${DUE_MAX + 1}`)
+  const due = late.rows.filter(row => row.due).map(({ number }) => Number(number))
+  if (due.length > DUE_MAX) {
+    throw new AppError('conflict', {
+      public: 'Many retractions are on their way into a segment; export in an hour.',
+      retryable: true,
+    })
+  }
+  if (moment.to === moment.sealed && late.rows.length === 0) return null
+  return { ...about, ...moment, after: 0, due }
+}
+
+type Deps = { db: Database; blobs: Blobs; clock: Clock; openSpool: OpenSpool }
+
+/** The next file: where it lies, and the cursor for the one after it. */
+export async function exportRest(deps: Deps, { caller }: Call, input: { cursor: string }) {
+  const { tenantId } = caller
+  const rest = restIn(input.cursor)
+  const inTenant = <T>(work: (unit: Unit) => Promise<T>) =>
+    deps.db.tenant(tenantId, tx => work({ tx, clock: deps.clock }))
+  const type = await inTenant(unit => newestType(unit, rest.type))
+  if (!type) throw new AppError('not_found', { public: `There is no event type "${rest.type}".` })
+  const spool = await deps.openSpool()
+  try {
+    const isIn = ({ event_time: time }: LogRow) =>
+      (rest.from === null || time >= rest.from) && (rest.until === null || time < rest.until)
+    let { after } = rest
+    const add = (rows: LogRow[]) =>
+      spool.add(rows.filter(row => row.type === type.type && isIn(row)))
+    if (after === 0 && rest.due.length > 0) {
+      await add(await inTenant(unit => rowsByNumber(unit, rest.due)))
+    }
+    let isLast = false
+    for (let events = 0; events < FILE_EVENTS && !isLast; events += PAGE_EVENTS) {
+      const rows = await inTenant(unit => unsealedRows(unit, { ...rest, after }, PAGE_EVENTS))
+      isLast = new Set(rows.map(({ number }) => number)).size < PAGE_EVENTS
+      after = rows.at(-1)?.number ?? after
+      await add(rows)
+    }
+    const { sha256, bytes, content, facts } = await spool.segmentOf(type)
+    const key = blobKeys.exported(tenantId, newId('export', deps.clock.now()))
+    await deps.blobs.put(key, content(), { sha256, sizeMax: bytes })
+    const next = isLast ? null : cursorOf('events_export', JSON.stringify({ ...rest, after }))
+    return { key, size: bytes, format: 'parquet' as const, rows: facts.rows, sha256, next }
+  } finally {
+    await spool.close()
+  }
+}
+
+function restIn(cursor: string): Rest {
+  const text = textPosition('events_export', cursor)
+  try {
+    const rest = JSON.parse(text ?? '') as Rest
+    const numbers = [rest.after, rest.to, rest.sealed, ...rest.due]
+    if (typeof rest.type === 'string' && numbers.every(Number.isSafeInteger)) return rest
+  } catch {}
+  throw new AppError('invalid_cursor', {
+    public: 'The cursor is not one of an export; take it from the reply of GET /v1/events/export.',
+  })
+}

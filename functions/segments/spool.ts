@@ -1,0 +1,97 @@
+/** Rows of the log on disk, and the Parquet files that are made of them, in a folder that is gone afterwards. */
+import { createHash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { LogRow, SegmentContent, SegmentFacts, Spool } from '#core/events/events.ts'
+import { rowsAsSegment } from '#core/events/sealing/segment.ts'
+import type { EventType } from '#schemas/event.ts'
+import { type Analysis, openAnalysis, text } from './database.ts'
+
+const FORMAT = '(format parquet, compression zstd, row_group_size 122880)'
+/** Events without a place first; of one partition in its own order. */
+const ORDER = 'partition nulls first, seq, number'
+const READ_BYTES = 262_144
+
+export async function openSpool(): Promise<Spool> {
+  const folder = await mkdtemp(join(tmpdir(), 'galley-segments-'))
+  const files = new Map<string, string>()
+  let database: Analysis | null = null
+  let made = 0
+  const analysis = async () => {
+    database ??= await openAnalysis(folder)
+    return database
+  }
+
+  async function written(sql: string): Promise<SegmentContent> {
+    const db = await analysis()
+    const path = join(folder, `segment-${made++}.parquet`)
+    await db.run(`copy (${sql}) to ${text(path)} ${FORMAT}`)
+    return contentOf(db, path)
+  }
+
+  return {
+    async add(rows) {
+      for (const [type, some] of Map.groupBy(rows, row => row.type)) {
+        const path = files.get(type) ?? join(folder, `rows-${files.size}.jsonl`)
+        files.set(type, path)
+        await appendFile(path, linesOf(some))
+      }
+    },
+    types: () => [...files.keys()].sort(),
+    segmentOf(type: EventType) {
+      const rows = rowsAsSegment(type, files.get(type.type)!.replaceAll("'", "''"))
+      return written(`select * from ${rows} order by ${ORDER}`)
+    },
+    without(path, { entity, entityKey }) {
+      const all = `read_parquet(${text(path)})`
+      return written(`select * from ${all} where number not in (select number from ${all}
+        where entity = ${text(entity)} and entity_key = ${text(entityKey)})`)
+    },
+    async close() {
+      database?.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function linesOf(rows: readonly LogRow[]): string {
+  return rows.map(row => `${JSON.stringify(row)}\n`).join('')
+}
+
+async function contentOf(db: Analysis, path: string): Promise<SegmentContent> {
+  const { size } = await stat(path)
+  const hash = createHash('sha256')
+  const content = () => createReadStream(path, { highWaterMark: READ_BYTES })
+  for await (const chunk of content()) hash.update(chunk)
+  return { sha256: hash.digest('hex'), bytes: size, content, facts: await factsOf(db, path) }
+}
+
+type Counted = Record<keyof Omit<SegmentFacts, 'watermarks'>, bigint | null>
+
+/** Of the file itself, so that the manifest says what can be read. */
+async function factsOf(db: Analysis, path: string): Promise<SegmentFacts> {
+  const file = `read_parquet(${text(path)})`
+  const [counted] = await db.rows<Counted>(`select count(*) as rows,
+    count(distinct number) as events, min(number) as "numberFrom", max(number) as "numberTo",
+    epoch_us(min(event_time)) as "eventTimeFrom", epoch_us(max(event_time)) as "eventTimeTo",
+    epoch_us(min(known_at)) as "knownFrom", epoch_us(max(known_at)) as "knownTo" from ${file}`)
+  const marks = await db.rows<{ partition: number; low: bigint; high: bigint }>(`
+    select partition, min(seq) as low, max(seq) as high from ${file}
+    where partition is not null group by partition order by partition`)
+  const whole = (name: keyof Counted) => (counted![name] === null ? null : Number(counted![name]))
+  return {
+    rows: whole('rows')!,
+    events: whole('events')!,
+    numberFrom: whole('numberFrom') ?? 0,
+    numberTo: whole('numberTo') ?? 0,
+    eventTimeFrom: whole('eventTimeFrom'),
+    eventTimeTo: whole('eventTimeTo'),
+    knownFrom: whole('knownFrom'),
+    knownTo: whole('knownTo'),
+    watermarks: Object.fromEntries(
+      marks.map(({ partition, low, high }) => [partition, [Number(low), Number(high)]]),
+    ),
+  }
+}

@@ -1,0 +1,118 @@
+/** What becomes of the log of events: its segments, exports, how long it is kept, and who is forgotten. */
+import * as z from 'zod'
+import { route } from '#schemas/route.ts'
+import { sha256 } from './models.ts'
+import { pageOf, pageQuery, timestamp } from './page.ts'
+
+const segment = z.object({
+  id: z.string(),
+  type: z.string(),
+  /** Of the contract whose fields are its columns. */
+  version: z.number(),
+  hour: timestamp,
+  state: z.enum(['sealed', 'superseded']),
+  superseded_by: z.string().nullable(),
+  sha256,
+  bytes: z.number(),
+  rows: z.number(),
+  events: z.number(),
+  /** Its events lie between these in the log. */
+  number_from: z.number(),
+  number_to: z.number(),
+  time_from: timestamp.nullable(),
+  time_to: timestamp.nullable(),
+  known_from: timestamp.nullable(),
+  known_to: timestamp.nullable(),
+  /** By partition: the first and the last seq of its rows. */
+  watermarks: z.record(z.string(), z.array(z.number())),
+  sealed_at: timestamp,
+})
+
+const settings = z.object({
+  /** Days after which segments are removed; null: never. */
+  retention_days: z.number().nullable(),
+  /** Days for which events are kept in any case. */
+  kept_days: z.number(),
+})
+
+const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
+const reads = { ...control, scope: 'events:read' } as const
+const bytes = { ...reads, limit: 'transfer', target: 'blobs' } as const
+
+export const eventLogRoutes = [
+  route({
+    name: 'events.segments',
+    method: 'GET',
+    path: '/v1/events/segments',
+    summary: 'The files into which the log was sealed, in the order in which it was.',
+    query: pageQuery.extend({
+      type: z.string().optional(),
+      /** Hours of the log from this time on, up to before the other. */
+      from: timestamp.optional(),
+      to: timestamp.optional(),
+      /** Also those that another took the place of. */
+      superseded: z.enum(['true', 'false']).optional(),
+    }),
+    reply: pageOf(segment),
+    status: 200,
+    policy: reads,
+  }),
+  route({
+    name: 'events.segment_content',
+    method: 'GET',
+    path: '/v1/events/segments/:segment_id/content',
+    summary: 'A segment as Parquet. Takes Range.',
+    status: 200,
+    policy: bytes,
+  }),
+  route({
+    name: 'events.export',
+    method: 'GET',
+    path: '/v1/events/export',
+    summary: 'What the log of a type is made of now: its segments, and a cursor for the rest.',
+    query: z.strictObject({
+      type: z.string(),
+      /** By the time of the events: segments that overlap it are given whole. */
+      from: timestamp.optional(),
+      to: timestamp.optional(),
+    }),
+    reply: z.object({
+      type: z.string(),
+      version: z.number(),
+      segments: z.array(segment),
+      /** For `GET /v1/events/export/rest`; null: all of it is sealed. */
+      rest: z.string().nullable(),
+    }),
+    status: 200,
+    policy: reads,
+  }),
+  route({
+    name: 'events.export_rest',
+    method: 'GET',
+    path: '/v1/events/export/rest',
+    summary:
+      'What was not sealed at the time of the export, as Parquet of some thousand events; the header galley-next-cursor leads on.',
+    query: z.strictObject({ cursor: z.string().max(12_000) }),
+    status: 200,
+    policy: bytes,
+  }),
+  route({
+    name: 'events.settings',
+    method: 'GET',
+    path: '/v1/events/settings',
+    summary: 'For how long the log is kept.',
+    reply: settings,
+    status: 200,
+    policy: reads,
+  }),
+  route({
+    name: 'events.change_settings',
+    method: 'PUT',
+    path: '/v1/events/settings',
+    summary: 'Say for how long the log is kept.',
+    body: z.strictObject({ retention_days: z.number().int().min(1).max(36_500).nullable() }),
+    reply: settings,
+    status: 200,
+    policy: { ...control, scope: 'events:manage' },
+  }),
+] as const

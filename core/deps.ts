@@ -149,7 +149,12 @@ export type FeatureObject = {
    * step. Asked again for the same event it gives the same snapshot. Throws `event_conflict`.
    */
   decide(input: DecideFeatures): Promise<Decided>
+  /** Forgets events, with what was decided by them; may be asked again. */
+  erase(input: EraseEvents): Promise<{ erased: number }>
 }
+
+/** By their keys, and all that tell about an entity. */
+export type EraseEvents = { entity?: EntityKey; eventKeys: string[] }
 
 export type ApplyEvents = {
   placements: Placement[]

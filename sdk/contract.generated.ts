@@ -956,6 +956,76 @@ export type Contract = {
       kept_days: number
     }
   }
+  /** Erase every event that tells about a subject, wherever it is kept. */
+  'erasures.create': {
+    input: {
+      body: {
+        entity: string
+        key: string | number | boolean | Array<string | number | boolean>
+      }
+    }
+    reply: {
+      id: string
+      entity: string
+      subject_hash: string
+      state: 'queued' | 'running' | 'done'
+      erased: {
+        events: number
+        segments: number
+        decisions: number
+        rejections: number
+      }
+      created_at: string
+      finished_at: string | null
+    }
+  }
+  /** List erasures, the newest first. */
+  'erasures.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        id: string
+        entity: string
+        subject_hash: string
+        state: 'queued' | 'running' | 'done'
+        erased: {
+          events: number
+          segments: number
+          decisions: number
+          rejections: number
+        }
+        created_at: string
+        finished_at: string | null
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** How far an erasure has come. */
+  'erasures.get': {
+    input: {
+      params: { erasure_id: string }
+    }
+    reply: {
+      id: string
+      entity: string
+      subject_hash: string
+      state: 'queued' | 'running' | 'done'
+      erased: {
+        events: number
+        segments: number
+        decisions: number
+        rejections: number
+      }
+      created_at: string
+      finished_at: string | null
+    }
+  }
   /** Define a view; a change of anything that changes a value makes the next version. */
   'views.apply': {
     input: {
@@ -1780,6 +1850,9 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'events.export_rest': { method: 'GET', path: '/v1/events/export/rest', idempotent: false, raw: false, json: false },
   'events.settings': { method: 'GET', path: '/v1/events/settings', idempotent: false, raw: false, json: true },
   'events.change_settings': { method: 'PUT', path: '/v1/events/settings', idempotent: false, raw: false, json: true },
+  'erasures.create': { method: 'POST', path: '/v1/events/erasures', idempotent: true, raw: false, json: true },
+  'erasures.list': { method: 'GET', path: '/v1/events/erasures', idempotent: false, raw: false, json: true },
+  'erasures.get': { method: 'GET', path: '/v1/events/erasures/:erasure_id', idempotent: false, raw: false, json: true },
   'views.apply': { method: 'PUT', path: '/v1/feature-views/:view', idempotent: false, raw: false, json: true },
   'views.plan': { method: 'POST', path: '/v1/feature-views/:view/plan', idempotent: false, raw: false, json: true },
   'views.list': { method: 'GET', path: '/v1/feature-views', idempotent: false, raw: false, json: true },

@@ -4,6 +4,7 @@ export { applyEndpoint, endpoint, endpointPlan, endpoints } from './endpoints.ts
 export {
   feedback,
   find,
+  forget,
   list,
   type RecordedOutcome,
   recordOutcomes,

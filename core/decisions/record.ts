@@ -45,6 +45,15 @@ export async function recordSnapshots(
       set snapshot = coalesce(decisions.snapshot, excluded.snapshot)`)
 }
 
+/** Decisions about events that are erased; how many there were. */
+export async function forget({ tx }: Unit, eventKeys: readonly string[]): Promise<number> {
+  const listed = sql.param(`{${eventKeys.join(',')}}`)
+  const { rowCount } = await tx.execute(
+    sql`delete from decisions where event_key = any(${listed}::uuid[])`,
+  )
+  return rowCount ?? 0
+}
+
 /** A decision that was made again has the same outcome: the first stays. */
 export async function recordOutcomes(
   unit: Unit,

@@ -10,6 +10,7 @@ import type {
   DecideFeatures,
   EntityKey,
   EntityRead,
+  EraseEvents,
   ObjectSql,
   PlanRef,
   ReadFeatures,
@@ -19,7 +20,8 @@ import { partitionOf } from '#core/events/partition.ts'
 import type { Snapshot } from '#schemas/decision.ts'
 import type { Event, Placement, Position } from '#schemas/event.ts'
 import { ObjectClock } from './online/clock.ts'
-import { type Applied, Rows } from './online/rows.ts'
+import { erase } from './online/erase.ts'
+import { type Applied, isForgotten, Rows } from './online/rows.ts'
 import { Seqs } from './online/seqs.ts'
 import { Snapshots } from './online/snapshots.ts'
 import { type CompiledView, compileForReading, valuesOf } from './online/view.ts'
@@ -33,6 +35,7 @@ type Plan = Map<string, CompiledView[]>
 
 export class PartitionObject {
   readonly #clock: Clock
+  readonly #sql: ObjectSql
   readonly #time: ObjectClock
   readonly #rows: Rows
   readonly #snapshots: Snapshots
@@ -41,6 +44,7 @@ export class PartitionObject {
 
   constructor(sql: ObjectSql, clock: Clock) {
     this.#clock = clock
+    this.#sql = sql
     this.#time = new ObjectClock(sql, clock)
     this.#rows = new Rows(sql)
     this.#snapshots = new Snapshots(sql)
@@ -111,6 +115,11 @@ export class PartitionObject {
     return { position, reads: all, repeated: false, endpoint }
   }
 
+  erase(input: EraseEvents): { erased: number } {
+    this.#rows.release()
+    return { erased: erase(this.#sql, input) }
+  }
+
   /** Decisions that the log has not been told of. */
   outgoing({ max }: { max: number }): { decided: Snapshot[] } {
     return { decided: this.#snapshots.outgoing(max) }
@@ -128,8 +137,12 @@ export class PartitionObject {
     const seq = this.#seqs.of(partition) + 1
     const knownAt = this.#time.tick()
     if (!this.#rows.add(placement, seq, knownAt)) {
-      const { bodyHash: _, ...place } = this.#rows.applied(event.key, entity, entityKey)!
-      return { ...named, ...place }
+      const before = this.#rows.applied(event.key, entity, entityKey)!
+      const { bodyHash: _, ...place } = before
+      if (!isForgotten(before, knownAt, onlineDays)) return { ...named, ...place }
+      // The log has forgotten it too, or it would not ask: it is a new event.
+      this.#rows.remove(event.key)
+      this.#rows.add(placement, seq, knownAt)
     }
     this.#seqs.set(partition, seq)
     this.#rows.trim(entity, entityKey, event.type, knownAt, onlineDays)

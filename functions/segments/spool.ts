@@ -44,16 +44,30 @@ export async function openSpool(): Promise<Spool> {
       const rows = rowsAsSegment(type, files.get(type.type)!.replaceAll("'", "''"))
       return written(`select * from ${rows} order by ${ORDER}`)
     },
-    without(path, { entity, entityKey }) {
-      const all = `read_parquet(${text(path)})`
-      return written(`select * from ${all} where number not in (select number from ${all}
-        where entity = ${text(entity)} and entity_key = ${text(entityKey)})`)
+    without(path, who) {
+      return written(`select * from ${fileOf(path)} where number not in (${numbersOf(path, who)})`)
+    },
+    async placesOf(path, who) {
+      const db = await analysis()
+      return db.rows(`select distinct key, partition from ${fileOf(path)}
+        where number in (${numbersOf(path, who)}) and partition is not null`)
     },
     async close() {
       database?.close()
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+type Who = { entity: string; entityKey: string }
+
+function fileOf(path: string): string {
+  return `read_parquet(${text(path)})`
+}
+
+function numbersOf(path: string, { entity, entityKey }: Who): string {
+  return `select number from ${fileOf(path)}
+    where entity = ${text(entity)} and entity_key = ${text(entityKey)}`
 }
 
 function linesOf(rows: readonly LogRow[]): string {
@@ -72,7 +86,7 @@ type Counted = Record<keyof Omit<SegmentFacts, 'watermarks'>, bigint | null>
 
 /** Of the file itself, so that the manifest says what can be read. */
 async function factsOf(db: Analysis, path: string): Promise<SegmentFacts> {
-  const file = `read_parquet(${text(path)})`
+  const file = fileOf(path)
   const [counted] = await db.rows<Counted>(`select count(*) as rows,
     count(distinct number) as events, min(number) as "numberFrom", max(number) as "numberTo",
     epoch_us(min(event_time)) as "eventTimeFrom", epoch_us(max(event_time)) as "eventTimeTo",

@@ -33,6 +33,8 @@ export const OBJECT_CLASSES = {
       read: input => answerOf(() => object.read(input as Parameters<PartitionObject['read']>[0])),
       decide: input =>
         answerOf(() => object.decide(input as Parameters<PartitionObject['decide']>[0])),
+      erase: input =>
+        answerOf(() => object.erase(input as Parameters<PartitionObject['erase']>[0])),
       outgoing: input => object.outgoing(input as Parameters<PartitionObject['outgoing']>[0]),
       sent: input => object.sent(input as Parameters<PartitionObject['sent']>[0]),
     }

@@ -87,6 +87,8 @@ function prepareFile(db: DatabaseSync, path: string): void {
     })
   }
   db.exec('pragma journal_mode = wal; pragma synchronous = full')
+  // What is erased must not be left in the file, as free pages would keep it.
+  db.exec('pragma secure_delete = on')
   // Keys come in no order: pages that do not fit are read and written again and again.
   db.exec(`pragma cache_size = -${CACHE_KIB}; pragma wal_autocheckpoint = ${CHECKPOINT_PAGES}`)
   if (!isNew) return

@@ -44,6 +44,8 @@ export function remoteFeatures(call: CallObject, partitionsPerObject: number): F
           valueIn(await call<Answer<Applied>>('features', name, 'apply', input)),
         read: input => callByPlan<{ reads: EntityRead[] }>(call, name, 'read', input),
         decide: input => callByPlan<Decided>(call, name, 'decide', input),
+        erase: async input =>
+          valueIn(await call<Answer<{ erased: number }>>('features', name, 'erase', input)),
       }
     },
   }

@@ -35,6 +35,24 @@ const settings = z.object({
   kept_days: z.number(),
 })
 
+const keyPart = z.union([z.string().min(1).max(1_024), z.number().int(), z.boolean()])
+const erasure = z.object({
+  id: z.string(),
+  entity: z.string(),
+  /** By which who knows the subject can recognise it. */
+  subject_hash: z.string(),
+  state: z.enum(['queued', 'running', 'done']),
+  /** What was removed so far. */
+  erased: z.object({
+    events: z.number(),
+    segments: z.number(),
+    decisions: z.number(),
+    rejections: z.number(),
+  }),
+  created_at: timestamp,
+  finished_at: timestamp.nullable(),
+})
+
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 const reads = { ...control, scope: 'events:read' } as const
 const bytes = { ...reads, limit: 'transfer', target: 'blobs' } as const
@@ -114,5 +132,39 @@ export const eventLogRoutes = [
     reply: settings,
     status: 200,
     policy: { ...control, scope: 'events:manage' },
+  }),
+  route({
+    name: 'erasures.create',
+    method: 'POST',
+    path: '/v1/events/erasures',
+    summary: 'Erase every event that tells about a subject, wherever it is kept.',
+    body: z.strictObject({
+      entity: z.string(),
+      /** As the events have it: a value, or a list of them for a key of several fields. */
+      key: z.union([keyPart, z.array(keyPart).min(1).max(4)]),
+    }),
+    reply: erasure,
+    status: 202,
+    idempotent: true,
+    policy: { ...control, scope: 'events:manage' },
+  }),
+  route({
+    name: 'erasures.list',
+    method: 'GET',
+    path: '/v1/events/erasures',
+    summary: 'List erasures, the newest first.',
+    query: pageQuery,
+    reply: pageOf(erasure),
+    status: 200,
+    policy: reads,
+  }),
+  route({
+    name: 'erasures.get',
+    method: 'GET',
+    path: '/v1/events/erasures/:erasure_id',
+    summary: 'How far an erasure has come.',
+    reply: erasure,
+    status: 200,
+    policy: reads,
   }),
 ] as const

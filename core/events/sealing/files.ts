@@ -32,6 +32,11 @@ export type Spool = {
   segmentOf(type: EventType): Promise<SegmentContent>
   /** The rows of a segment (a local file) but those of events that have a place at the entity. */
   without(path: string, who: { entity: string; entityKey: string }): Promise<SegmentContent>
+  /** The places of those events, at whichever entity. */
+  placesOf(
+    path: string,
+    who: { entity: string; entityKey: string },
+  ): Promise<{ key: string; partition: number }[]>
   close(): Promise<void>
 }
 export type OpenSpool = () => Promise<Spool>

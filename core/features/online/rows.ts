@@ -110,9 +110,15 @@ export class Rows {
     return rows
   }
 
+  /** At each of its entities. */
+  remove(eventKey: string): void {
+    this.#sql.exec('delete from events where event_key = ?', eventKey)
+    this.release()
+  }
+
   /** Forgets what neither a window nor a repetition can need any more. */
   trim(entity: string, entityKey: string, type: string, now: number, onlineDays: number): void {
-    const before = now - Math.max(onlineDays, REPEATED_DAYS) * DAY
+    const before = forgottenBefore(now, onlineDays)
     const rows = this.#held.get(`${entity}\0${entityKey}\0${type}`)
     const oldest = rows?.[0]
     if (!rows || !oldest || oldest.eventTime >= before || oldest.knownAt >= before) return
@@ -163,6 +169,12 @@ export class Rows {
     rows.splice(at, 0, row)
     this.#heldCount++
     this.#release()
+  }
+
+  /** Everything in memory; it is read again when it is needed. */
+  release(): void {
+    this.#held.clear()
+    this.#heldCount = 0
   }
 
   #release(): void {
@@ -216,4 +228,18 @@ export class Rows {
     const row = held?.find(({ seq }) => seq === found.seq)
     if (row) row.retractedAt = knownAt
   }
+}
+
+/** Older than any window and any repetition: only nobody has come by to remove it. */
+export function isForgotten(
+  { eventTime, knownAt }: Pick<Applied, 'eventTime' | 'knownAt'>,
+  now: number,
+  onlineDays: number,
+): boolean {
+  const before = forgottenBefore(now, onlineDays)
+  return eventTime < before && knownAt < before
+}
+
+function forgottenBefore(now: number, onlineDays: number): number {
+  return now - Math.max(onlineDays, REPEATED_DAYS) * DAY
 }

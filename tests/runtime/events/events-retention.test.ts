@@ -37,6 +37,23 @@ const left = (tenantId: TenantId) =>
     ['events', 'event_positions', 'event_keys', 'event_retractions'].map(t => countOf(t, tenantId)),
   )
 
+test('an event that comes again when it was forgotten has a new place, also where nobody has looked since', async () => {
+  const own = { ...(await newScene(db)), blobs: scene.blobs, openSpool }
+  // Of another day than the others' events: its tables go.
+  own.clock.forward(-37 * DAY)
+  const tenantId = await tenantOf(1)
+  const event = () =>
+    eventOf(tenantId, { id: 'a', data: { card: 'a', amount: 1 } }, own.clock.now() * 1_000)
+  const first = await events.ingest(own, tenantId, [event()])
+  own.clock.forward((KEPT_DAYS + 2) * DAY)
+  await events.sealDue(own)
+  await events.trimLogs(own)
+  expect(await countOf('event_keys', tenantId)).toBe(0)
+  const again = await events.ingest(own, tenantId, [event()])
+  expect(again.outcomes).toEqual(['stored'])
+  expect(again.positions.map(({ seq }) => seq)).toEqual(first.positions.map(({ seq }) => seq + 1))
+})
+
 test('rows and keys go when no repetition and no window can need them and they are sealed', async () => {
   const [short, long] = [await tenantOf(1), await tenantOf(60)]
   for (const tenantId of [short, long]) {

@@ -43,6 +43,7 @@ export function openHost(clock: { now(): number }) {
     // As the wire does it: nothing is shared with the object.
     host.call(className, name, method, JSON.parse(JSON.stringify(input))) as Promise<T>
   return {
+    folder,
     features: remoteFeatures(call, PARTITIONS_PER_OBJECT),
     call,
     wakeAnew() {
@@ -114,7 +115,11 @@ export function mortal<Deps extends Reached>(deps: Deps, dies: number | null): D
     ...features,
     group: (tenantId, group) => {
       const object = features.group(tenantId, group)
-      return { ...object, apply: input => around(() => object.apply(input)) }
+      return {
+        ...object,
+        apply: input => around(() => object.apply(input)),
+        erase: input => around(() => object.erase(input)),
+      }
     },
   }
   const files = blobs && {

@@ -86,6 +86,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'erasures.create': { tx: events.requestErasure },
   'erasures.list': { tx: (unit, _, query) => events.erasures(unit, query) },
   'erasures.get': { tx: (unit, _, input) => events.erasure(unit, input) },
+  'events.quality': { tx: (unit, _, query) => events.quality(unit, query) },
   'events.segments': { tx: (unit, _, query) => events.segments(unit, query) },
   'events.segment_content': { tx: (unit, _, input) => events.segmentFile(unit, input) },
   'events.export': { tx: (unit, _, query) => events.exportPlan(unit, query) },

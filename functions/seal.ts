@@ -8,7 +8,7 @@ import { openSpool } from './segments/spool.ts'
 type Deps = Pick<FunctionsDeps, 'db' | 'blobs' | 'clock' | 'log' | 'features'>
 
 /** Of every minute, and of every hour. */
-const OFTEN = { seal: events.sealDue, erase: events.eraseDue }
+const OFTEN = { seal: events.sealDue, erase: events.eraseDue, check: events.checkQuality }
 const RARELY = { trim: events.trimLogs }
 
 /** What there is to do in this minute, counted from the start. */

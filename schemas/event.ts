@@ -26,6 +26,17 @@ export type Field = {
   length_max?: number
 }
 
+/** What is to hold of the events of a type: of each, or of those of a segment together. Bounds in units. */
+export type Check =
+  | { kind: 'null_rate'; field: string; max: number }
+  | ({ kind: 'range'; field: string; min?: number; max?: number } & Severity)
+  | ({ kind: 'set'; field: string; values: (string | number)[] } & Severity)
+  | { kind: 'uniqueness'; fields: string[]; min: number }
+  | { kind: 'volume'; min?: number; max?: number }
+  | { kind: 'freshness'; max_s: number }
+/** `reject`: an event against it is refused; `warn`: the share of such events is measured. */
+export type Severity = { severity: 'reject' | 'warn'; max_share: number }
+
 /** A contract of events: what their data holds, and which entities they tell something about. */
 export type EventType = {
   type: string
@@ -35,6 +46,8 @@ export type EventType = {
   entities: Record<string, string | string[]>
   /** Days for which the online state keeps the events of an entity: the longest window that views may use. */
   online_days: number
+  /** By name. */
+  checks?: Record<string, Check>
 }
 
 export type Event = {

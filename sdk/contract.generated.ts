@@ -664,6 +664,7 @@ export type Contract = {
         }>
         entities: Record<string, string | Array<string>>
         online_days?: number
+        checks?: Record<string, unknown>
       }
     }
     reply: {
@@ -681,6 +682,7 @@ export type Contract = {
       }>
       entities: Record<string, string | Array<string>>
       online_days: number
+      checks?: Record<string, unknown>
       created_at: string
     }
   }
@@ -708,6 +710,7 @@ export type Contract = {
         }>
         entities: Record<string, string | Array<string>>
         online_days: number
+        checks?: Record<string, unknown>
         created_at: string
       }>
       has_more: boolean
@@ -734,6 +737,7 @@ export type Contract = {
       }>
       entities: Record<string, string | Array<string>>
       online_days: number
+      checks?: Record<string, unknown>
       created_at: string
     }
   }
@@ -1024,6 +1028,34 @@ export type Contract = {
       }
       created_at: string
       finished_at: string | null
+    }
+  }
+  /** What the checks of the contracts found in sealed hours. */
+  'events.quality': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+        type?: string
+        from?: string
+        to?: string
+        failed?: 'true' | 'false'
+      }
+    }
+    reply: {
+      data: Array<{
+        type: string
+        hour: string
+        segment: string | null
+        check: string
+        kind: string
+        value: number | null
+        min: number | null
+        max: number | null
+        ok: boolean
+      }>
+      has_more: boolean
+      next_cursor: string | null
     }
   }
   /** Define a view; a change of anything that changes a value makes the next version. */
@@ -1853,6 +1885,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'erasures.create': { method: 'POST', path: '/v1/events/erasures', idempotent: true, raw: false, json: true },
   'erasures.list': { method: 'GET', path: '/v1/events/erasures', idempotent: false, raw: false, json: true },
   'erasures.get': { method: 'GET', path: '/v1/events/erasures/:erasure_id', idempotent: false, raw: false, json: true },
+  'events.quality': { method: 'GET', path: '/v1/events/quality', idempotent: false, raw: false, json: true },
   'views.apply': { method: 'PUT', path: '/v1/feature-views/:view', idempotent: false, raw: false, json: true },
   'views.plan': { method: 'POST', path: '/v1/feature-views/:view/plan', idempotent: false, raw: false, json: true },
   'views.list': { method: 'GET', path: '/v1/feature-views', idempotent: false, raw: false, json: true },

@@ -5,6 +5,7 @@
 import type { FieldError } from '#core/error.ts'
 import type { Event, EventType, Placement, Value } from '#schemas/event.ts'
 import { partitionOf } from './partition.ts'
+import { guarded } from './quality/guard.ts'
 import { hash128 } from './sha256.ts'
 import { microsOf } from './time.ts'
 import { isStorable, storedValue } from './value.ts'
@@ -45,6 +46,7 @@ export function checkedEvent(
   const retracted = raw.retracts === undefined ? null : attribute(raw.retracts, 'retracts', errors)
   const said: [string, Value][] = []
   const data = retracted === null ? checkedData(eventType, raw.data, said, errors) : {}
+  if (retracted === null && errors.length === 0) errors.push(...guarded(eventType, data))
   const body = JSON.stringify(said.sort(byName))
   if (isLonger(body, DATA_BYTES_MAX)) {
     const detail = `The data of an event has at most ${DATA_BYTES_MAX} bytes as JSON.`

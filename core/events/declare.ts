@@ -9,6 +9,7 @@ import type { EventTypeDefinition } from '#schemas/contracts/events.ts'
 import type { EventType, Field } from '#schemas/event.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { eventTypes } from '#schemas/tables/events.ts'
+import { mustFit, mustNotBeOurs } from './quality/declare.ts'
 import { storedValue } from './value.ts'
 
 type Row = typeof eventTypes.$inferSelect
@@ -32,8 +33,11 @@ export async function declare(
     ),
     entities: definition.entities,
     online_days: definition.online_days,
+    ...(definition.checks && { checks: definition.checks }),
   }
+  mustNotBeOurs(type)
   checkEntities(next)
+  mustFit(next)
   if (newest) {
     if (isSame(newest.definition, next)) return shown(newest)
     mustBeCompatible(newest.definition, next)
@@ -189,8 +193,8 @@ function isWider(before: Field, now: Field): boolean {
 }
 
 function isSame(a: EventType, b: EventType): boolean {
-  const content = ({ fields, entities, online_days }: EventType) =>
-    JSON.stringify([sortedDeep(fields), sortedDeep(entities), online_days])
+  const content = ({ fields, entities, online_days, checks = {} }: EventType) =>
+    JSON.stringify([sortedDeep(fields), sortedDeep(entities), online_days, sortedDeep(checks)])
   return content(a) === content(b)
 }
 
@@ -222,6 +226,7 @@ function shown({ type, version, definition, createdAt }: Row) {
     fields: Object.fromEntries(fields),
     entities: definition.entities,
     online_days: definition.online_days,
+    ...(definition.checks && { checks: definition.checks }),
     created_at: createdAt.toISOString(),
   }
 }

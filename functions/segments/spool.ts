@@ -5,7 +5,7 @@ import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LogRow, SegmentContent, SegmentFacts, Spool } from '#core/events/events.ts'
-import { rowsAsSegment } from '#core/events/sealing/segment.ts'
+import { measureSql, rowsAsSegment } from '#core/events/sealing/segment.ts'
 import type { EventType } from '#schemas/event.ts'
 import { type Analysis, openAnalysis, text } from './database.ts'
 
@@ -24,11 +24,12 @@ export async function openSpool(): Promise<Spool> {
     return database
   }
 
-  async function written(sql: string): Promise<SegmentContent> {
+  async function written(sql: string, type?: EventType): Promise<SegmentContent> {
     const db = await analysis()
     const path = join(folder, `segment-${made++}.parquet`)
     await db.run(`copy (${sql}) to ${text(path)} ${FORMAT}`)
-    return contentOf(db, path)
+    const content = await contentOf(db, path)
+    return { ...content, measured: type ? await measured(db, type, path) : {} }
   }
 
   return {
@@ -42,7 +43,7 @@ export async function openSpool(): Promise<Spool> {
     types: () => [...files.keys()].sort(),
     segmentOf(type: EventType) {
       const rows = rowsAsSegment(type, files.get(type.type)!.replaceAll("'", "''"))
-      return written(`select * from ${rows} order by ${ORDER}`)
+      return written(`select * from ${rows} order by ${ORDER}`, type)
     },
     without(path, who) {
       return written(`select * from ${fileOf(path)} where number not in (${numbersOf(path, who)})`)
@@ -74,7 +75,13 @@ function linesOf(rows: readonly LogRow[]): string {
   return rows.map(row => `${JSON.stringify(row)}\n`).join('')
 }
 
-async function contentOf(db: Analysis, path: string): Promise<SegmentContent> {
+async function measured(db: Analysis, type: EventType, path: string) {
+  const sql = measureSql(type, fileOf(path))
+  const [row] = sql === null ? [{}] : await db.rows<SegmentContent['measured']>(sql)
+  return row!
+}
+
+async function contentOf(db: Analysis, path: string): Promise<Omit<SegmentContent, 'measured'>> {
   const { size } = await stat(path)
   const hash = createHash('sha256')
   const content = () => createReadStream(path, { highWaterMark: READ_BYTES })

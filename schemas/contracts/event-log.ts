@@ -53,6 +53,20 @@ const erasure = z.object({
   finished_at: timestamp.nullable(),
 })
 
+const verdict = z.object({
+  type: z.string(),
+  hour: timestamp,
+  /** Null: of the hour, not of one file. */
+  segment: z.string().nullable(),
+  check: z.string(),
+  kind: z.string(),
+  /** Null: there was nothing to be measured. */
+  value: z.number().nullable(),
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  ok: z.boolean(),
+})
+
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 const reads = { ...control, scope: 'events:read' } as const
 const bytes = { ...reads, limit: 'transfer', target: 'blobs' } as const
@@ -164,6 +178,22 @@ export const eventLogRoutes = [
     path: '/v1/events/erasures/:erasure_id',
     summary: 'How far an erasure has come.',
     reply: erasure,
+    status: 200,
+    policy: reads,
+  }),
+  route({
+    name: 'events.quality',
+    method: 'GET',
+    path: '/v1/events/quality',
+    summary: 'What the checks of the contracts found in sealed hours.',
+    query: pageQuery.extend({
+      type: z.string().optional(),
+      from: timestamp.optional(),
+      to: timestamp.optional(),
+      /** Those alone that did not hold. */
+      failed: z.enum(['true', 'false']).optional(),
+    }),
+    reply: pageOf(verdict),
     status: 200,
     policy: reads,
   }),

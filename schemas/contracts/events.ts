@@ -27,6 +27,47 @@ const field = z.strictObject({
   max: z.number().optional(),
   length_max: z.number().int().min(1).max(10_000).optional(),
 })
+const share = z.number().min(0).max(1)
+const severity = {
+  /** `reject` refuses an event against it; `warn` measures the share of such events. */
+  severity: z.enum(['reject', 'warn']).default('warn'),
+  /** How many of the events of an hour may be against it. */
+  max_share: share.default(0),
+}
+const check = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('null_rate'), field: fieldName, max: share }),
+  z.strictObject({
+    kind: z.literal('range'),
+    field: fieldName,
+    min: z.number().optional(),
+    max: z.number().optional(),
+    ...severity,
+  }),
+  z.strictObject({
+    kind: z.literal('set'),
+    field: fieldName,
+    values: z
+      .array(z.union([z.string(), z.number()]))
+      .min(1)
+      .max(1_000),
+    ...severity,
+  }),
+  z.strictObject({
+    kind: z.literal('uniqueness'),
+    fields: z.array(fieldName).min(1).max(4),
+    /** Of different values, to all of them. */
+    min: share.default(1),
+  }),
+  /** Events of an hour. */
+  z.strictObject({
+    kind: z.literal('volume'),
+    min: z.number().int().min(0).optional(),
+    max: z.number().int().min(0).optional(),
+  }),
+  /** Seconds between the newest event and the end of the hour. */
+  z.strictObject({ kind: z.literal('freshness'), max_s: z.number().int().min(1) }),
+])
+
 export const eventTypeBody = z.strictObject({
   fields: z.record(fieldName, field),
   /** Entity → the field that holds its key, or several. */
@@ -35,6 +76,11 @@ export const eventTypeBody = z.strictObject({
     .refine(entities => Object.keys(entities).length <= 8, { error: 'at most 8 entities' }),
   /** Days for which events are kept for windows. */
   online_days: z.number().int().min(1).max(400).default(40),
+  /** What is to hold, by name. */
+  checks: z
+    .record(fieldName, check)
+    .refine(checks => Object.keys(checks).length <= 50, { error: 'at most 50 checks' })
+    .optional(),
 })
 export type EventTypeDefinition = z.output<typeof eventTypeBody>
 

@@ -134,10 +134,13 @@ export const eventQuality = pgTable(
     min: doublePrecision('min'),
     max: doublePrecision('max'),
     ok: boolean('ok').notNull(),
+    /** Whether the tenant's log says so, where it is not. */
+    told: boolean('told').notNull().default(false),
     at: at('at').notNull(),
   },
   t => [
     primaryKey({ columns: [t.tenantId, t.segment, t.name] }),
     index('event_quality_by_hour').on(t.tenantId, t.hour),
+    index('event_quality_untold').on(t.tenantId).where(sql`not ok and not told`),
   ],
 )

@@ -1,6 +1,7 @@
 /** What sealing needs of a place that can write files for analysis: rows in, a Parquet file and its facts out. */
 import type { EventType } from '#schemas/event.ts'
 import type { Watermarks } from '#schemas/tables/segments.ts'
+import type { Measured } from '../quality/measure.ts'
 import type { LogRow } from './rows.ts'
 
 /** Times in microseconds; null where no row has one. */
@@ -22,6 +23,8 @@ export type SegmentContent = {
   bytes: number
   content(): AsyncIterable<Uint8Array>
   facts: SegmentFacts
+  /** What the checks of its contract measure, by name. */
+  measured: Measured
 }
 
 /** Rows wait on disk by their type, so that memory does not grow with them. */

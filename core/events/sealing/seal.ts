@@ -9,6 +9,8 @@ import type { SegmentId, TenantId } from '#schemas/ids.ts'
 import { eventSeals } from '#schemas/tables/segments.ts'
 import { tenants } from '#schemas/tables/tenants.ts'
 import { newestType } from '../declare.ts'
+import { verdictsOf } from '../quality/measure.ts'
+import { type CheckedSegment, recordVerdicts } from '../quality/record.ts'
 import { columnOf } from '../rows.ts'
 import type { OpenSpool, Spool } from './files.ts'
 import { nextPlan, type SealPlan } from './hour.ts'
@@ -80,15 +82,22 @@ async function seal(deps: SealDeps, tenantId: TenantId, held: Held, plan: SealPl
   try {
     await fill(deps, tenantId, held, { spool, plan })
     const ids: SegmentId[] = []
+    const checked: CheckedSegment[] = []
     for (const name of spool.types()) {
       const type = await deps.db.tenant(tenantId, tx => newestType({ tx, clock: deps.clock }, name))
       if (!type) throw new AppError('internal', { internal: `no event type ${name}` })
       await held.renew()
       const content = await spool.segmentOf(type)
       const about = { type: name, version: type.version, hour: plan.hour, content }
-      ids.push(await store(deps, tenantId, held, about))
+      const id = await store(deps, tenantId, held, about)
+      ids.push(id)
+      checked.push({ id, type, hour: plan.hour, verdicts: verdictsOf(type, content.measured) })
     }
-    await deps.db.tenant(tenantId, tx => finish({ tx, clock: deps.clock }, held, plan, ids))
+    await deps.db.tenant(tenantId, async tx => {
+      const unit = { tx, clock: deps.clock }
+      await finish(unit, held, plan, ids)
+      await recordVerdicts(unit, tenantId, checked)
+    })
     deps.log.info('events.sealed', {
       tenant: tenantId,
       hour: new Date(plan.hour).toISOString(),

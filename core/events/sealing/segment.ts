@@ -29,6 +29,8 @@ export function segmentColumns(type: EventType): SegmentColumn[] {
   ]
 }
 
+export { measureSql } from '../quality/measure.ts'
+
 /** The columns of a row as JSON; see LogRow. */
 export const ROW_COLUMNS =
   "{number: 'BIGINT', key: 'VARCHAR', source: 'VARCHAR', id: 'VARCHAR', type: 'VARCHAR', version: 'INTEGER', event_time: 'BIGINT', received_at: 'BIGINT', entity: 'VARCHAR', entity_key: 'VARCHAR', partition: 'INTEGER', seq: 'BIGINT', known_at: 'BIGINT', retracts: 'VARCHAR', data: 'JSON'}"

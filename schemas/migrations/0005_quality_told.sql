@@ -1,0 +1,2 @@
+ALTER TABLE "event_quality" ADD COLUMN "told" boolean DEFAULT false NOT NULL;--> statement-breakpoint
+CREATE INDEX "event_quality_untold" ON "event_quality" USING btree ("tenant_id") WHERE not ok and not told;

@@ -16,6 +16,7 @@ import * as usage from '#core/usage/usage.ts'
 import type { RouteName, RouteOf } from '#schemas/contracts/all.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { publishSettled } from './publish.ts'
+import { begunErasure } from './seal.ts'
 import { openSpool } from './segments/spool.ts'
 
 type Params<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
@@ -83,7 +84,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'events.rejected': { tx: (unit, _, query) => events.rejected(unit, query) },
   'events.settings': { tx: unit => events.settings(unit) },
   'events.change_settings': { tx: events.changeSettings },
-  'erasures.create': { tx: events.requestErasure },
+  'erasures.create': { tx: events.requestErasure, settle: begunErasure },
   'erasures.list': { tx: (unit, _, query) => events.erasures(unit, query) },
   'erasures.get': { tx: (unit, _, input) => events.erasure(unit, input) },
   'events.quality': { tx: (unit, _, query) => events.quality(unit, query) },

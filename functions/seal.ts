@@ -1,4 +1,6 @@
 /** What a schedule does every minute with the log: hours that are over become segments. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Call } from '#core/caller.ts'
 import * as decisions from '#core/decisions/decisions.ts'
 import { inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
@@ -6,6 +8,9 @@ import type { FunctionsDeps } from './deps.ts'
 import { openSpool } from './segments/spool.ts'
 
 type Deps = Pick<FunctionsDeps, 'db' | 'blobs' | 'clock' | 'log' | 'features'>
+
+/** Who asks does not wait for longer. */
+const BEGUN_MS_MAX = 2_000
 
 /** Of every minute, and of every hour. */
 const OFTEN = { seal: events.sealDue, erase: events.eraseDue, check: events.checkQuality }
@@ -21,4 +26,14 @@ export async function tendLog(deps: Deps, minute: number): Promise<void> {
       deps.log.error('functions.log_not_tended', { work: name, error: inFull(error) })
     }
   }
+}
+
+/** An erasure begins while its request is answered; what that does not finish the schedule does. */
+export async function begunErasure<T>(deps: Deps, { caller }: Call, stored: T): Promise<T> {
+  const all = { ...deps, openSpool, eraseBesides: decisions.forget }
+  const begun = events.eraseOf(all, caller.tenantId).catch(error => {
+    deps.log.error('events.not_erased', { tenant: caller.tenantId, error: inFull(error) })
+  })
+  await Promise.race([begun, sleep(BEGUN_MS_MAX)])
+  return stored
 }

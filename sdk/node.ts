@@ -2,6 +2,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
 import type { Galley } from './client.ts'
+import { GalleyError } from './error.ts'
 import type { FileSource } from './upload.ts'
 
 const READ_BYTES = 1024 ** 2
@@ -47,6 +48,59 @@ export async function saveResults(
   } catch (error) {
     await file.close().catch(() => {})
     await unlink(partial).catch(() => {})
+    throw error
+  }
+}
+
+type SaveOptions = { path: string; sha256?: string; signal?: AbortSignal }
+type FileRoute = 'events.segment_content' | 'events.export_rest'
+
+/**
+ * Writes the bytes of a reply beside `path` and renames them when they are whole: as long as was said, with
+ * the digest that was given or that the reply names. Throws `digest_mismatch`.
+ */
+export async function saveReply(
+  galley: Galley,
+  name: FileRoute,
+  input: { params?: Record<string, string>; query?: Record<string, string> },
+  { path, sha256, signal }: SaveOptions,
+): Promise<{ sha256: string; bytes: number; headers: Headers }> {
+  const response = await galley.send(name, input, { signal }, reply => reply)
+  const expected = sha256 ?? response.headers.get('etag')?.replaceAll('"', '')
+  const partial = `${path}.${randomUUID().slice(0, 8)}.part`
+  const file = await open(partial, 'wx')
+  try {
+    const hash = createHash('sha256')
+    let bytes = 0
+    for await (const chunk of response.body ?? []) {
+      hash.update(chunk)
+      bytes += chunk.length
+      await file.writeFile(chunk)
+    }
+    const actual = hash.digest('hex')
+    if (actual !== expected) {
+      throw new GalleyError(
+        'digest_mismatch',
+        `The file has the SHA-256 ${actual}, not ${expected}: it was cut off or changed on its way. Try again.`,
+      )
+    }
+    await file.sync()
+    await file.close()
+    await rename(partial, path)
+    return { sha256: actual, bytes, headers: response.headers }
+  } catch (error) {
+    await file.close().catch(() => {})
+    await unlink(partial).catch(() => {})
+    throw error
+  }
+}
+
+/** Null: there is no such file. */
+export async function digestOfFile(path: string): Promise<string | null> {
+  try {
+    return await withFile(path, ({ sha256 }) => sha256())
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
 }

@@ -1,7 +1,7 @@
 /** Events. The front of this folder: types are declared, events are taken into the log and given their places. */
 
 export { declare, eventType, newestType, types } from './declare.ts'
-export { eraseDue } from './erasure/erase.ts'
+export { eraseDue, eraseOf } from './erasure/erase.ts'
 export { erasure, erasures, requestErasure } from './erasure/requests.ts'
 export { ingest, ingestNow, type Outcome } from './ingest.ts'
 export { find, list, rejected } from './log.ts'

@@ -39,7 +39,7 @@ export const eventTypes = pgTable(
   t => [primaryKey({ columns: [t.tenantId, t.type, t.version] })],
 )
 
-/** Which events there have been: kept for 32 days, longer than any sender repeats itself. */
+/** Which events there have been: kept for longer than any sender repeats itself, and any object keeps them. */
 export const eventKeys = pgTable(
   'event_keys',
   {

@@ -29,17 +29,18 @@ type Work = { deps: EraseDeps; tenantId: TenantId; erasure: Erasure; held: Held;
 
 /** Goes on with whatever was asked for. One tenant's trouble is not another's. */
 export async function eraseDue(deps: EraseDeps): Promise<void> {
-  for await (const tenantId of eachTenant(deps.db)) {
-    const open = await deps.db.tenant(tenantId, tx => openErasures({ tx }))
-    for (const erasure of open) {
-      const isLooked = erasure.state === 'running'
-      if (isLooked && deps.clock.now() < erasure.createdAt.getTime() + SETTLED_MS) continue
-      try {
-        await eraseOne(deps, tenantId, erasure)
-      } catch (error) {
-        const about = { tenant: tenantId, erasure: erasure.id }
-        deps.log.error('events.not_erased', { ...about, error: inFull(error) })
-      }
+  for await (const tenantId of eachTenant(deps.db)) await eraseOf(deps, tenantId)
+}
+
+export async function eraseOf(deps: EraseDeps, tenantId: TenantId): Promise<void> {
+  for (const erasure of await deps.db.tenant(tenantId, tx => openErasures({ tx }))) {
+    const isLooked = erasure.state === 'running'
+    if (isLooked && deps.clock.now() < erasure.createdAt.getTime() + SETTLED_MS) continue
+    try {
+      await eraseOne(deps, tenantId, erasure)
+    } catch (error) {
+      const about = { tenant: tenantId, erasure: erasure.id }
+      deps.log.error('events.not_erased', { ...about, error: inFull(error) })
     }
   }
 }

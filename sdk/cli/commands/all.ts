@@ -2,6 +2,7 @@
 import type { Command } from '../command.ts'
 import { audit } from './audit.ts'
 import { decisions } from './decisions/decisions.ts'
+import { eventLog } from './event-log/event-log.ts'
 import { events } from './events.ts'
 import { features } from './features.ts'
 import { jobs } from './jobs.ts'
@@ -23,6 +24,7 @@ export const COMMANDS: Command[] = [
   jobsCreate,
   ...jobs,
   ...events,
+  ...eventLog,
   ...features,
   ...decisions,
   usage,

@@ -1,8 +1,8 @@
 /** Events in the running product: declared, sent in every form, refused, repeated, taken back and listed. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { newTenant, ok, type Problem, refused, type Tenant } from './actions.ts'
-import { api } from './product.ts'
+import { newTenant, ok, type Problem, refused, type Tenant } from '../actions.ts'
+import { api } from '../product.ts'
 
 type Position = { id: string; entity: string; entity_key: string; seq: number; known_at: string }
 type Shown = {

@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { newTenant, ok, refused, sha256Of, type Tenant } from './actions.ts'
-import { api, product } from './product.ts'
+import { newTenant, ok, refused, sha256Of, type Tenant } from '../actions.ts'
+import { api, product } from '../product.ts'
 
-const ENTRY = fileURLToPath(new URL('../../sdk/cli/galley.ts', import.meta.url))
+const ENTRY = fileURLToPath(new URL('../../../sdk/cli/galley.ts', import.meta.url))
 const BATCH = { 'content-type': 'application/cloudevents-batch+json' }
 const SUBJECT = 'card-of-anna-4711'
 const TYPE = {

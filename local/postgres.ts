@@ -56,11 +56,11 @@ const SETTINGS = {
   max_parallel_workers: 0,
   max_replication_slots: 0,
   max_wal_senders: 0,
-  max_wal_size: '128MB',
+  max_wal_size: '512MB',
   max_worker_processes: 0,
   min_wal_size: '32MB',
   restart_after_crash: 'off',
-  shared_buffers: '32MB',
+  shared_buffers: '256MB',
   timezone: 'UTC',
   wal_level: 'minimal',
 }

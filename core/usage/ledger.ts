@@ -12,6 +12,9 @@ export type Entry = { context: ReceiptContext; receipts: Receipt[] }
 export type KnownContexts = Map<string, number>
 const KNOWN_CONTEXTS_MAX = 100_000
 
+/** SQLSTATE, PostgreSQL manual, appendix A. */
+const UNIQUE_VIOLATION = '23505'
+
 /**
  * Records receipts of any number of tenants, one transaction a tenant. Recording twice is recording
  * once. Returns how many were new.
@@ -51,10 +54,7 @@ export async function append(
         if (!rows.has(receipt.id)) rows.set(receipt.id, { ...receipt, context })
       }
   }
-  const result = await unit.tx.execute<{ count: number }>(
-    insertion(tenantId, head.rows[0]!.seq, [...rows.values()]),
-  )
-  const fresh = Number(result.rows[0]!.count)
+  const fresh = await insertFresh(unit.tx, tenantId, head.rows[0]!.seq, [...rows.values()])
   if (fresh > 0) {
     await unit.tx.execute(
       sql`update ledger_heads set seq = seq + ${fresh} where tenant_id = ${tenantId}`,
@@ -63,27 +63,47 @@ export async function append(
   return fresh
 }
 
+/**
+ * Nearly always all rows are new, so they are inserted as if they were; only when the ledger has one of
+ * them already are those looked up and left out. Looking first would join each batch to the whole ledger.
+ */
+async function insertFresh(tx: Tx, tenantId: TenantId, headSeq: string, rows: Row[]) {
+  try {
+    await tx.transaction(savepoint => savepoint.execute(insertion(tenantId, headSeq, rows)))
+    return rows.length
+  } catch (error) {
+    if (!isUniqueViolation(error)) throw error
+  }
+  const ids = sql.param(rows.map(row => row.id))
+  const recorded = await tx.execute<{ id: string }>(sql`
+    select id from receipts where tenant_id = ${tenantId} and id = any(${ids}::text[])`)
+  const known = new Set(recorded.rows.map(row => row.id))
+  const fresh = rows.filter(row => !known.has(row.id))
+  if (fresh.length > 0) await tx.execute(insertion(tenantId, headSeq, fresh))
+  return fresh.length
+}
+
+function isUniqueViolation(error: unknown): boolean {
+  const cause = error instanceof Error ? (error.cause as { code?: unknown } | undefined) : undefined
+  return cause?.code === UNIQUE_VIOLATION
+}
+
 /** Numbers come in whatever order the rows do: sorting them would cost as much as storing them. */
 function insertion(tenantId: TenantId, headSeq: string, rows: Row[]) {
-  const column = (name: keyof Row) => sql.param(rows.map(row => row[name]))
+  const texts = (name: 'id' | 'work') => sql.param(rows.map(row => row[name]))
+  // The array's literal by ourselves: the driver would look for what to escape in each number.
+  const numbers = (name: Exclude<keyof Row, 'id' | 'work'>) =>
+    sql.param(`{${rows.map(row => row[name]).join()}}`)
   return sql`
-    with given as (
-      select * from unnest(
-        ${column('id')}::text[], ${column('context')}::bigint[], ${column('work')}::text[],
-        ${column('at')}::float8[], ${column('requests')}::bigint[], ${column('rows')}::bigint[],
-        ${column('computeUs')}::bigint[], ${column('bytesIn')}::bigint[], ${column('bytesOut')}::bigint[]
-      ) as given(id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out)
-      where not exists (
-        select from receipts where tenant_id = ${tenantId} and receipts.id = given.id
-      )
-    ), inserted as (
-      insert into receipts (tenant_id, seq, id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out)
-      select ${tenantId}, ${headSeq}::bigint + row_number() over (), id, context, work,
-        to_timestamp(at / 1000), requests, rows, compute_us, bytes_in, bytes_out
-      from given
-      returning 1
-    )
-    select count(*)::int as count from inserted`
+    insert into receipts (tenant_id, seq, id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out)
+    select ${tenantId}, ${headSeq}::bigint + nth, id, context, work, to_timestamp(at / 1000),
+      requests, rows, compute_us, bytes_in, bytes_out
+    from unnest(
+      ${texts('id')}::text[], ${numbers('context')}::bigint[], ${texts('work')}::text[],
+      ${numbers('at')}::float8[], ${numbers('requests')}::bigint[], ${numbers('rows')}::bigint[],
+      ${numbers('computeUs')}::bigint[], ${numbers('bytesIn')}::bigint[], ${numbers('bytesOut')}::bigint[]
+    ) with ordinality
+      as given(id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out, nth)`
 }
 
 function textOf({ tenantId: _, ...rest }: ReceiptContext): string {

@@ -32,11 +32,11 @@ export function openLog(o: { place: string; clock: Clock; fd?: number }): Log & 
   ): void {
     const at = new Date(o.clock.now()).toISOString()
     const { place } = o
+    if (buffer === '') setTimeout(flush, FLUSH_MS).unref()
     buffer += `${redacted(JSON.stringify({ at, level, place, event, ...fields }))}\n`
     if (level === 'error' || buffer.length > BUFFER_CHARS_MAX) flush()
   }
 
-  setInterval(flush, FLUSH_MS).unref()
   process.on('exit', flush)
   return {
     info: (event, fields) => line('info', event, fields),

@@ -79,6 +79,7 @@ export function openReceiptLog(
   let shipped = 0
   let serial = 0
   let stopped = false
+  let syncTimer: NodeJS.Timeout | null = null
 
   function current(): Segment {
     if (segment) return segment
@@ -116,6 +117,13 @@ export function openReceiptLog(
 
   function syncWhatIsDirty(): void {
     if (segment && segment.dirtySinceMs !== null) sync(segment)
+  }
+
+  function syncSoon(): void {
+    syncTimer ??= setTimeout(() => {
+      syncTimer = null
+      syncWhatIsDirty()
+    }, SYNC_MS)
   }
 
   /** Everything that has been written, on the disk. Whoever asks while a sync runs shares the next one. */
@@ -187,7 +195,6 @@ export function openReceiptLog(
     }
   }
 
-  const syncTimer = setInterval(syncWhatIsDirty, SYNC_MS)
   const running = shipping()
 
   return {
@@ -214,13 +221,14 @@ export function openReceiptLog(
       into.receipts += receipts.length
       appended += receipts.length
       into.dirtySinceMs ??= performance.now()
+      syncSoon()
       if (into.bytes > SEGMENT_BYTES_MAX) endSegment()
     },
     overdue: () => (syncs.isBehind(segment?.dirtySinceMs ?? null) ? settled() : null),
     count: () => appended,
     async close(waitMs) {
       stopped = true
-      clearInterval(syncTimer)
+      if (syncTimer) clearTimeout(syncTimer)
       endSegment()
       await Promise.race([running.then(shipAll), sleep(waitMs, undefined, { ref: false })])
     },

@@ -17,6 +17,7 @@ import type { EdgeDeps } from './deps.ts'
 import { errorReply } from './errors.ts'
 import { EventTypeDirectory } from './event-type-directory.ts'
 import { send } from './functions-client.ts'
+import { HookDirectory } from './hook-directory.ts'
 import { Authenticator } from './middleware/authenticate.ts'
 import { Limiter } from './middleware/limits.ts'
 import { ModelDirectory } from './models.ts'
@@ -26,6 +27,7 @@ import * as decisions from './routes/decisions.ts'
 import { errorsPage } from './routes/docs.ts'
 import * as events from './routes/events.ts'
 import * as features from './routes/features.ts'
+import * as hooks from './routes/hooks.ts'
 import * as oip from './routes/oip.ts'
 import { openApi } from './routes/openapi.ts'
 import { ServiceDirectory } from './service-directory.ts'
@@ -36,23 +38,28 @@ type Edge = {
   limits: Limiter
   models: ModelDirectory
   eventTypes: EventTypeDirectory
+  hooks: HookDirectory
   services: ServiceDirectory
   endpoints: EndpointDirectory
   outcomes: Outcomes
 }
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
+/** What asks for no API key: everybody's, and what a signature opens. */
+const KEYLESS: Route['policy']['scope'][] = ['public', 'signed']
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 
 export function createApp(deps: EdgeDeps): Hono {
   const limits = new Limiter(deps)
   const models = new ModelDirectory(deps, limits)
   const eventTypes = new EventTypeDirectory(deps, limits)
+  const hooks = new HookDirectory(deps)
   const services = new ServiceDirectory(deps, limits)
   const auth = new Authenticator(deps)
   const endpoints = new EndpointDirectory(deps, limits)
   const outcomes = new Outcomes(deps)
-  const edge: Edge = { deps, auth, limits, models, eventTypes, services, endpoints, outcomes }
+  const named = { services, endpoints, outcomes }
+  const edge: Edge = { deps, auth, limits, models, eventTypes, hooks, ...named }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const answer = answerOf(route)
@@ -76,12 +83,13 @@ async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Pr
   const { deps } = edge
   const now = deps.clock.now()
   const requestId = newId('request', now)
-  let caller: Caller = NOBODY
+  const call: Call = { caller: NOBODY, requestId }
   try {
-    if (route.policy.scope !== 'public') caller = await admitted(edge, c, route, now)
-    return await answer(edge, c, { caller, requestId }, route)
+    if (!KEYLESS.includes(route.policy.scope)) call.caller = await admitted(edge, c, route, now)
+    return await answer(edge, c, call, route)
   } catch (error) {
-    const about = { requestId, form: route.errors, tenant: caller.tenantId, route: route.name }
+    const tenant = call.caller.tenantId
+    const about = { requestId, form: route.errors, tenant, route: route.name }
     return errorReply(deps.log, error, about)
   }
 }
@@ -121,6 +129,7 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'events.send': async ({ deps, eventTypes }, c, call) =>
     named(call, await events.send(deps, eventTypes, c, call)),
+  'hooks.receive': async (edge, c, call) => named(call, await hooks.receive(edge, c, call)),
   'decisions.decide': (edge, c, call) => decisions.decide(edge, c, call),
   'endpoints.backtest': async (edge, c, call, route) => {
     const tried = await carry(edge, c, call, route)
@@ -187,6 +196,7 @@ function forget(edge: Edge, { name }: Route, { tenantId }: Caller): void {
     tenants: edge.auth,
     models: edge.models,
     event_types: edge.eventTypes,
+    hooks: edge.hooks,
     services: edge.services,
     endpoints: edge.endpoints,
   }

@@ -6,6 +6,12 @@ import type { Route } from '#schemas/route.ts'
 
 export type About = { requestId: string; form: Route['errors']; tenant?: string; route?: string }
 
+/** What is to be shown instead (RFC 9110 §11.6.1). */
+const CHALLENGES: Record<string, string> = {
+  unauthenticated: 'Bearer',
+  invalid_signature: 'Signature',
+}
+
 /** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */
 export function errorReply(log: Log, error: unknown, about: About): Response {
   const { requestId, form, tenant, route } = about
@@ -23,7 +29,7 @@ export function errorReply(log: Log, error: unknown, about: About): Response {
   const retryAfterS = error instanceof AppError ? error.retryAfterS : undefined
   const headers: Record<string, string> = { 'galley-request-id': requestId }
   if (retryAfterS !== undefined) headers['retry-after'] = String(retryAfterS)
-  if (document.status === 401) headers['www-authenticate'] = 'Bearer'
+  if (document.code in CHALLENGES) headers['www-authenticate'] = CHALLENGES[document.code]!
   // The KServe client reads the text only if the content type is exactly this, without a charset.
   headers['content-type'] = form === 'oip' ? 'application/json' : 'application/problem+json'
   const body = form === 'oip' ? { error: document.detail, ...document } : document

@@ -16,9 +16,12 @@ export class FreshCache<T> {
   /** Of each look-up under way, what was deleted since it began. */
   readonly #underWay = new Set<Test<T>[]>()
   readonly #entriesMax: number
+  readonly #staleMs: number
 
-  constructor(entriesMax: number) {
+  /** With `staleMs` of 0 nothing is served that is not fresh. */
+  constructor(entriesMax: number, staleMs = STALE_MS) {
     this.#entriesMax = entriesMax
+    this.#staleMs = staleMs
   }
 
   /** The value if it is fresh, without a promise: the way of nearly every request. */
@@ -36,7 +39,7 @@ export class FreshCache<T> {
     const entry = this.#entries.get(key)
     const age = entry ? deps.clock.now() - entry.at : Infinity
     if (age < FRESH_MS) return entry!.value
-    if (age < STALE_MS) {
+    if (age < this.#staleMs) {
       if (!entry!.refreshing) {
         entry!.refreshing = true
         // A refresh that fails leaves the entry as it is: it ages out by itself.

@@ -1,6 +1,7 @@
 /** What the functions' handlers are given. */
 import type { Blobs, Clock, Database, FeatureObjects, Log, Queue } from '#core/deps.ts'
 import type { Verifier } from '#core/internal/signing.ts'
+import type { Vault } from '#core/internal/vault.ts'
 import type { KnownContexts } from '#core/usage/usage.ts'
 
 export type FunctionsDeps = {
@@ -11,6 +12,7 @@ export type FunctionsDeps = {
   clock: Clock
   log: Log
   verifier: Verifier
+  vault: Vault
   contexts: KnownContexts
   /** Wakes the outbox relay after a commit, so that promised messages leave at once. */
   promised(): void

@@ -28,6 +28,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/revocations', ['edge'], revocations),
   internal('/internal/models/resolve', ['edge'], resolveModel),
   internal('/internal/events/type', ['edge'], eventTypeOf),
+  internal('/internal/hooks/source', ['edge'], hookSourceOf),
   internal('/internal/events/accept', ['edge'], accept),
   internal('/internal/events/ingest', ['edge'], ingestNow),
   internal('/internal/events/decided', ['edge'], ingestDecided),
@@ -73,6 +74,11 @@ function resolveModel(deps: FunctionsDeps, input: { call: Call; model: string; v
 
 async function eventTypeOf(deps: FunctionsDeps, input: OfTenant<{ type: string }>) {
   return { type: await inTenant(deps, input, unit => events.newestType(unit, input.type)) }
+}
+
+/** By its address: whose it is follows from that. */
+async function hookSourceOf({ db, clock, vault }: FunctionsDeps, { id }: { id: string }) {
+  return { found: await db.system(tx => events.openedSource({ tx, clock }, vault, id)) }
 }
 
 function ingestNow(deps: FunctionsDeps, input: OfTenant<{ events: Event[] }>) {

@@ -8,6 +8,7 @@ export const ERRORS = {
   invalid_input: { status: 400, title: 'The tensors do not fit the model.' },
   invalid_cursor: { status: 400, title: 'The cursor is not one that this listing gave out.' },
   unauthenticated: { status: 401, title: 'No valid API key was given.' },
+  invalid_signature: { status: 401, title: 'The request is not signed as this needs.' },
   insufficient_scope: { status: 403, title: 'The API key lacks a scope that this needs.' },
   not_found: { status: 404, title: 'There is no such thing here.' },
   method_not_allowed: { status: 405, title: 'This path does not take this method.' },

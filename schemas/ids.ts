@@ -18,6 +18,7 @@ export type BatchId = Branded<'batch'>
 export type SegmentId = Branded<'segment'>
 export type ErasureId = Branded<'erasure'>
 export type ExportId = Branded<'export'>
+export type HookId = Branded<'hook'>
 
 const PREFIXES = {
   tenant: 'ten',
@@ -32,6 +33,7 @@ const PREFIXES = {
   segment: 'seg',
   erasure: 'ers',
   export: 'exp',
+  hook: 'hok',
 } as const
 
 type Noun = keyof typeof PREFIXES

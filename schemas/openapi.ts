@@ -43,12 +43,15 @@ export function openApiDocument() {
   }
 }
 
+/** What asks for no API key. */
+const KEYLESS = ['public', 'signed']
+
 function operation(route: Route) {
   const { scope } = route.policy
   return {
     operationId: route.name,
     summary: route.summary,
-    ...(scope !== 'public' && { security: [{ key: scope === 'any' ? [] : [scope] }] }),
+    ...(!KEYLESS.includes(scope) && { security: [{ key: scope === 'any' ? [] : [scope] }] }),
     parameters: parameters(route),
     ...(route.body && {
       requestBody: {

@@ -35,8 +35,11 @@ export const LIMITS = ['control', 'inference', 'transfer', 'lookup', 'events', '
 export type LimitName = (typeof LIMITS)[number]
 
 export type Policy = {
-  /** `public` needs no key; `any` needs one, whatever it may do. */
-  scope: Scope | 'public' | 'any'
+  /**
+   * `public` needs no key; `any` needs one, whatever it may do. `signed` needs the sender's signature
+   * instead, which the route's own answer verifies before it does anything for a tenant.
+   */
+  scope: Scope | 'public' | 'any' | 'signed'
   /** The limit that a request is counted against; null: none. */
   limit: LimitName | null
   /** How the edge may cache the reply. Nothing is cached yet but health. */

@@ -52,6 +52,7 @@ export type ErrorCode =
   | 'invalid_input'
   | 'invalid_cursor'
   | 'unauthenticated'
+  | 'invalid_signature'
   | 'insufficient_scope'
   | 'not_found'
   | 'method_not_allowed'
@@ -1058,6 +1059,189 @@ export type Contract = {
       next_cursor: string | null
     }
   }
+  /** Declare a source of signed webhooks, or change it. */
+  'hooks.declare': {
+    input: {
+      params: { source: string }
+      body: {
+        scheme: 'standard-webhooks' | 'stripe' | 'github'
+        events: Record<string, {
+          type: string
+          fields?: Record<string, string>
+          data?: string
+          time?: string
+          id?: string
+        }>
+        tolerance_s?: number
+        secrets?: Record<string, string>
+      }
+    }
+    reply: {
+      name: string
+      path: string
+      scheme: 'standard-webhooks' | 'stripe' | 'github'
+      events: Record<string, {
+        type: string
+        fields?: Record<string, string>
+        data?: string
+        time?: string
+        id?: string
+      }>
+      tolerance_s: number
+      secrets: Array<{
+        name: string
+        added_at: string
+      }>
+      created_at: string
+      changed_at: string
+    }
+  }
+  /** List the sources of signed webhooks. */
+  'hooks.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        name: string
+        path: string
+        scheme: 'standard-webhooks' | 'stripe' | 'github'
+        events: Record<string, {
+          type: string
+          fields?: Record<string, string>
+          data?: string
+          time?: string
+          id?: string
+        }>
+        tolerance_s: number
+        secrets: Array<{
+          name: string
+          added_at: string
+        }>
+        created_at: string
+        changed_at: string
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show a source of signed webhooks. */
+  'hooks.get': {
+    input: {
+      params: { source: string }
+    }
+    reply: {
+      name: string
+      path: string
+      scheme: 'standard-webhooks' | 'stripe' | 'github'
+      events: Record<string, {
+        type: string
+        fields?: Record<string, string>
+        data?: string
+        time?: string
+        id?: string
+      }>
+      tolerance_s: number
+      secrets: Array<{
+        name: string
+        added_at: string
+      }>
+      created_at: string
+      changed_at: string
+    }
+  }
+  /** Remove a source; its address answers nobody from then on. */
+  'hooks.remove': {
+    input: {
+      params: { source: string }
+    }
+    reply: {
+      name: string
+      path: string
+      scheme: 'standard-webhooks' | 'stripe' | 'github'
+      events: Record<string, {
+        type: string
+        fields?: Record<string, string>
+        data?: string
+        time?: string
+        id?: string
+      }>
+      tolerance_s: number
+      secrets: Array<{
+        name: string
+        added_at: string
+      }>
+      created_at: string
+      changed_at: string
+    }
+  }
+  /** Take signatures by one more secret, beside those that there are. */
+  'hooks.add_secret': {
+    input: {
+      params: { source: string; secret_name: string }
+      body: {
+        secret: string
+      }
+    }
+    reply: {
+      name: string
+      path: string
+      scheme: 'standard-webhooks' | 'stripe' | 'github'
+      events: Record<string, {
+        type: string
+        fields?: Record<string, string>
+        data?: string
+        time?: string
+        id?: string
+      }>
+      tolerance_s: number
+      secrets: Array<{
+        name: string
+        added_at: string
+      }>
+      created_at: string
+      changed_at: string
+    }
+  }
+  /** Take no more signatures by this secret; everywhere within ten seconds. */
+  'hooks.remove_secret': {
+    input: {
+      params: { source: string; secret_name: string }
+    }
+    reply: {
+      name: string
+      path: string
+      scheme: 'standard-webhooks' | 'stripe' | 'github'
+      events: Record<string, {
+        type: string
+        fields?: Record<string, string>
+        data?: string
+        time?: string
+        id?: string
+      }>
+      tolerance_s: number
+      secrets: Array<{
+        name: string
+        added_at: string
+      }>
+      created_at: string
+      changed_at: string
+    }
+  }
+  /** Take a webhook as an event: durable when it answers. Its signature is its key. */
+  'hooks.receive': {
+    input: {
+      params: { source: string }
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      accepted: number
+      ignored?: string
+    }
+  }
   /** Define a view; a change of anything that changes a value makes the next version. */
   'views.apply': {
     input: {
@@ -1886,6 +2070,13 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'erasures.list': { method: 'GET', path: '/v1/events/erasures', idempotent: false, raw: false, json: true },
   'erasures.get': { method: 'GET', path: '/v1/events/erasures/:erasure_id', idempotent: false, raw: false, json: true },
   'events.quality': { method: 'GET', path: '/v1/events/quality', idempotent: false, raw: false, json: true },
+  'hooks.declare': { method: 'PUT', path: '/v1/hook-sources/:source', idempotent: false, raw: false, json: true },
+  'hooks.list': { method: 'GET', path: '/v1/hook-sources', idempotent: false, raw: false, json: true },
+  'hooks.get': { method: 'GET', path: '/v1/hook-sources/:source', idempotent: false, raw: false, json: true },
+  'hooks.remove': { method: 'DELETE', path: '/v1/hook-sources/:source', idempotent: false, raw: false, json: true },
+  'hooks.add_secret': { method: 'PUT', path: '/v1/hook-sources/:source/secrets/:secret_name', idempotent: false, raw: false, json: true },
+  'hooks.remove_secret': { method: 'DELETE', path: '/v1/hook-sources/:source/secrets/:secret_name', idempotent: false, raw: false, json: true },
+  'hooks.receive': { method: 'POST', path: '/v1/hooks/:source', idempotent: false, raw: true, json: true },
   'views.apply': { method: 'PUT', path: '/v1/feature-views/:view', idempotent: false, raw: false, json: true },
   'views.plan': { method: 'POST', path: '/v1/feature-views/:view/plan', idempotent: false, raw: false, json: true },
   'views.list': { method: 'GET', path: '/v1/feature-views', idempotent: false, raw: false, json: true },

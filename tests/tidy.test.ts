@@ -77,6 +77,7 @@ describe('routes', () => {
     expect(planted({ policy: { ...policy, scope: 'everything' } })).toHaveLength(1)
     expect(planted({ policy: { ...policy, limit: null } })).toHaveLength(1)
     expect(planted({ policy: { ...policy, scope: 'public' } })).toHaveLength(1)
+    expect(planted({ policy: { ...policy, scope: 'signed' } })).toHaveLength(1)
     expect(
       routeFaults(
         [

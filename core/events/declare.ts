@@ -198,7 +198,8 @@ function isSame(a: EventType, b: EventType): boolean {
   return content(a) === content(b)
 }
 
-function sortedDeep(value: unknown): unknown {
+/** The same for what means the same, in whatever order it was written. */
+export function sortedDeep(value: unknown): unknown {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return value
   const entries = Object.entries(value).map(([name, each]) => [name, sortedDeep(each)] as const)
   return entries.sort(([a], [b]) => (a < b ? -1 : 1))

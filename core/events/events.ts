@@ -3,6 +3,8 @@
 export { declare, eventType, newestType, types } from './declare.ts'
 export { eraseDue, eraseOf } from './erasure/erase.ts'
 export { erasure, erasures, requestErasure } from './erasure/requests.ts'
+export { openedSource } from './hooks/secrets.ts'
+export * as hooks from './hooks/sources.ts'
 export { ingest, ingestNow, type Outcome } from './ingest.ts'
 export { find, list, rejected } from './log.ts'
 export { placeWaiting } from './place.ts'

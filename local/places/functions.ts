@@ -9,6 +9,7 @@ import {
   STREAMED,
   TOKEN_HEADER,
 } from '#core/internal/signing.ts'
+import { openVault } from '#core/internal/vault.ts'
 import * as outbox from '#core/outbox.ts'
 import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
@@ -54,6 +55,7 @@ const deps: FunctionsDeps = {
   clock,
   log,
   verifier,
+  vault: await openVault(env.secret),
   contexts: new Map(),
   promised: () => wake(),
 }

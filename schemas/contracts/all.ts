@@ -3,6 +3,7 @@ import { decisionRoutes } from './decisions.ts'
 import { eventLogRoutes } from './event-log.ts'
 import { eventRoutes } from './events.ts'
 import { featureRoutes } from './features.ts'
+import { hookRoutes } from './hooks.ts'
 import { inferenceRoutes } from './inference.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
@@ -18,6 +19,7 @@ export const ROUTES = [
   ...jobRoutes,
   ...eventRoutes,
   ...eventLogRoutes,
+  ...hookRoutes,
   ...featureRoutes,
   ...decisionRoutes,
   ...usageRoutes,

@@ -12,7 +12,7 @@ const routes = (ROUTES as readonly Route[]).map(route => ({
   title: `${route.method} ${route.path}`,
   route,
 }))
-const guarded = routes.filter(({ route }) => route.policy.scope !== 'public')
+const guarded = routes.filter(({ route }) => !['public', 'signed'].includes(route.policy.scope))
 const scoped = guarded.filter(({ route }) => route.policy.scope !== 'any')
 
 let victim: Tenant
@@ -71,7 +71,13 @@ async function featuresOf(key: string) {
   await put(`/v1/feature-services/${names.service}`, { features: [`${names.view}:*`] })
   const decider = { event_type: names.type, gate: 'card', service: names.service, ...NO_RULES }
   await put(`/v1/decision-endpoints/${endpoint}`, decider)
-  return { ...names, endpoint }
+  const hook = { source: 'secret_source', secret_name: 'first_secret' }
+  await put(`/v1/hook-sources/${hook.source}`, {
+    scheme: 'github',
+    events: { '*': { type: names.type } },
+    secrets: { [hook.secret_name]: 'kept from everybody' },
+  })
+  return { ...names, endpoint, ...hook }
 }
 
 const EVENT_TYPE = { fields: { card_id: { type: 'string' } }, entities: { card: 'card_id' } }
@@ -80,6 +86,7 @@ const NO_RULES = { rules: [], otherwise: 'approve' }
 const DEFINING = [
   'models.publish',
   'event_types.declare',
+  'hooks.declare',
   'views.apply',
   'views.plan',
   'services.apply',
@@ -106,6 +113,7 @@ function bodyOf(route: Route): unknown {
     'models.publish': { files: [file] },
     'models.alias': { version: 1 },
     'decisions.replay': { id: 'x' },
+    'hooks.add_secret': { secret: 'of somebody else' },
     'endpoints.backtest': {
       definition: { event_type: 'x', gate: 'card', service: 'x', ...NO_RULES },
     },
@@ -165,13 +173,15 @@ describe('another tenant’s id is answered as one that never existed, to the by
       '/v1/tenants',
       '/v1/event-types',
       '/v1/events',
+      '/v1/hook-sources',
       '/v1/feature-views',
       '/v1/feature-services',
       '/v1/decision-endpoints',
     ]) {
       const text = JSON.stringify(await ok('GET', path, undefined, { key: spy.key }))
-      const { job_id, model, type, view, service, endpoint } = real
-      const ids = [victim.id, victim.keyId, job_id, model, type, view, service, endpoint]
+      const { job_id, model, type, view, service, endpoint, source } = real
+      const names = [model, type, view, service, endpoint, source]
+      const ids = [victim.id, victim.keyId, job_id, ...names]
       for (const id of ids) expect(text).not.toContain(id)
     }
     const { total } = await ok<{ total: { receipts: number } }>('GET', '/v1/usage', undefined, {

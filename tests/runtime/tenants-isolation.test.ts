@@ -16,6 +16,7 @@ const OF_SYSTEM = [
   'api_keys',
   'event_batches',
   'event_keys',
+  'hook_sources',
   'idempotency',
   'model_versions',
   'outbox',
@@ -64,6 +65,8 @@ const SEED: Record<string, string> = {
     values ($1, 'ers', 'e', 'h', 'queued', '{}', now())`,
   event_quality: `insert into event_quality (tenant_id, segment, name, type, hour, kind, ok, at)
     values ($1, 'seg', 'n', 't', now(), 'volume', true, now())`,
+  hook_sources: `insert into hook_sources (tenant_id, name, id, definition, secrets, created_at, changed_at)
+    values ($1, 'h', $1, '{}', '[]', now(), now())`,
   feature_views: `insert into feature_views (tenant_id, name, version, hash, definition, plan)
     values ($1, 'v', 1, 'h', '{}', '{}')`,
   feature_services: `insert into feature_services (tenant_id, name, version, hash, definition, plan)

@@ -26,7 +26,7 @@ const BASE = ['internal']
  * where it must not be loaded (at the edge, in a runner), the feature has a front file for that place.
  */
 const FRONT: Record<string, string[]> = {
-  internal: ['signing.ts'],
+  internal: ['signing.ts', 'vault.ts'],
   tenants: ['tenants.ts', 'api-key.ts', 'rate-object.ts'],
   usage: ['usage.ts', 'receipt.ts', 'receipt-log.ts'],
   jobs: ['jobs.ts', 'lease-times.ts'],
@@ -34,6 +34,7 @@ const FRONT: Record<string, string[]> = {
     'events.ts',
     'cloudevents.ts',
     'contract.ts',
+    'hooks/hooks.ts',
     'partition.ts',
     'sealing/segment.ts',
     'sha256.ts',

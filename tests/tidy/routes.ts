@@ -18,14 +18,17 @@ export function routeFaults(
     if (!policy) return [`${name} has no policy`]
     const { scope, limit, target } = policy
     const isPublic = scope === 'public'
+    const isSigned = scope === 'signed'
     return [
       repeated && `${name} is declared twice`,
       !isPublic &&
+        !isSigned &&
         scope !== 'any' &&
         !SCOPES.includes(scope) &&
         `${name} asks for an unknown scope`,
       limit !== null && !LIMITS.includes(limit) && `${name} counts against an unknown limit`,
       limit === null && !isPublic && `${name} needs a key and has no limit`,
+      isSigned && target !== 'edge' && `${name} is signed for a place that does not verify it`,
       isPublic && method !== 'GET' && `${name} changes things for anybody`,
       !TARGETS.includes(target) && `${name} has no place that answers`,
       ['functions', 'blobs'].includes(target) &&

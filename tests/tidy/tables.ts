@@ -14,6 +14,7 @@ const CROSSED = [
   'api_keys',
   'event_batches',
   'event_keys',
+  'hook_sources',
   'idempotency',
   'model_versions',
   'outbox',

@@ -5,6 +5,7 @@ import { decisions } from './decisions/decisions.ts'
 import { eventLog } from './event-log/event-log.ts'
 import { events } from './events.ts'
 import { features } from './features.ts'
+import { hooks } from './hooks.ts'
 import { jobs } from './jobs.ts'
 import { jobsCreate } from './jobs-create.ts'
 import { keys } from './keys.ts'
@@ -25,6 +26,7 @@ export const COMMANDS: Command[] = [
   ...jobs,
   ...events,
   ...eventLog,
+  ...hooks,
   ...features,
   ...decisions,
   usage,

@@ -16,6 +16,7 @@ import { Outcomes } from './decisions/outcomes.ts'
 import type { EdgeDeps } from './deps.ts'
 import { errorReply } from './errors.ts'
 import { EventTypeDirectory } from './event-type-directory.ts'
+import { FeastDirectory } from './features/feast-directory.ts'
 import { send } from './functions-client.ts'
 import { HookDirectory } from './hook-directory.ts'
 import { Authenticator } from './middleware/authenticate.ts'
@@ -26,6 +27,7 @@ import { replay } from './routes/decision-replay.ts'
 import * as decisions from './routes/decisions.ts'
 import { errorsPage } from './routes/docs.ts'
 import * as events from './routes/events.ts'
+import * as feast from './routes/feast.ts'
 import * as features from './routes/features.ts'
 import * as hooks from './routes/hooks.ts'
 import * as oip from './routes/oip.ts'
@@ -40,6 +42,7 @@ type Edge = {
   eventTypes: EventTypeDirectory
   hooks: HookDirectory
   services: ServiceDirectory
+  feast: FeastDirectory
   endpoints: EndpointDirectory
   outcomes: Outcomes
 }
@@ -58,7 +61,8 @@ export function createApp(deps: EdgeDeps): Hono {
   const auth = new Authenticator(deps)
   const endpoints = new EndpointDirectory(deps, limits)
   const outcomes = new Outcomes(deps)
-  const named = { services, endpoints, outcomes }
+  const feast = new FeastDirectory(deps, limits)
+  const named = { services, feast, endpoints, outcomes }
   const edge: Edge = { deps, auth, limits, models, eventTypes, hooks, ...named }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
@@ -138,6 +142,8 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   },
   'decisions.replay': async (edge, c, call) => named(call, await replay(edge, c, call)),
   'features.read': ({ deps, services }, c, call) => features.read(deps, services, c, call),
+  'feast.read': ({ deps, feast: readers }, c, call) => feast.read(deps, readers, c, call),
+  'feast.health': () => new Response(null),
   'uploads.part': granted<blobs.PartGrant>(blobs.putPart),
   'jobs.results': granted<blobs.FileGrant>(blobs.getFile),
   'events.segment_content': granted<blobs.FileGrant>(blobs.getFile),
@@ -191,16 +197,17 @@ async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<
 
 /** What was just changed through this edge holds here at once. */
 function forget(edge: Edge, { name }: Route, { tenantId }: Caller): void {
-  const held: Record<string, { forget(tenantId: string): void }> = {
-    keys: edge.auth,
-    tenants: edge.auth,
-    models: edge.models,
-    event_types: edge.eventTypes,
-    hooks: edge.hooks,
-    services: edge.services,
-    endpoints: edge.endpoints,
+  const held: Record<string, { forget(tenantId: string): void }[]> = {
+    keys: [edge.auth],
+    tenants: [edge.auth],
+    models: [edge.models],
+    event_types: [edge.eventTypes, edge.feast],
+    hooks: [edge.hooks],
+    views: [edge.feast],
+    services: [edge.services, edge.feast],
+    endpoints: [edge.endpoints],
   }
-  held[name.split('.')[0]!]?.forget(tenantId)
+  for (const each of held[name.split('.')[0]!] ?? []) each.forget(tenantId)
 }
 
 /** The key under which a reply with a secret is stored: only who sends the API key can open it. */
@@ -219,7 +226,8 @@ function wrongMethod({ log }: EdgeDeps, path: string): Response {
 
 /** Where no route answers, the path alone says which protocol was meant. */
 function formOf(path: string): Route['errors'] {
-  return /^\/v2(\/|$)/.test(path) ? 'oip' : 'problem'
+  const [, first = ''] = path.split('/')
+  return ({ v2: 'oip', feast: 'feast' } as const)[first] ?? 'problem'
 }
 
 const NOBODY = {

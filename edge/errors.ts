@@ -1,7 +1,7 @@
 /** The one place of the edge where a fault becomes a reply. */
 
 import type { Log } from '#core/deps.ts'
-import { AppError, inFull, problem } from '#core/error.ts'
+import { AppError, inFull, type Problem, problem } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
 
 export type About = { requestId: string; form: Route['errors']; tenant?: string; route?: string }
@@ -31,7 +31,33 @@ export function errorReply(log: Log, error: unknown, about: About): Response {
   if (retryAfterS !== undefined) headers['retry-after'] = String(retryAfterS)
   if (document.code in CHALLENGES) headers['www-authenticate'] = CHALLENGES[document.code]!
   // The KServe client reads the text only if the content type is exactly this, without a charset.
-  headers['content-type'] = form === 'oip' ? 'application/json' : 'application/problem+json'
-  const body = form === 'oip' ? { error: document.detail, ...document } : document
-  return new Response(JSON.stringify(body), { status: document.status, headers })
+  headers['content-type'] = form === 'problem' ? 'application/problem+json' : 'application/json'
+  return new Response(JSON.stringify(bodyOf(form, document)), { status: document.status, headers })
+}
+
+function bodyOf(form: Route['errors'], document: Problem) {
+  if (form === 'oip') return { error: document.detail, ...document }
+  return form === 'feast' ? feastError(document) : document
+}
+
+/** What its client raises: the JSON text of an exception's class and message. */
+function feastError({ code, detail, errors, request_id }: Problem): string {
+  const [{ pointer } = { pointer: '' }] = errors ?? []
+  const missing = pointer.startsWith('/features') ? 'FeatureView' : 'FeatureService'
+  const name =
+    code === 'not_found' && pointer !== ''
+      ? `${missing}NotFoundException`
+      : (FEAST_ERRORS[code] ?? 'FeastError')
+  return JSON.stringify({
+    module: 'feast.errors',
+    class: name,
+    message: detail,
+    code,
+    request_id,
+  })
+}
+
+const FEAST_ERRORS: Record<string, string> = {
+  not_found: 'FeastObjectNotFoundException',
+  insufficient_scope: 'FeastPermissionError',
 }

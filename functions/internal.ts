@@ -34,6 +34,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/events/decided', ['edge'], ingestDecided),
   internal('/internal/events/export', ['runner'], exportEvents),
   internal('/internal/features/service', ['edge'], servicePlanOf),
+  internal('/internal/features/join-plan', ['edge'], joinPlanOf),
   internal('/internal/decisions/endpoint', ['edge'], endpointPlanOf),
   internal('/internal/decisions/stored', ['edge'], storedDecision),
   internal('/internal/decisions/outcomes', ['edge'], recordOutcomes),
@@ -91,6 +92,10 @@ function exportEvents(deps: FunctionsDeps, input: OfTenant<events.ExportQuery>) 
 
 async function servicePlanOf(deps: FunctionsDeps, input: OfTenant<{ service: string }>) {
   return { plan: await inTenant(deps, input, unit => features.servicePlan(unit, input.service)) }
+}
+
+function joinPlanOf(deps: FunctionsDeps, input: OfTenant<{ asked: features.Asked }>) {
+  return inTenant(deps, input, unit => features.joinPlan(unit, input.asked))
 }
 
 async function endpointPlanOf(

@@ -72,8 +72,11 @@ function operation(route: Route) {
       default: {
         description: 'A problem',
         content: {
-          [route.errors === 'oip' ? 'application/json' : 'application/problem+json']: {
-            schema: { $ref: '#/components/schemas/Problem' },
+          [route.errors === 'problem' ? 'application/problem+json' : 'application/json']: {
+            schema:
+              route.errors === 'feast'
+                ? { type: 'string', description: 'JSON with module, class and message' }
+                : { $ref: '#/components/schemas/Problem' },
           },
         },
       },

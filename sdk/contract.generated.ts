@@ -1545,6 +1545,38 @@ export type Contract = {
       }>
     }
   }
+  /** Read features as of now, in the form of Feast's feature server. */
+  'feast.read': {
+    input: {
+      body: {
+        features?: Array<string>
+        feature_service?: string | null
+        entities: Record<string, Array<unknown>>
+        request_context?: Record<string, Array<unknown>> | null
+        full_feature_names?: boolean
+        include_feature_view_version_metadata?: boolean
+      }
+    }
+    reply: {
+      results: Array<{
+        values: Array<unknown>
+        statuses: Array<'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'>
+        event_timestamps: Array<string>
+      }>
+      metadata: {
+        feature_names: Array<string>
+        feature_view_metadata?: Array<{
+          name: string
+          version: number
+        }>
+      }
+    }
+  }
+  /** Whether this answers, for clients of Feast. */
+  'feast.health': {
+    input: {}
+    reply: Response
+  }
   /** Define how a decision is made; a change makes the next version. */
   'endpoints.apply': {
     input: {
@@ -2086,6 +2118,8 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'services.list': { method: 'GET', path: '/v1/feature-services', idempotent: false, raw: false, json: true },
   'services.get': { method: 'GET', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
   'features.read': { method: 'POST', path: '/v1/features/:service/read', idempotent: false, raw: false, json: true },
+  'feast.read': { method: 'POST', path: '/feast/get-online-features', idempotent: false, raw: false, json: true },
+  'feast.health': { method: 'GET', path: '/feast/health', idempotent: false, raw: false, json: false },
   'endpoints.apply': { method: 'PUT', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },
   'endpoints.list': { method: 'GET', path: '/v1/decision-endpoints', idempotent: false, raw: false, json: true },
   'endpoints.get': { method: 'GET', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },

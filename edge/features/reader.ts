@@ -24,7 +24,7 @@ export function keysOf(
   })
 }
 
-function isKeyPart(value: unknown): value is string | number | boolean {
+export function isKeyPart(value: unknown): value is string | number | boolean {
   return (
     (typeof value === 'string' && value !== '' && value.length <= 10_000) ||
     Number.isSafeInteger(value) ||

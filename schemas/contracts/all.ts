@@ -2,6 +2,7 @@
 import { decisionRoutes } from './decisions.ts'
 import { eventLogRoutes } from './event-log.ts'
 import { eventRoutes } from './events.ts'
+import { feastRoutes } from './feast.ts'
 import { featureRoutes } from './features.ts'
 import { hookRoutes } from './hooks.ts'
 import { inferenceRoutes } from './inference.ts'
@@ -21,6 +22,7 @@ export const ROUTES = [
   ...eventLogRoutes,
   ...hookRoutes,
   ...featureRoutes,
+  ...feastRoutes,
   ...decisionRoutes,
   ...usageRoutes,
 ] as const

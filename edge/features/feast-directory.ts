@@ -1,0 +1,88 @@
+/** What clients of Feast read, made ready: a service or a list of features, compiled once and kept for seconds. */
+import type { Caller } from '#core/caller.ts'
+import { hash128 } from '#core/events/sha256.ts'
+import type { ServicePlan } from '#schemas/feature.ts'
+import type { EdgeDeps } from '../deps.ts'
+import { FreshCache } from '../fresh-cache.ts'
+import { ask } from '../functions-client.ts'
+import type { Limiter } from '../middleware/limits.ts'
+import { writeAs } from './feast-columns.ts'
+import { compileReader, type Reader } from './reader.ts'
+
+const READERS_MAX = 5_000
+
+export type Asked = { service: string } | { features: string[] }
+type Answer = {
+  plan: ServicePlan
+  joinKeys: Record<string, string[][]>
+  pinned: Record<string, number>
+}
+/** One value that is given: where the reader has it, and how it is named and written. */
+type Output = {
+  at: number
+  name: string
+  fullName: string
+  isTransform: boolean
+  write: ReturnType<typeof writeAs>
+}
+export type FeastReader = {
+  reader: Reader
+  /** Feature by feature in the order of the request, those of a view together. */
+  outputs: Output[]
+  /** Names that only their views tell apart. */
+  twice: string[]
+  joinKeys: Record<string, string[][]>
+  views: { name: string; version: number }[]
+}
+
+export class FeastDirectory {
+  readonly #deps: EdgeDeps
+  readonly #limits: Limiter
+  readonly #readers = new FreshCache<FeastReader>(READERS_MAX)
+
+  constructor(deps: EdgeDeps, limits: Limiter) {
+    this.#deps = deps
+    this.#limits = limits
+  }
+
+  /** Throws `not_found`, `invalid_definition`. */
+  async resolve(caller: Caller, asked: Asked): Promise<FeastReader> {
+    const { tenantId } = caller
+    // Lists may be long, and there may be many of them: a hash is as good a name.
+    const name = 'service' in asked ? `service ${asked.service}` : hash128(...asked.features)
+    const key = `${tenantId} ${name}`
+    const known = this.#readers.fresh(key, this.#deps.clock.now())
+    if (known) return known
+    const found = await this.#readers.get(this.#deps, key, async () => {
+      await this.#limits.spend(caller, 'lookup')
+      const input = { tenantId, asked }
+      return feastReader(await ask<Answer>(this.#deps, '/internal/features/join-plan', input))
+    })
+    return found!
+  }
+
+  forget(tenantId: string): void {
+    this.#readers.delete(key => key.startsWith(`${tenantId} `))
+  }
+}
+
+function feastReader({ plan, joinKeys, pinned }: Answer): FeastReader {
+  const reader = compileReader(plan)
+  const outputs = reader.outputs.map(({ name, type }, at): Output => {
+    const [view, feature] = name.split(':') as [string, string | undefined]
+    const isTransform = feature === undefined
+    const version = Object.hasOwn(pinned, view) ? `@v${pinned[view]}` : ''
+    const owner = isTransform ? plan.service : `${view}${version}`
+    const bare = feature ?? name
+    return { at, name: bare, fullName: `${owner}__${bare}`, isTransform, write: writeAs(type) }
+  })
+  const byView = Map.groupBy(outputs, ({ fullName }) => fullName.split('__')[0])
+  const names = outputs.map(({ name }) => name)
+  return {
+    reader,
+    outputs: [...byView.values()].flat(),
+    twice: [...new Set(names.filter((name, i) => names.indexOf(name) !== i))],
+    joinKeys,
+    views: plan.views.map(({ view, version }) => ({ name: view, version })),
+  }
+}

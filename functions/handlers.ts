@@ -12,6 +12,7 @@ import * as bulk from '#core/inference/bulk.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as tenants from '#core/tenants/tenants.ts'
+import * as training from '#core/training/training.ts'
 import * as usage from '#core/usage/usage.ts'
 import type { RouteName, RouteOf } from '#schemas/contracts/all.ts'
 import type { FunctionsDeps } from './deps.ts'
@@ -70,7 +71,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'models.alias': { tx: models.setAlias },
   'models.unalias': { tx: models.removeAlias },
 
-  'jobs.create': { tx: bulk.create },
+  'jobs.create': { tx: createJob },
   'jobs.list': { tx: (unit, _, query) => jobs.list(unit, query) },
   'jobs.get': { tx: (unit, _, input) => jobs.get(unit, input) },
   'jobs.cancel': { tx: jobs.cancel },
@@ -120,6 +121,12 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
 
   'usage.totals': { tx: (unit, _, query) => usage.totals(unit, query) },
   'usage.receipts': { tx: (unit, _, query) => usage.list(unit, query) },
+}
+
+function createJob(unit: Unit, call: Call, input: InputOf<'jobs.create'>) {
+  return input.kind === 'training_set'
+    ? training.sets.create(unit, call, input)
+    : bulk.create(unit, call, input)
 }
 
 async function whoami(unit: Unit, { caller }: Call) {

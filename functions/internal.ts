@@ -10,6 +10,7 @@ import type { Place } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as tenants from '#core/tenants/tenants.ts'
+import * as training from '#core/training/training.ts'
 import * as usage from '#core/usage/usage.ts'
 import { serveQueue } from '#platform/queue/serve.ts'
 import type { Event } from '#schemas/event.ts'
@@ -145,15 +146,31 @@ function useQueue(
 }
 
 function leaseStep(deps: FunctionsDeps, input: OfTenant<{ stepId: StepId; runner: string }>) {
-  return inTenant(deps, input, unit => bulk.assign(unit, input))
+  return inTenant(deps, input, async unit => {
+    const reply = await jobs.leases.lease(unit, input)
+    if (reply.status !== 'leased') return reply
+    return reply.run.kind === 'training_set'
+      ? training.sets.assignment(unit, reply)
+      : bulk.assignment(unit, reply)
+  })
 }
 
-function heartbeat(deps: FunctionsDeps, input: OfTenant<{ stepId: StepId; epoch: number }>) {
+function heartbeat(
+  deps: FunctionsDeps,
+  input: OfTenant<Parameters<typeof jobs.leases.heartbeat>[1]>,
+) {
   return inTenant(deps, input, unit => jobs.leases.heartbeat(unit, input))
 }
 
-function finishStep(deps: FunctionsDeps, input: OfTenant<Parameters<typeof bulk.finish>[1]>) {
-  return inTenant(deps, input, unit => bulk.finish(unit, input))
+type Finished = { stepId: StepId; epoch: number; outcome: bulk.Outcome | training.sets.Outcome }
+
+function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
+  const { stepId, epoch, outcome } = input
+  return inTenant(deps, input, unit =>
+    outcome.kind === 'make'
+      ? training.sets.finish(unit, { stepId, epoch, outcome })
+      : bulk.finish(unit, { stepId, epoch, outcome }),
+  )
 }
 
 function failStep(deps: FunctionsDeps, input: OfTenant<jobs.leases.Failure>) {

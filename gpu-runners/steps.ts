@@ -2,20 +2,25 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log, Message, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import type { Assignment, Outcome } from '#core/inference/bulk.ts'
+import type * as bulk from '#core/inference/bulk.ts'
+import type { leases } from '#core/jobs/jobs.ts'
 import { HEARTBEAT_MS } from '#core/jobs/lease-times.ts'
+import type { sets } from '#core/training/training.ts'
 import type { StepId, TenantId } from '#schemas/ids.ts'
 import { QUEUES } from '#schemas/queues.ts'
 import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 
-export type Leased = Extract<Assignment, { status: 'leased' }>
+export type Assignment = bulk.Assignment | sets.Assignment
+type Reply = Assignment | Exclude<leases.LeaseReply, { status: 'leased' }>
+type Outcome = bulk.Outcome | sets.Outcome
+export type OnProgress = (progress: leases.Progress) => void
 export type StepDeps = {
   queue: Queue
   control: Control
   log: Log
   runner: string
-  work(assignment: Leased, signal: AbortSignal): Promise<Outcome>
+  work(assignment: Assignment, signal: AbortSignal, onProgress: OnProgress): Promise<Outcome>
 }
 
 /** Works on steps one after the other until the signal fires. */
@@ -36,7 +41,7 @@ async function step(deps: StepDeps, message: Message, draining: AbortSignal): Pr
   const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
   const { queue, control, runner } = deps
   const lease = { tenantId, stepId, runner }
-  const assignment = await control.ask<Assignment>('/internal/steps/lease', lease, draining)
+  const assignment = await control.ask<Reply>('/internal/steps/lease', lease, draining)
   if (assignment.status === 'held') {
     await queue.extend('work', message.receipt, assignment.waitS + 1)
     return
@@ -53,14 +58,22 @@ async function step(deps: StepDeps, message: Message, draining: AbortSignal): Pr
 }
 
 /** Does the work of a lease and says how it ended. A lease that was lost is dropped in silence. */
-async function perform(deps: StepDeps, assignment: Leased, draining: AbortSignal): Promise<void> {
+async function perform(
+  deps: StepDeps,
+  assignment: Assignment,
+  draining: AbortSignal,
+): Promise<void> {
   const { tenantId, stepId, epoch } = assignment
   const began = performance.now()
   const lost = new AbortController()
-  const beat = setInterval(() => void heartbeat(deps, assignment, lost), HEARTBEAT_MS)
+  let progress: leases.Progress | undefined
+  const onProgress: OnProgress = now => {
+    progress = now
+  }
+  const beat = setInterval(() => void heartbeat(deps, assignment, progress, lost), HEARTBEAT_MS)
   let outcome = 'done'
   try {
-    const result = await deps.work(assignment, AbortSignal.any([draining, lost.signal]))
+    const result = await deps.work(assignment, AbortSignal.any([draining, lost.signal]), onProgress)
     const finish = { tenantId, stepId, epoch, outcome: result }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
@@ -81,10 +94,15 @@ async function perform(deps: StepDeps, assignment: Leased, draining: AbortSignal
   }
 }
 
-async function heartbeat(deps: StepDeps, lease: Leased, lost: AbortController): Promise<void> {
+async function heartbeat(
+  deps: StepDeps,
+  lease: Assignment,
+  progress: leases.Progress | undefined,
+  lost: AbortController,
+): Promise<void> {
   const { tenantId, stepId, epoch } = lease
   try {
-    await deps.control.ask('/internal/steps/heartbeat', { tenantId, stepId, epoch })
+    await deps.control.ask('/internal/steps/heartbeat', { tenantId, stepId, epoch, progress })
   } catch (error) {
     // Silence of the functions is no loss: the epoch check decides at the end.
     if (isStale(error)) lost.abort()
@@ -93,7 +111,7 @@ async function heartbeat(deps: StepDeps, lease: Leased, lost: AbortController): 
 
 async function giveBack(
   deps: StepDeps,
-  { tenantId, stepId, epoch }: Leased,
+  { tenantId, stepId, epoch }: Assignment,
   error: unknown,
   preempted: boolean,
 ): Promise<void> {

@@ -12,7 +12,7 @@ import { openResidents } from './models/residents.ts'
 import { type Dialled, dialRouter } from './online/dial.ts'
 import { serveOnline } from './online/online.ts'
 import { openReceiptLog } from './online/receipt-log.ts'
-import { type Leased, steps } from './steps.ts'
+import { type Assignment, type OnProgress, steps } from './steps.ts'
 import { validations } from './validations.ts'
 
 const DRAIN_MS_MAX = 8_000
@@ -48,12 +48,15 @@ dialled = dialRouter(deps, {
 const draining = new AbortController()
 const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
   bulkModels.use(tenantId, model, work)
-const work = async (assignment: Leased, signal: AbortSignal) =>
-  (await import('./bulk/bulk.ts')).runStep(
-    { ...deps, scratch: env.scratchFolder, withModel },
-    assignment,
-    signal,
-  )
+const scratch = env.scratchFolder
+const work = async (assignment: Assignment, signal: AbortSignal, onProgress: OnProgress) => {
+  if (assignment.kind !== 'make') {
+    const { runStep } = await import('./bulk/bulk.ts')
+    return runStep({ ...deps, scratch, withModel }, assignment, signal)
+  }
+  const { makeSet } = await import('./features/job.ts')
+  return makeSet({ ...deps, scratch }, assignment, signal, onProgress)
+}
 const loops = [
   steps({ ...deps, runner: env.name, work }, draining.signal),
   validations(deps, draining.signal),

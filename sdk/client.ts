@@ -12,7 +12,14 @@ import {
 } from './contract.generated.ts'
 import { GalleyError } from './error.ts'
 import { type InferInput, infer, inferBinary, type TypedInput } from './inference/infer.ts'
-import { type JobInput, resultChunks, runJob, type WaitOptions, waitForJob } from './jobs.ts'
+import {
+  type JobInput,
+  resultChunks,
+  runJob,
+  type TrainingSetInput,
+  type WaitOptions,
+  waitForJob,
+} from './jobs.ts'
 import { type PublishFiles, type PublishOptions, publish } from './publish.ts'
 import { type Bytes, type CallOptions, type Connection, send } from './transport.ts'
 import { type Source, type UploadOptions, upload } from './upload.ts'
@@ -160,8 +167,12 @@ export class Galley {
   }
 
   readonly jobs = {
-    /** Uploads the rows, creates the job and waits for its end. Throws where it does not end well. */
-    run: (input: JobInput, options?: WaitOptions): Promise<Job> => runJob(this, input, options),
+    /**
+     * Uploads the rows, creates the job (with a `model` inference, with a `service` a training set) and waits
+     * for its end. Throws where it does not end well.
+     */
+    run: (input: JobInput | TrainingSetInput, options?: WaitOptions): Promise<Job> =>
+      runJob(this, input, options),
     /** Waits until the job has ended, however it ends. */
     wait: (jobId: string, options?: WaitOptions): Promise<Job> => waitForJob(this, jobId, options),
     /** The bytes of the result; a connection that breaks is taken up again where it broke. */

@@ -94,6 +94,48 @@ export type ApiKey = {
   rotated_from: string | null
 }
 
+export type InferenceBody = {
+  kind?: 'inference'
+  model: string
+  version?: number | string
+  input: {
+    sha256: string
+    format: 'jsonl' | 'parquet'
+  }
+  expires_in_s?: number
+}
+
+export type InferenceJob = {
+  id: string
+  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+  rows_total: number | null
+  rows_done: number
+  rows_failed: number
+  progress: number
+  result: {
+    size: number
+    sha256: string | null
+    url: string
+  } | null
+  error: {
+    code: string
+    detail: string
+  } | null
+  created_at: string
+  started_at: string | null
+  ended_at: string | null
+  expires_at: string
+  kind: 'inference'
+  model: string
+  version: number
+  digest: string
+  input: {
+    sha256: string
+    size: number
+    format: 'jsonl' | 'parquet'
+  }
+}
+
 export type IssuedKey = {
   id: string
   public_id: string
@@ -108,46 +150,9 @@ export type IssuedKey = {
   key: string
 }
 
-export type Job = {
-  id: string
-  kind: string
-  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
-  model: string
-  version: number
-  digest: string
-  input: {
-    sha256: string
-    size: number
-    format: 'jsonl' | 'parquet'
-  }
-  rows_total: number | null
-  rows_done: number
-  rows_failed: number
-  progress: number
-  result: {
-    size: number
-    url: string
-  } | null
-  error: {
-    code: string
-    detail: string
-  } | null
-  created_at: string
-  started_at: string | null
-  ended_at: string | null
-  expires_at: string
-}
+export type Job = InferenceJob | TrainingSetJob
 
-export type JobBody = {
-  kind?: 'inference'
-  model: string
-  version?: number | string
-  input: {
-    sha256: string
-    format: 'jsonl' | 'parquet'
-  }
-  expires_in_s?: number
-}
+export type JobBody = InferenceBody | TrainingSetBody
 
 export type Manifest = {
   graph?: string
@@ -217,6 +222,67 @@ export type Tenant = {
   name: string
   plan: string
   created_at: string
+}
+
+export type TrainingSetBody = {
+  kind: 'training_set'
+  service: string
+  version?: number
+  spine: {
+    sha256: string
+    format: 'jsonl' | 'parquet'
+  }
+  mode?: 'as_served' | 'as_corrected'
+  as_of?: string
+  log_position?: number
+  statuses?: boolean
+  expires_in_s?: number
+}
+
+export type TrainingSetJob = {
+  id: string
+  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+  rows_total: number | null
+  rows_done: number
+  rows_failed: number
+  progress: number
+  result: {
+    size: number
+    sha256: string | null
+    url: string
+  } | null
+  error: {
+    code: string
+    detail: string
+  } | null
+  created_at: string
+  started_at: string | null
+  ended_at: string | null
+  expires_at: string
+  kind: 'training_set'
+  service: string
+  version: number
+  hash: string
+  views: Array<{
+    name: string
+    version: number
+    hash: string
+  }>
+  spine: {
+    sha256: string
+    size: number
+    format: 'jsonl' | 'parquet'
+  }
+  mode: 'as_served' | 'as_corrected'
+  as_of: string
+  log_position: number
+  statuses: boolean
+  log: Record<string, {
+    version: number
+    segments: number
+    segments_sha256: string
+    open_rows: number
+  }> | null
 }
 
 export type Upload = {
@@ -606,7 +672,7 @@ export type Contract = {
       outputs: Array<unknown>
     }
   }
-  /** Run a model over every row of an uploaded file. */
+  /** Run a model over every row of an uploaded file, or make a training set from labels. */
   'jobs.create': {
     input: {
       body: JobBody
@@ -641,7 +707,7 @@ export type Contract = {
     }
     reply: Job
   }
-  /** The result file, in the format and order of the input. Takes Range. */
+  /** The result file, in the order of the input. Takes Range. */
   'jobs.results': {
     input: {
       params: { job_id: string }
@@ -665,7 +731,35 @@ export type Contract = {
         }>
         entities: Record<string, string | Array<string>>
         online_days?: number
-        checks?: Record<string, unknown>
+        checks?: Record<string, {
+          kind: 'null_rate'
+          field: string
+          max: number
+        } | {
+          kind: 'range'
+          field: string
+          min?: number
+          max?: number
+          severity?: 'reject' | 'warn'
+          max_share?: number
+        } | {
+          kind: 'set'
+          field: string
+          values: Array<string | number>
+          severity?: 'reject' | 'warn'
+          max_share?: number
+        } | {
+          kind: 'uniqueness'
+          fields: Array<string>
+          min?: number
+        } | {
+          kind: 'volume'
+          min?: number
+          max?: number
+        } | {
+          kind: 'freshness'
+          max_s: number
+        }>
       }
     }
     reply: {
@@ -683,7 +777,35 @@ export type Contract = {
       }>
       entities: Record<string, string | Array<string>>
       online_days: number
-      checks?: Record<string, unknown>
+      checks?: Record<string, {
+        kind: 'null_rate'
+        field: string
+        max: number
+      } | {
+        kind: 'range'
+        field: string
+        min?: number
+        max?: number
+        severity: 'reject' | 'warn'
+        max_share: number
+      } | {
+        kind: 'set'
+        field: string
+        values: Array<string | number>
+        severity: 'reject' | 'warn'
+        max_share: number
+      } | {
+        kind: 'uniqueness'
+        fields: Array<string>
+        min: number
+      } | {
+        kind: 'volume'
+        min?: number
+        max?: number
+      } | {
+        kind: 'freshness'
+        max_s: number
+      }>
       created_at: string
     }
   }
@@ -711,7 +833,35 @@ export type Contract = {
         }>
         entities: Record<string, string | Array<string>>
         online_days: number
-        checks?: Record<string, unknown>
+        checks?: Record<string, {
+          kind: 'null_rate'
+          field: string
+          max: number
+        } | {
+          kind: 'range'
+          field: string
+          min?: number
+          max?: number
+          severity: 'reject' | 'warn'
+          max_share: number
+        } | {
+          kind: 'set'
+          field: string
+          values: Array<string | number>
+          severity: 'reject' | 'warn'
+          max_share: number
+        } | {
+          kind: 'uniqueness'
+          fields: Array<string>
+          min: number
+        } | {
+          kind: 'volume'
+          min?: number
+          max?: number
+        } | {
+          kind: 'freshness'
+          max_s: number
+        }>
         created_at: string
       }>
       has_more: boolean
@@ -738,7 +888,35 @@ export type Contract = {
       }>
       entities: Record<string, string | Array<string>>
       online_days: number
-      checks?: Record<string, unknown>
+      checks?: Record<string, {
+        kind: 'null_rate'
+        field: string
+        max: number
+      } | {
+        kind: 'range'
+        field: string
+        min?: number
+        max?: number
+        severity: 'reject' | 'warn'
+        max_share: number
+      } | {
+        kind: 'set'
+        field: string
+        values: Array<string | number>
+        severity: 'reject' | 'warn'
+        max_share: number
+      } | {
+        kind: 'uniqueness'
+        fields: Array<string>
+        min: number
+      } | {
+        kind: 'volume'
+        min?: number
+        max?: number
+      } | {
+        kind: 'freshness'
+        max_s: number
+      }>
       created_at: string
     }
   }

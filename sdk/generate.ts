@@ -52,7 +52,8 @@ function namedSchemas() {
   const registry = z.registry<{ id: string }>()
   for (const module of [jobs, models, tenants, usage]) {
     for (const [name, value] of Object.entries(module)) {
-      if (!(value instanceof z.ZodObject) || name.endsWith('Query')) continue
+      const isNoun = value instanceof z.ZodObject || value instanceof z.ZodDiscriminatedUnion
+      if (!isNoun || name.endsWith('Query')) continue
       registry.add(value, { id: name[0]!.toUpperCase() + name.slice(1) })
     }
   }

@@ -1,16 +1,19 @@
 /** Jobs: create, wait, and the result as a stream that survives broken connections. */
 import type { Galley } from './client.ts'
-import type { Job, JobBody } from './contract.generated.ts'
+import type { InferenceBody, Job, TrainingSetBody } from './contract.generated.ts'
 import { GalleyError } from './error.ts'
 import { sleep, TRIES_MAX, waitBeforeRetry } from './retry.ts'
 import { type CallOptions, networkError } from './transport.ts'
 import type { Source } from './upload.ts'
 
-export type JobInput = Omit<JobBody, 'input' | 'kind'> & {
+type Rows = {
   rows: Source
   format: 'jsonl' | 'parquet'
   onUpload?: (progress: { sent: number; total: number }) => void
 }
+export type JobInput = Omit<InferenceBody, 'input' | 'kind'> & Rows
+/** `rows` is the spine: labels with their times and the keys of entities. */
+export type TrainingSetInput = Omit<TrainingSetBody, 'spine' | 'kind'> & Rows
 export type WaitOptions = { onProgress?: (job: Job) => void; signal?: AbortSignal }
 
 const POLL_MS_MIN = 100
@@ -27,8 +30,24 @@ export async function createJob(
   return galley.request('jobs.create', { body }, { signal })
 }
 
-export async function runJob(galley: Galley, input: JobInput, options: WaitOptions = {}) {
-  const created = await createJob(galley, input, options.signal)
+export async function createTrainingSet(
+  galley: Galley,
+  { rows, format, onUpload, ...rest }: TrainingSetInput,
+  signal?: AbortSignal,
+): Promise<Job> {
+  const { sha256 } = await galley.upload(rows, { onProgress: onUpload, signal })
+  const body = { kind: 'training_set' as const, ...rest, spine: { sha256, format } }
+  return galley.request('jobs.create', { body }, { signal })
+}
+
+export async function runJob(
+  galley: Galley,
+  input: JobInput | TrainingSetInput,
+  options: WaitOptions = {},
+) {
+  const created = await ('service' in input
+    ? createTrainingSet(galley, input, options.signal)
+    : createJob(galley, input, options.signal))
   const job = await waitForJob(galley, created.id, options)
   if (job.state === 'done') return job
   const why = job.error ? `: ${job.error.detail}` : '.'

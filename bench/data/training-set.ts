@@ -105,9 +105,9 @@ try {
     scratch,
     {
       service,
-      entities: { card: [{ name: 'card', type: 'string' }] },
+      entities: { card: [[{ name: 'card', type: 'string' }]] },
       logs: { payment: "read_parquet('log.parquet')" },
-      spine: "read_parquet('spine.parquet')",
+      spine: { file: 'spine.parquet', format: 'parquet' },
       knowledge: { mode: 'as_served', asOf: null },
       statuses: false,
       files,

@@ -1,5 +1,5 @@
 /** Services: what is read together. A service pins the versions of its views until it is applied again. */
-import { asc, desc, eq, gt, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -66,9 +66,18 @@ export async function service(unit: Unit, { service: name }: { service: string }
   throw new AppError('not_found', { public: `There is no feature service "${name}".` })
 }
 
-/** The plan that serves; null: there is no such service. */
-export async function servicePlan(unit: Unit, name: string): Promise<ServicePlan | null> {
-  return (await newestOf(unit, name))?.plan ?? null
+/** The plan that serves, or that of a version; null: there is no such service or version. */
+export async function servicePlan(
+  unit: Unit,
+  name: string,
+  version?: number,
+): Promise<ServicePlan | null> {
+  if (version === undefined) return (await newestOf(unit, name))?.plan ?? null
+  const [row] = await unit.tx
+    .select()
+    .from(featureServices)
+    .where(and(eq(featureServices.name, name), eq(featureServices.version, version)))
+  return row?.plan ?? null
 }
 
 async function compiled(unit: Unit, { service: name, ...definition }: Input) {

@@ -15,23 +15,20 @@ import type { InferenceSpec, StepKind } from '#schemas/tables/jobs.ts'
 /** A span of the input: bytes of JSONL, rows of Parquet, end excluded. `row` is the first row's index. */
 export type ShardInput = { start: number; end: number; row: number; rows: number }
 
-export type Assignment =
-  | { status: 'gone' }
-  | { status: 'held'; waitS: number }
-  | {
-      status: 'leased'
-      tenantId: TenantId
-      runId: RunId
-      stepId: StepId
-      epoch: number
-      kind: StepKind
-      number: number
-      input: Record<string, unknown>
-      spec: InferenceSpec
-      model: Servable
-      /** Keys and formats of the shards' results, in order; for the last step. */
-      parts: string[]
-    }
+export type Assignment = {
+  status: 'leased'
+  tenantId: TenantId
+  runId: RunId
+  stepId: StepId
+  epoch: number
+  kind: Exclude<StepKind, 'make'>
+  number: number
+  input: Record<string, unknown>
+  spec: InferenceSpec
+  model: Servable
+  /** Keys and formats of the shards' results, in order; for the last step. */
+  parts: string[]
+}
 
 /** Pins the model's version and starts the run. */
 export async function create(
@@ -59,28 +56,25 @@ export async function create(
     digest: model.digest,
     input: { ...input.input, size: file.size },
   }
-  return jobs.start(unit, call, { spec, expiresInS: input.expires_in_s })
+  const expiresInS = input.expires_in_s
+  return jobs.start(unit, call, { kind: 'inference', first: 'plan', spec, expiresInS })
 }
 
-/** Leases a step and says all that a runner must know to do it. */
-export async function assign(
-  unit: Unit,
-  input: { stepId: StepId; runner: string },
-): Promise<Assignment> {
-  const reply = await jobs.leases.lease(unit, input)
-  if (reply.status !== 'leased') return reply
-  const { step, run } = reply
-  const model = await models.resolve(unit, run.spec.model, String(run.spec.version))
+/** All that a runner must know to do the step. */
+export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promise<Assignment> {
+  const { step, run } = leased
+  const spec = run.spec as InferenceSpec
+  const model = await models.resolve(unit, spec.model, String(spec.version))
   return {
     status: 'leased',
     tenantId: run.tenantId,
     runId: run.id,
     stepId: step.id,
-    epoch: reply.epoch,
-    kind: step.kind,
+    epoch: leased.epoch,
+    kind: step.kind as Assignment['kind'],
     number: step.number,
     input: step.input,
-    spec: run.spec,
+    spec,
     model,
     parts: step.kind === 'merge' ? await jobs.shardOutputs(unit, run.id) : [],
   }
@@ -97,7 +91,7 @@ export type Outcome =
       bytesIn: number
       bytesOut: number
     }
-  | { kind: 'merge'; key: string; size: number }
+  | { kind: 'merge'; key: string; size: number; sha256: string }
 
 /** Ends a step; a shard's receipt commits in the same transaction, so done and billed are one fact. */
 export async function finish(
@@ -108,6 +102,7 @@ export async function finish(
   const done = await jobs.leases.complete(unit, { ...lease, ...completionOf(outcome) })
   if (done.status === 'repeated' || outcome.kind !== 'shard') return
   const { run, step } = done
+  const spec = run.spec as InferenceSpec
   const work = `${run.id}/${step.number}`
   const context: usage.ReceiptContext = {
     tenantId: run.tenantId,
@@ -115,9 +110,9 @@ export async function finish(
     project: run.project,
     tags: run.tags,
     kind: 'bulk',
-    model: run.spec.model,
-    version: run.spec.version,
-    digest: run.spec.digest,
+    model: spec.model,
+    version: spec.version,
+    digest: spec.digest,
     priceBook: usage.PRICE_BOOK,
   }
   const receipt: usage.Receipt = {
@@ -149,6 +144,6 @@ function completionOf(outcome: Outcome) {
     const { rowsDone, rowsFailed, key } = outcome
     return { output: { key }, rowsDone, rowsFailed }
   }
-  const { key, size } = outcome
-  return { output: { key }, result: { key, size } }
+  const { key, size, sha256 } = outcome
+  return { output: { key }, result: { key, size, sha256 } }
 }

@@ -6,19 +6,36 @@ import { AppError } from '#core/error.ts'
 import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import { audit } from '#core/tenants/tenants.ts'
 import { newId, type RunId } from '#schemas/ids.ts'
-import { type InferenceSpec, runs, steps } from '#schemas/tables/jobs.ts'
-import { addSteps, end, find, OPEN, type Run } from './runs.ts'
+import {
+  type InferenceSpec,
+  type RunKind,
+  runs,
+  type StepKind,
+  steps,
+  type TrainingSetSpec,
+} from '#schemas/tables/jobs.ts'
+import { addSteps, end, find, OPEN } from './runs.ts'
+import { shown } from './shown.ts'
 
 export * as leases from './leases.ts'
 export * as sweep from './sweep.ts'
 
 export type ShownJob = ReturnType<typeof shown>
 
+/** What a run is to do, and the kind of its first step. */
+export type Plan =
+  | { kind: Extract<RunKind, 'inference'>; first: Extract<StepKind, 'plan'>; spec: InferenceSpec }
+  | {
+      kind: Extract<RunKind, 'training_set'>
+      first: Extract<StepKind, 'make'>
+      spec: TrainingSetSpec
+    }
+
 /** Creates a run with its first step; runners hear of it when the transaction has committed. */
 export async function start(
   unit: Unit,
   call: Call,
-  input: { spec: InferenceSpec; expiresInS: number },
+  input: Plan & { expiresInS: number },
 ): Promise<ShownJob> {
   const { caller } = call
   const now = unit.clock.now()
@@ -27,7 +44,7 @@ export async function start(
     .values({
       tenantId: caller.tenantId,
       id: newId('run', now),
-      kind: 'inference',
+      kind: input.kind,
       state: 'queued',
       keyId: caller.keyId,
       project: caller.project,
@@ -37,7 +54,7 @@ export async function start(
       expiresAt: new Date(now + input.expiresInS * 1000),
     })
     .returning()
-  await addSteps(unit, run!, [{ kind: 'plan', number: 0, state: 'queued', input: {} }])
+  await addSteps(unit, run!, [{ kind: input.first, number: 0, state: 'queued', input: {} }])
   await audit.record(unit, call, { action: 'jobs.create', target: run!.id })
   return shown(run!)
 }
@@ -76,7 +93,8 @@ export async function resultOf(
       public: `The job is ${run.state}; results are there when it is done.`,
     })
   }
-  return { key: run.resultKey, size: run.resultSize ?? 0, format: run.spec.input.format }
+  const format = run.kind === 'training_set' ? 'parquet' : run.spec.input.format
+  return { key: run.resultKey, size: run.resultSize ?? 0, format }
 }
 
 /** Keys of the shards' results, in the order of the input. */
@@ -97,33 +115,4 @@ export async function usesVersion(unit: Unit, model: string, version: number): P
     sql`(${runs.spec}->>'version')::int = ${version}`,
   )
   return (await unit.tx.$count(runs, using)) > 0
-}
-
-function shown(run: Run) {
-  const { spec } = run
-  return {
-    id: run.id,
-    kind: run.kind,
-    state: run.state,
-    model: spec.model,
-    version: spec.version,
-    digest: spec.digest,
-    input: spec.input,
-    rows_total: run.rowsTotal,
-    rows_done: run.rowsDone,
-    rows_failed: run.rowsFailed,
-    progress: progressOf(run),
-    result: run.resultKey ? { size: run.resultSize ?? 0, url: `/v1/jobs/${run.id}/results` } : null,
-    error: run.error,
-    created_at: run.createdAt.toISOString(),
-    started_at: run.startedAt?.toISOString() ?? null,
-    ended_at: run.endedAt?.toISOString() ?? null,
-    expires_at: run.expiresAt!.toISOString(),
-  }
-}
-
-function progressOf(run: Run): number {
-  if (run.state === 'done') return 1
-  if (!run.rowsTotal) return 0
-  return Math.min(0.999, run.rowsDone / run.rowsTotal)
 }

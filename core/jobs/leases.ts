@@ -9,7 +9,16 @@ import { AppError } from '#core/error.ts'
 import type { StepId } from '#schemas/ids.ts'
 import { runs, steps } from '#schemas/tables/jobs.ts'
 import { LEASE_MS } from './lease-times.ts'
-import { addSteps, end, enqueue, find, type NewStep, type Run, type Step } from './runs.ts'
+import {
+  addSteps,
+  end,
+  enqueue,
+  find,
+  type NewStep,
+  type Run,
+  type RunResult,
+  type Step,
+} from './runs.ts'
 
 const ATTEMPTS_MAX = 5
 /** Leases that ended without a word: after so many the step itself is what kills its runners. */
@@ -61,18 +70,26 @@ export async function lease(
   return { status: 'leased', epoch: leased!.epoch, step: leased!, run }
 }
 
+/** Of a step that is its whole run: rows so far. */
+export type Progress = { rowsTotal: number; rowsDone: number }
+
 /** Extends the lease. Throws `stale_epoch` when it has ended: the runner must drop the step. */
 export async function heartbeat(
   unit: Unit,
-  input: { stepId: StepId; epoch: number },
+  input: { stepId: StepId; epoch: number; progress?: Progress },
 ): Promise<void> {
+  // The run before its step, as everywhere.
+  if (input.progress) await locked(unit, input.stepId)
   const now = unit.clock.now()
   const [kept] = await unit.tx
     .update(steps)
     .set({ leaseUntil: new Date(now + LEASE_MS), updatedAt: new Date(now) })
     .where(and(eq(steps.id, input.stepId), eq(steps.epoch, input.epoch), eq(steps.state, 'leased')))
-    .returning({ id: steps.id })
+    .returning({ runId: steps.runId })
   if (!kept) throw stale()
+  if (!input.progress) return
+  const { rowsTotal, rowsDone } = input.progress
+  await unit.tx.update(runs).set({ rowsTotal, rowsDone }).where(eq(runs.id, kept.runId))
 }
 
 export type Completion = {
@@ -85,7 +102,7 @@ export type Completion = {
   rowsDone?: number
   rowsFailed?: number
   /** The result of the whole run, when this was its last step. */
-  result?: { key: string; size: number }
+  result?: RunResult
 }
 
 /**
@@ -111,7 +128,8 @@ export async function complete(
       stepsTotal: run.stepsTotal + shards,
       stepsLeft: left,
       rowsTotal: input.rowsTotal ?? run.rowsTotal,
-      rowsDone: run.rowsDone + (input.rowsDone ?? 0),
+      // What a heartbeat has said of a step that is its whole run is in there already.
+      rowsDone: (step.kind === 'make' ? 0 : run.rowsDone) + (input.rowsDone ?? 0),
       rowsFailed: run.rowsFailed + (input.rowsFailed ?? 0),
     })
     .where(eq(runs.id, run.id))

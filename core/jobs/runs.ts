@@ -4,7 +4,13 @@ import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as outbox from '#core/outbox.ts'
 import { isId, newId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
-import { runs, type StepKind, type StepState, steps } from '#schemas/tables/jobs.ts'
+import {
+  runs,
+  type StepKind,
+  type StepState,
+  steps,
+  type TrainingSetLineage,
+} from '#schemas/tables/jobs.ts'
 
 export type Run = typeof runs.$inferSelect
 export type Step = typeof steps.$inferSelect
@@ -13,6 +19,14 @@ export type NewStep = {
   number: number
   state: Extract<StepState, 'queued' | 'waiting'>
   input: Record<string, unknown>
+}
+
+/** Where the result stands, what it is, and what it was made from. */
+export type RunResult = {
+  key: string
+  size: number
+  sha256?: string
+  lineage?: TrainingSetLineage
 }
 
 /** States of a run that has not ended. */
@@ -66,13 +80,21 @@ export async function end(
   run: Run,
   state: 'done' | 'failed' | 'canceled' | 'expired',
   error: { code: string; detail: string } | null,
-  result?: { key: string; size: number },
+  result?: RunResult,
 ): Promise<Run | null> {
   if (!OPEN.includes(run.state as (typeof OPEN)[number])) return null
   const endedAt = new Date(unit.clock.now())
   const [ended] = await unit.tx
     .update(runs)
-    .set({ state, error, endedAt, resultKey: result?.key, resultSize: result?.size })
+    .set({
+      state,
+      error,
+      endedAt,
+      resultKey: result?.key,
+      resultSize: result?.size,
+      resultSha256: result?.sha256,
+      lineage: result?.lineage,
+    })
     .where(eq(runs.id, run.id))
     .returning()
   await unit.tx

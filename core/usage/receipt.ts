@@ -11,7 +11,8 @@ export type ReceiptContext = {
   keyId: KeyId
   project: string | null
   tags: Record<string, string>
-  kind: 'online' | 'bulk'
+  kind: 'online' | 'bulk' | 'training_set'
+  /** Of a training set: the feature service, with its version and hash. */
   model: string
   version: number
   digest: string

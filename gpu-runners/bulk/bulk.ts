@@ -12,7 +12,6 @@ import { planParquet, withJoined, withRows } from './parquet/parquet.ts'
 import { missing, planJsonl } from './plan.ts'
 import { type RunnableModel, runShard } from './shard.ts'
 
-export type Leased = Extract<Assignment, { status: 'leased' }>
 export type BulkDeps = {
   blobs: Blobs
   log: Log
@@ -20,7 +19,7 @@ export type BulkDeps = {
   /** A folder for temporary files. */
   scratch: string
   /** Gives the assignment's model to the work, and takes it back afterwards. */
-  withModel<T>(assignment: Leased, work: (model: RunnableModel) => Promise<T>): Promise<T>
+  withModel<T>(assignment: Assignment, work: (model: RunnableModel) => Promise<T>): Promise<T>
 }
 
 /**
@@ -29,7 +28,7 @@ export type BulkDeps = {
  */
 export async function runStep(
   deps: BulkDeps,
-  assignment: Leased,
+  assignment: Assignment,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { runId, stepId, kind, number, epoch } = assignment
@@ -50,7 +49,11 @@ export async function runStep(
   return outcome
 }
 
-async function perform(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+async function perform(
+  deps: BulkDeps,
+  assignment: Assignment,
+  signal: AbortSignal,
+): Promise<Outcome> {
   signal.throwIfAborted()
   checkSignature(assignment.model.signature)
   if (assignment.kind === 'plan') return plan(deps, assignment, signal)
@@ -60,7 +63,7 @@ async function perform(deps: BulkDeps, assignment: Leased, signal: AbortSignal):
   return merge(deps, assignment, signal)
 }
 
-async function plan(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+async function plan(deps: BulkDeps, assignment: Assignment, signal: AbortSignal): Promise<Outcome> {
   const { blobs, scratch } = deps
   const key = inputKey(assignment)
   const planned = isParquet(assignment)
@@ -72,7 +75,7 @@ async function plan(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Pr
 async function shard(
   deps: BulkDeps,
   model: RunnableModel,
-  assignment: Leased,
+  assignment: Assignment,
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { blobs, scratch } = deps
@@ -96,19 +99,23 @@ async function shard(
   return { kind: 'shard', key, ...done }
 }
 
-async function merge(deps: BulkDeps, assignment: Leased, signal: AbortSignal): Promise<Outcome> {
+async function merge(
+  deps: BulkDeps,
+  assignment: Assignment,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const { blobs, scratch } = deps
   const { tenantId, runId, epoch, parts, model } = assignment
   const key = blobKeys.result(tenantId, runId, epoch)
   const store = (bytes: AsyncIterable<Uint8Array>) => blobs.put(key, bytes)
   if (!isParquet(assignment)) {
-    const { size } = await store(concatenated(blobs, parts, signal))
-    return { kind: 'merge', key, size }
+    const { size, sha256 } = await store(concatenated(blobs, parts, signal))
+    return { kind: 'merge', key, size, sha256 }
   }
   const paths: string[] = []
   for (const part of parts) paths.push(await blobs.localFile(part))
-  const { size } = await withJoined(scratch, paths, model.signature, signal, store)
-  return { kind: 'merge', key, size }
+  const { size, sha256 } = await withJoined(scratch, paths, model.signature, signal, store)
+  return { kind: 'merge', key, size, sha256 }
 }
 
 async function* concatenated(blobs: Blobs, keys: string[], signal: AbortSignal) {
@@ -122,11 +129,11 @@ async function* concatenated(blobs: Blobs, keys: string[], signal: AbortSignal) 
   }
 }
 
-function isParquet({ spec }: Leased): boolean {
+function isParquet({ spec }: Assignment): boolean {
   return spec.input.format === 'parquet'
 }
 
-function inputKey({ tenantId, spec }: Leased): string {
+function inputKey({ tenantId, spec }: Assignment): string {
   return blobKeys.file(tenantId, spec.input.sha256)
 }
 

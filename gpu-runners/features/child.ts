@@ -19,9 +19,11 @@ process.on('message', (request: Request) => {
 
 async function perform({ folder, limits, ...set }: Request): Promise<Made> {
   process.chdir(folder)
+  const began = performance.now()
   const database = await openDatabase(limits)
   try {
-    return await makeTrainingSet(database, set)
+    const made = await makeTrainingSet(database, set, progress => process.send!({ progress }))
+    return { ...made, spentUs: Math.round((performance.now() - began) * 1_000) }
   } finally {
     database.close()
   }

@@ -8,7 +8,7 @@ import { askPart, storeAnswers, type Wanted } from './answers.ts'
 import { type Column, written } from './columns.ts'
 import { type Database, quoted } from './database.ts'
 import { cutLog, openPart } from './log.ts'
-import { type Made, RESULT, type TrainingSet, WrongSpine } from './messages.ts'
+import { type Made, type Progress, RESULT, type TrainingSet, WrongSpine } from './messages.ts'
 import { readSpine } from './spine.ts'
 import { transformRows } from './transforms.ts'
 
@@ -17,13 +17,20 @@ const GROUP_ROWS = 122_880
 /** A table of values by the number of the row, with what of it is written under which name. */
 type Table = { name: string; outputs: { name: string; sql: string }[] }
 
-export async function makeTrainingSet(database: Database, set: TrainingSet): Promise<Made> {
+export async function makeTrainingSet(
+  database: Database,
+  set: TrainingSet,
+  report: (progress: Progress) => void,
+): Promise<Omit<Made, 'spentUs'>> {
   const spine = await readSpine(database, set)
+  const { rows: rowsTotal } = spine
+  report({ rowsTotal, rowsDone: 0 })
   const columns = columnsOf(set)
   checkNames(columns, spine.columns)
   const tables: Table[] = []
   let parts = 0
-  for (const [i, views] of together(set.service.views).entries()) {
+  const groups = together(set.service.views)
+  for (const [i, views] of groups.entries()) {
     const { entity, eventType } = views[0]!
     const wanted = wantedOf(set, columns, views)
     const cut = await cutLog(database, {
@@ -43,6 +50,8 @@ export async function makeTrainingSet(database: Database, set: TrainingSet): Pro
       const [asked] = await Promise.all([asking, storing])
       storing = storeAnswers(database, asked, { table, wanted })
       storing.catch(() => {})
+      const done = (i + (part + 1) / cut.parts) / groups.length
+      report({ rowsTotal, rowsDone: Math.floor(rowsTotal * done) })
     }
     await storing
     parts += cut.parts

@@ -1,23 +1,26 @@
 /** What is asked of the process that makes training sets, and what comes back. */
 import type { Knowledge } from '#core/features/sql.ts'
-import type { FieldType } from '#schemas/event.ts'
+import type { sets } from '#core/training/training.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
 
 /** Files lie in the folder of the work under names, so that no SQL holds a path. */
 export const RESULT = 'training-set.parquet'
 
-export type KeyField = { name: string; type: FieldType }
+/** The spine's column of times: RFC 3339, timestamps, or whole microseconds. */
+export const TIME = 'timestamp'
+
+export type SpineFile = { file: string; format: 'jsonl' | 'parquet' }
 export type TrainingSet = {
   service: ServicePlan
-  /** Of each entity of the service's views: the columns of the spine that make its key, in order. */
-  entities: Record<string, KeyField[]>
-  /**
-   * Relations in SQL over the linked files. A log (per event type) is as core/features/sql.ts says. The
-   * spine has the entities' columns, `t`, the fields of requests by name, and whatever else is to stand
-   * beside the values, such as labels.
-   */
+  /** Of each entity of the service's views: columns of the spine that make its key; the first that are there. */
+  entities: Record<string, sets.KeyField[][]>
+  /** By event type, relations in SQL over the linked files, as core/features/sql.ts says. */
   logs: Record<string, string>
-  spine: string
+  /**
+   * A linked file with `timestamp`, the entities' columns, the fields of requests by name, and whatever else
+   * is to stand beside the values, such as labels.
+   */
+  spine: SpineFile
   knowledge: Knowledge
   /** Adds a column `<name>__status` per feature. */
   statuses: boolean
@@ -25,11 +28,13 @@ export type TrainingSet = {
 export type Limits = { memoryMb: number; threads: number }
 export type Request = { folder: string; limits: Limits } & TrainingSet
 
-/** `rows` of the spine; `parts`: in so many pieces, one after the other. */
-export type Made = { rows: number; columns: string[]; parts: number }
+/** On the way: of the rows of the spine, how many are as good as done. */
+export type Progress = { rowsTotal: number; rowsDone: number }
+/** `rows` of the spine; `parts`: in so many pieces, one after the other; `spentUs`: of the clock. */
+export type Made = { rows: number; columns: string[]; parts: number; spentUs: number }
 /** `memory`, `disk`: it ran out of them; `data`: what is wrong with the spine; `fault`: anything else. */
 export type Failed = { failed: 'memory' | 'disk' | 'data' | 'fault'; text: string }
-export type Reply = Made | Failed
+export type Reply = Made | Failed | { progress: Progress }
 
 /** Something is wrong with the spine, in words for who wrote it. */
 export class WrongSpine extends Error {}

@@ -11,6 +11,7 @@ import {
   type Failed,
   type Limits,
   type Made,
+  type Progress,
   RESULT,
   type Reply,
   type TrainingSet,
@@ -32,14 +33,14 @@ export async function withTrainingSet<T>(
   set: TrainingSet & { files: Record<string, string> },
   signal: AbortSignal,
   use: (done: Done) => Promise<T>,
-  limits: Partial<Limits> = {},
+  more: { limits?: Partial<Limits>; onProgress?: (progress: Progress) => void } = {},
 ): Promise<T> {
   const { files, ...wanted } = set
   const folder = await mkdtemp(join(scratch, 'training-set-'))
   try {
     for (const [name, path] of Object.entries(files)) await symlink(path, join(folder, name))
-    const request = { folder, limits: { ...LIMITS, ...limits }, ...wanted }
-    const reply = await ask(request, signal)
+    const request = { folder, limits: { ...LIMITS, ...more.limits }, ...wanted }
+    const reply = await ask(request, signal, more.onProgress ?? (() => {}))
     if ('failed' in reply) throw faultOf(reply)
     const bytes = createReadStream(join(folder, RESULT), { highWaterMark: 262_144 })
     return await use({ ...reply, bytes })
@@ -48,7 +49,11 @@ export async function withTrainingSet<T>(
   }
 }
 
-async function ask(request: object, signal: AbortSignal): Promise<Reply> {
+async function ask(
+  request: object,
+  signal: AbortSignal,
+  onProgress: (progress: Progress) => void,
+): Promise<Made | Failed> {
   signal.throwIfAborted()
   const child = fork(fileURLToPath(new URL('./child.ts', import.meta.url)), {
     env: {},
@@ -59,7 +64,7 @@ async function ask(request: object, signal: AbortSignal): Promise<Reply> {
   const onAbort = () => void child.kill('SIGKILL')
   signal.addEventListener('abort', onAbort)
   try {
-    return await answer(child, request)
+    return await answer(child, request, onProgress)
   } catch (cause) {
     signal.throwIfAborted()
     throw cause
@@ -71,13 +76,20 @@ async function ask(request: object, signal: AbortSignal): Promise<Reply> {
   }
 }
 
-function answer(child: ChildProcess, request: object): Promise<Reply> {
-  const { promise, resolve, reject } = Promise.withResolvers<Reply>()
+function answer(
+  child: ChildProcess,
+  request: object,
+  onProgress: (progress: Progress) => void,
+): Promise<Made | Failed> {
+  const { promise, resolve, reject } = Promise.withResolvers<Made | Failed>()
   const onEnd = (why: unknown) => {
     const internal = `the process of the training set ended: ${why}`
     reject(new AppError('unavailable', { internal, retryable: true }))
   }
-  child.on('message', resolve)
+  child.on('message', (reply: Reply) => {
+    if ('progress' in reply) onProgress(reply.progress)
+    else resolve(reply)
+  })
   child.on('error', onEnd)
   child.on('exit', (code, end) => onEnd(end ?? `code ${code}`))
   child.send(request)

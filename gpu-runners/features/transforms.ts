@@ -89,7 +89,7 @@ function checked(
     if (!(error instanceof AppError)) throw error
     const [first] = error.errors ?? []
     throw new WrongSpine(
-      `Row ${at} (from 0)${first ? ` at ${first.pointer}: ${first.detail}` : `: ${error.public}`}`,
+      `Row ${at} (from 0)${first ? `, column "${first.pointer.slice(1)}": ${first.detail}` : `: ${error.public}`}`,
     )
   }
 }

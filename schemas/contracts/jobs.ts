@@ -1,49 +1,111 @@
 /** Bulk work: jobs, their progress and their results. */
 import * as z from 'zod'
 import { route } from '#schemas/route.ts'
+import { name as featureName } from './features.ts'
 import { alias, modelName, sha256 } from './models.ts'
 import { pageOf, pageQuery, timestamp } from './page.ts'
 
-export const jobBody = z.strictObject({
-  kind: z.literal('inference').default('inference'),
+const FORMATS = ['jsonl', 'parquet'] as const
+
+/** Digest of a completed upload: the reference by which blobs are named. */
+const inputFile = z.strictObject({ sha256, format: z.enum(FORMATS) })
+const shownFile = z.object({ sha256, size: z.number(), format: z.enum(FORMATS) })
+
+/** Seconds from now after which a job that is not done counts as expired. */
+const expiresInS = z
+  .number()
+  .int()
+  .min(60)
+  .max(30 * 86_400)
+  .default(7 * 86_400)
+
+export const inferenceBody = z.strictObject({
+  kind: z.literal('inference').optional(),
   model: modelName,
   /** A number or an alias; the job pins what it means now. */
   version: z.union([z.number().int().min(1), alias]).optional(),
-  input: z.strictObject({
-    /** Digest of a completed upload: the reference by which blobs are named. */
-    sha256,
-    format: z.enum(['jsonl', 'parquet']),
-  }),
-  /** Seconds from now after which a job that is not done counts as expired. */
-  expires_in_s: z
-    .number()
-    .int()
-    .min(60)
-    .max(30 * 86_400)
-    .default(7 * 86_400),
+  input: inputFile,
+  expires_in_s: expiresInS,
 })
 
-export const job = z.object({
+export const trainingSetBody = z.strictObject({
+  kind: z.literal('training_set'),
+  service: featureName,
+  /** Without it the newest. */
+  version: z.number().int().min(1).optional(),
+  /**
+   * Labels: a row for each question, with `timestamp`, the keys of the entities that the service reads,
+   * the fields that come with a request, and whatever else is to stand beside the values.
+   */
+  spine: inputFile,
+  /** `as_served`: what a read at that time saw; `as_corrected`: what is known now of that time. */
+  mode: z.enum(['as_served', 'as_corrected']).default('as_served'),
+  /** What became known later is not seen. Without it: now. */
+  as_of: timestamp.optional(),
+  /** Of an earlier set, to make it again: what came into the log later is not seen. Without it: now. */
+  log_position: z.number().int().min(0).optional(),
+  /** Adds a column `<name>__status` per feature. */
+  statuses: z.boolean().default(false),
+  expires_in_s: expiresInS,
+})
+
+export const jobBody = z.discriminatedUnion('kind', [inferenceBody, trainingSetBody])
+
+const common = {
   id: z.string(),
-  kind: z.string(),
   state: z.enum(['queued', 'running', 'done', 'failed', 'canceled', 'expired']),
-  model: z.string(),
-  version: z.number(),
-  digest: sha256,
-  input: z.object({ sha256, size: z.number(), format: z.enum(['jsonl', 'parquet']) }),
   /** Null until the input has been read once. */
   rows_total: z.number().nullable(),
   rows_done: z.number(),
   /** Rows among those done that have an error in place of outputs. */
   rows_failed: z.number(),
   progress: z.number().min(0).max(1),
-  result: z.object({ size: z.number(), url: z.string() }).nullable(),
+  /** `sha256` is null of results that are older than it. */
+  result: z.object({ size: z.number(), sha256: sha256.nullable(), url: z.string() }).nullable(),
   error: z.object({ code: z.string(), detail: z.string() }).nullable(),
   created_at: timestamp,
   started_at: timestamp.nullable(),
   ended_at: timestamp.nullable(),
   expires_at: timestamp,
+}
+
+export const inferenceJob = z.object({
+  ...common,
+  kind: z.literal('inference'),
+  model: z.string(),
+  version: z.number(),
+  digest: sha256,
+  input: shownFile,
 })
+
+export const trainingSetJob = z.object({
+  ...common,
+  kind: z.literal('training_set'),
+  service: z.string(),
+  version: z.number(),
+  /** Of the service: over all that changes a value. */
+  hash: sha256,
+  views: z.array(z.object({ name: z.string(), version: z.number(), hash: sha256 })),
+  spine: shownFile,
+  mode: z.enum(['as_served', 'as_corrected']),
+  as_of: timestamp,
+  log_position: z.number(),
+  statuses: z.boolean(),
+  /** What was read of the log, by event type; null until it is done. */
+  log: z
+    .record(
+      z.string(),
+      z.object({
+        version: z.number(),
+        segments: z.number(),
+        segments_sha256: sha256,
+        open_rows: z.number(),
+      }),
+    )
+    .nullable(),
+})
+
+export const job = z.discriminatedUnion('kind', [inferenceJob, trainingSetJob])
 
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 
@@ -52,7 +114,7 @@ export const jobRoutes = [
     name: 'jobs.create',
     method: 'POST',
     path: '/v1/jobs',
-    summary: 'Run a model over every row of an uploaded file.',
+    summary: 'Run a model over every row of an uploaded file, or make a training set from labels.',
     body: jobBody,
     reply: job,
     status: 202,
@@ -91,7 +153,7 @@ export const jobRoutes = [
     name: 'jobs.results',
     method: 'GET',
     path: '/v1/jobs/:job_id/results',
-    summary: 'The result file, in the format and order of the input. Takes Range.',
+    summary: 'The result file, in the order of the input. Takes Range.',
     status: 200,
     policy: { ...control, scope: 'jobs:read', limit: 'transfer', target: 'blobs' },
   }),

@@ -21,21 +21,23 @@ const tenant = () => text('tenant_id').$type<TenantId>().notNull()
 
 export type RunState = 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
 export type StepState = 'waiting' | 'queued' | 'leased' | 'done' | 'failed' | 'canceled'
-export type StepKind = 'plan' | 'shard' | 'merge'
+export type RunKind = 'inference' | 'training_set'
+/** `make`: the one step of a training set. */
+export type StepKind = 'plan' | 'shard' | 'merge' | 'make'
 
 export const runs = pgTable(
   'runs',
   {
     tenantId: tenant(),
     id: text('id').$type<RunId>().notNull(),
-    kind: text('kind').$type<'inference'>().notNull(),
+    kind: text('kind').$type<RunKind>().notNull(),
     state: text('state').$type<RunState>().notNull(),
     /** The key that asked, with what its receipts carry. */
     keyId: text('key_id').$type<KeyId>().notNull(),
     project: text('project'),
     tags: jsonb('tags').$type<Record<string, string>>().notNull().default({}),
     /** What to do; pinned at creation, so that a later alias flip does not change a job under way. */
-    spec: jsonb('spec').$type<InferenceSpec>().notNull(),
+    spec: jsonb('spec').$type<InferenceSpec | TrainingSetSpec>().notNull(),
     rowsTotal: bigint('rows_total', { mode: 'number' }),
     rowsDone: bigint('rows_done', { mode: 'number' }).notNull().default(0),
     rowsFailed: bigint('rows_failed', { mode: 'number' }).notNull().default(0),
@@ -43,6 +45,9 @@ export const runs = pgTable(
     stepsLeft: integer('steps_left').notNull().default(0),
     resultKey: text('result_key'),
     resultSize: bigint('result_size', { mode: 'number' }),
+    resultSha256: text('result_sha256'),
+    /** What the result was made from, as far as it is known only at the end. */
+    lineage: jsonb('lineage').$type<TrainingSetLineage>(),
     error: jsonb('error').$type<{ code: string; detail: string }>(),
     createdAt: at('created_at').notNull().default(sql`now()`),
     startedAt: at('started_at'),
@@ -55,12 +60,44 @@ export const runs = pgTable(
   ],
 )
 
+export type InputFile = { sha256: string; size: number; format: 'jsonl' | 'parquet' }
+
 export type InferenceSpec = {
   model: string
   version: number
   digest: string
-  input: { sha256: string; size: number; format: 'jsonl' | 'parquet' }
+  input: InputFile
 }
+
+/** All that the bytes of a training set follow from, together with the log. */
+export type TrainingSetSpec = {
+  service: string
+  serviceVersion: number
+  serviceHash: string
+  views: { name: string; version: number; hash: string }[]
+  mode: 'as_served' | 'as_corrected'
+  /** Microseconds: what became known later is not seen. */
+  asOf: number
+  /** Number in the log: what came into it later is not seen. */
+  logPosition: number
+  statuses: boolean
+  /** The spine. */
+  input: InputFile
+}
+
+/** By event type, what was read of the log. */
+export type TrainingSetLineage = Record<
+  string,
+  {
+    /** Of the contract. */
+    version: number
+    segments: number
+    /** SHA-256 over the digests of the segments, sorted, a line each. */
+    segmentsSha256: string
+    /** Rows that were in no segment yet. */
+    openRows: number
+  }
+>
 
 export const steps = pgTable(
   'steps',

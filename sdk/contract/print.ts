@@ -7,6 +7,7 @@ export type JsonSchema = {
   const?: unknown
   enum?: unknown[]
   anyOf?: JsonSchema[]
+  oneOf?: JsonSchema[]
   items?: JsonSchema
   properties?: Record<string, JsonSchema>
   required?: string[]
@@ -19,7 +20,8 @@ export function printType(schema: JsonSchema, indent = ''): string {
   if (schema.$ref) return schema.$ref.replace(DEFINITIONS, '')
   if ('const' in schema) return literal(schema.const)
   if (schema.enum) return union(schema.enum.map(literal))
-  if (schema.anyOf) return union(schema.anyOf.map(each => printType(each, indent)))
+  const { anyOf = schema.oneOf } = schema
+  if (anyOf) return union(anyOf.map(each => printType(each, indent)))
   if (Array.isArray(schema.type)) {
     return union(schema.type.map(type => printType({ ...schema, type }, indent)))
   }

@@ -4,8 +4,8 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import * as blobKeys from '#core/blob-keys.ts'
-import type { Outcome, ShardInput } from '#core/inference/bulk.ts'
-import { type BulkDeps, type Leased, runStep } from '#gpu-runners/bulk/bulk.ts'
+import type { Assignment, Outcome, ShardInput } from '#core/inference/bulk.ts'
+import { type BulkDeps, runStep } from '#gpu-runners/bulk/bulk.ts'
 import type { LoadedModel } from '#gpu-runners/engines/engine.ts'
 import { openOnnxRuntime } from '#gpu-runners/engines/onnxruntime.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
@@ -62,7 +62,7 @@ export async function openWorkbench() {
       scratch,
       withModel: (_, work) => work(model),
     }
-    const lease = (kind: Leased['kind'], rest: Partial<Leased> = {}): Leased => ({
+    const lease = (kind: Assignment['kind'], rest: Partial<Assignment> = {}): Assignment => ({
       status: 'leased',
       tenantId,
       runId,

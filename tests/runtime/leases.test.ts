@@ -22,6 +22,7 @@ const SPEC = {
   digest: 'd'.repeat(64),
   input: { sha256: 'e'.repeat(64), size: 100, format: 'jsonl' as const },
 }
+const INFERENCE = { kind: 'inference' as const, first: 'plan' as const, spec: SPEC }
 const ATTEMPTS_MAX = 5
 const LOSSES_MAX = 25
 let tenantId: TenantId
@@ -41,10 +42,13 @@ type Clock = ReturnType<typeof handClock>
 const verbs = (clock: Clock) => ({
   start: () =>
     inTenant({ db, clock }, tenantId, unit =>
-      jobs.start(unit, callOf(tenantId), { spec: SPEC, expiresInS: 3600 }),
+      jobs.start(unit, callOf(tenantId), { ...INFERENCE, expiresInS: 3600 }),
     ),
   lease: (stepId: StepId, runner: string) =>
-    inTenant({ db, clock }, tenantId, unit => bulk.assign(unit, { stepId, runner })),
+    inTenant({ db, clock }, tenantId, async unit => {
+      const reply = await jobs.leases.lease(unit, { stepId, runner })
+      return reply.status === 'leased' ? bulk.assignment(unit, reply) : reply
+    }),
   heartbeat: (stepId: StepId, epoch: number) =>
     inTenant({ db, clock }, tenantId, unit => jobs.leases.heartbeat(unit, { stepId, epoch })),
   finish: (stepId: StepId, epoch: number, outcome: bulk.Outcome) =>
@@ -84,7 +88,7 @@ function outcomeOf(step: Modelled, shards: number): bulk.Outcome {
     return { kind: 'plan', rows: shards * 10, shards: Array.from({ length: shards }, one) }
   }
   const key = `result of ${step.kind} ${step.number}`
-  if (step.kind === 'merge') return { kind: 'merge', key, size: 7 }
+  if (step.kind === 'merge') return { kind: 'merge', key, size: 7, sha256: 'f'.repeat(64) }
   const { number } = step
   return {
     kind: 'shard',

@@ -25,7 +25,12 @@ const features = {
 test('a step that waits behind others is asked for ever more rarely, and never forgotten', async () => {
   const clock = handClock()
   await inTenant({ db, clock }, tenantId, unit =>
-    jobs.start(unit, callOf(tenantId), { spec: SPEC, expiresInS: 7 * 86_400 }),
+    jobs.start(unit, callOf(tenantId), {
+      kind: 'inference',
+      first: 'plan',
+      spec: SPEC,
+      expiresInS: 7 * 86_400,
+    }),
   )
   await admin.query('delete from outbox')
   for (let minute = 0; minute < 24 * 60; minute += 5) {
@@ -40,7 +45,12 @@ test('a step that waits behind others is asked for ever more rarely, and never f
 test('a sweep that fails is logged and keeps none of the others from theirs', async () => {
   const clock = handClock()
   const { id } = await inTenant({ db, clock }, tenantId, unit =>
-    jobs.start(unit, callOf(tenantId), { spec: SPEC, expiresInS: 60 }),
+    jobs.start(unit, callOf(tenantId), {
+      kind: 'inference',
+      first: 'plan',
+      spec: SPEC,
+      expiresInS: 60,
+    }),
   )
   await admin.query(
     `insert into idempotency (tenant_id, route, key, fingerprint, status, reply, created_at)

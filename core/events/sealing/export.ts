@@ -4,6 +4,7 @@ import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { EventType } from '#schemas/event.ts'
 import { newestType } from '../declare.ts'
+import { isWaiting } from './hour.ts'
 import { sealedSegments } from './manifest.ts'
 import { dueRows, type LogRow, unsealedRows } from './rows.ts'
 
@@ -28,9 +29,20 @@ export type ExportPage = {
   rows: LogRow[]
   /** To be sent as `after`; null: this was the last page. */
   next: string | null
+  /** An event of it has no place yet: ask again from the start. */
+  waits: boolean
 }
 
-export type ExportQuery = { type: string; asOf?: number | null; after?: string | null }
+/**
+ * `asOf` (microseconds) leaves out what became known later, `to` events with a larger number: then all up to
+ * it must have their places, else the page says that it waits.
+ */
+export type ExportQuery = {
+  type: string
+  asOf?: number | null
+  to?: number
+  after?: string | null
+}
 
 /**
  * What has come after the first page was read is left out, so that all pages are of one moment. Segments
@@ -46,27 +58,43 @@ export async function exported(
     throw new AppError('not_found', { public: `There is no event type "${query.type}".` })
   }
   const isFirst = !query.after
-  const moment = isFirst ? await thisMoment(unit) : fromCursor(query.after!)
+  const moment = isFirst ? await thisMoment(unit, query.to) : fromCursor(query.after!)
+  const waits = isFirst && query.to !== undefined && (await isWaiting(unit, moment.to))
+  if (waits) return { type, segments: [], rows: [], next: null, waits }
   const rows = await unsealedRows(unit, { ...moment, type: query.type }, pageEvents + 1)
   const numbers = [...new Set(rows.map(({ number }) => number))]
   const isLast = numbers.length <= pageEvents
   const last = isLast ? moment.to : numbers[pageEvents - 1]!
   const page = rows.filter(({ number }) => number <= last)
   // In the transaction of the first page: they go into a segment soon, which no later page would name.
-  if (isFirst) page.unshift(...(await dueRows(unit, query.type)))
+  if (isFirst)
+    page.unshift(...(await dueRows(unit, query.type)).filter(({ number }) => number <= moment.to))
   const asOf = query.asOf ?? Number.POSITIVE_INFINITY
   return {
     type,
-    segments: isFirst ? await filesOf(unit, query.type, asOf) : [],
+    segments: isFirst ? await filesOf(unit, query.type, { asOf, to: moment.to }) : [],
     rows: page.filter(({ known_at }) => known_at === null || known_at <= asOf),
     next: isLast ? null : `${last}-${moment.to}-${moment.sealed}`,
+    waits,
   }
 }
 
-async function filesOf(unit: Unit, type: string, asOf: number): Promise<SegmentFile[]> {
+/** The newest number of the log; 0: there is none. */
+export async function newestNumber(unit: Unit): Promise<number> {
+  return (await thisMoment(unit)).to
+}
+
+async function filesOf(
+  unit: Unit,
+  type: string,
+  { asOf, to }: { asOf: number; to: number },
+): Promise<SegmentFile[]> {
   const segments = await sealedSegments(unit, type)
   return segments
-    .filter(({ rows, knownFrom }) => rows > 0 && (knownFrom === null || knownFrom <= asOf))
+    .filter(
+      ({ rows, knownFrom, numberFrom }) =>
+        rows > 0 && numberFrom <= to && (knownFrom === null || knownFrom <= asOf),
+    )
     .map(({ blob, sha256, bytes, rows, knownFrom, knownTo }) => ({
       blob,
       sha256,
@@ -79,12 +107,15 @@ async function filesOf(unit: Unit, type: string, asOf: number): Promise<SegmentF
 
 type Moment = { after: number; to: number; sealed: number }
 
-async function thisMoment({ tx }: Unit): Promise<Moment> {
+async function thisMoment({ tx }: Unit, to?: number): Promise<Moment> {
   const { rows } = await tx.execute<{ to: string | null; sealed: string | null }>(sql`select
     (select number from events order by number desc limit 1) as to,
     (select number from event_seals) as sealed`)
   const [moment] = rows
-  return { after: 0, to: Number(moment?.to ?? 0), sealed: Number(moment?.sealed ?? 0) }
+  const sealed = Number(moment?.sealed ?? 0)
+  // Of a log that is all sealed, rows of the newest events may be gone.
+  const newest = Math.max(Number(moment?.to ?? 0), sealed)
+  return { after: 0, to: Math.min(newest, to ?? newest), sealed }
 }
 
 function fromCursor(cursor: string): Moment {

@@ -80,7 +80,8 @@ async function dueNumbers({ tx }: Unit, to: number): Promise<number[]> {
   return rows.map(({ number }) => Number(number))
 }
 
-async function isWaiting({ tx }: Unit, to: number): Promise<boolean> {
+/** Whether an event up to this number has no place yet. */
+export async function isWaiting({ tx }: Unit, to: number): Promise<boolean> {
   const { rows } = await tx.execute(sql`
     select 1 from event_batches as b
     where exists (select from event_keys as k where k.key = any(b.keys) and k.number <= ${to})

@@ -44,11 +44,12 @@ export function rowsAsSegment(type: EventType, file: string): string {
 
 /**
  * The log as core/features/sql.ts wants it: of places alone, values in stored form, with the time at which
- * the first retraction at the entity became known. `segments` and `rows` (lines of JSON) are file names.
+ * the first retraction at the entity became known. `segments` and `rows` (lines of JSON) are file names; of
+ * what they hold, events with a number past `to` are left out.
  */
 export function logRelation(
   type: EventType,
-  files: { segments: readonly string[]; rows: readonly string[] },
+  files: { segments: readonly string[]; rows: readonly string[]; to?: number },
 ): string {
   const parts = [
     // A segment that was sealed under an earlier contract lacks the fields that came later.
@@ -59,7 +60,8 @@ export function logRelation(
       .join(', ')} where false`,
   ]
   const fields = Object.entries(type.fields).map(([name, field]) => `, ${storedSql(name, field)}`)
-  return `(with log as (${parts.join(' union all by name ')}),
+  const upTo = files.to === undefined ? 'true' : `number <= ${files.to}`
+  return `(with log as (select * from (${parts.join(' union all by name ')}) where ${upTo}),
     undone as (select retracts, entity, entity_key, min(known_at) as at from log
       where retracts is not null and entity is not null group by all)
     select log.entity, log.entity_key, epoch_us(log.event_time) as event_time,

@@ -75,7 +75,8 @@ async function created(
   }
 }
 
-async function finished(
+/** The job at its end, with its result in a file where one is wanted. */
+export async function finished(
   context: Context,
   galley: Galley,
   job: Job,
@@ -87,7 +88,8 @@ async function finished(
   return { ...rest, json: { ...job, saved }, text: `${text}\nThe result is in ${saved.path}.` }
 }
 
-function formatOf(path: string, given: string | undefined): 'jsonl' | 'parquet' {
+/** Of a file of rows, as it is given or by its ending. Throws UsageError. */
+export function formatOf(path: string, given: string | undefined): 'jsonl' | 'parquet' {
   if (given === 'jsonl' || given === 'parquet') return given
   if (given !== undefined) throw new UsageError(`--format is jsonl or parquet, not "${given}".`)
   const format = FORMATS[extname(path).toLowerCase()]

@@ -23,7 +23,8 @@ const listing = command({
       columns: [
         { title: 'ID', of: job => job.id },
         { title: 'STATE', of: job => job.state },
-        { title: 'MODEL', of: job => `${job.model}@${job.version}` },
+        { title: 'KIND', of: job => job.kind.replace('_', ' ') },
+        { title: 'OF', of: ofWhat },
         { title: 'DONE', right: true, of: job => `${Math.floor(job.progress * 100)} %` },
         {
           title: 'ROWS',
@@ -70,7 +71,7 @@ const cancel = command({
 const results = command({
   words: 'jobs results',
   takes: ['<id>'],
-  summary: 'The result of a job, in the format and order of its input.',
+  summary: 'The result of a job, in the order of its input.',
   about: 'On stdout, if no file is given. A row that failed has an "error" in place of outputs.',
   options: {
     output: { value: 'file', help: 'where to write it; replaced only when it is complete' },
@@ -87,7 +88,8 @@ const results = command({
       const saved = await save(context, galley, job, resolve(cwd, output))
       return { json: saved, text: `${bytes(saved.size)} in ${saved.path}.` }
     }
-    if (terminal.isOutTty && job.input.format === 'parquet') {
+    const isParquet = job.kind === 'training_set' || job.input.format === 'parquet'
+    if (terminal.isOutTty && isParquet) {
       throw new UsageError('Parquet is not for terminals: add --output <file>.')
     }
     for await (const chunk of galley.jobs.results(job.id, { signal })) await terminal.out(chunk)
@@ -132,16 +134,27 @@ export function ended({ terminal }: Context, job: Job): Output {
   return { json: job, text }
 }
 
+/** The model or the service, with its version. */
+function ofWhat(job: Job): string {
+  return `${job.kind === 'inference' ? job.model : job.service}@${job.version}`
+}
+
 export function jobText(terminal: Terminal, job: Job): string {
   const total = job.rows_total === null ? '?' : count(job.rows_total)
+  const input = job.kind === 'inference' ? job.input : job.spine
   return fields(terminal, {
     job: job.id,
     state: job.state,
-    model: `${job.model}@${job.version}`,
+    [job.kind === 'inference' ? 'model' : 'service']: ofWhat(job),
+    ...(job.kind === 'training_set' && {
+      mode: job.mode.replace('_', ' '),
+      'as of': `${job.as_of}, log position ${job.log_position}`,
+    }),
     rows: `${count(job.rows_done)} of ${total}`,
     bad: job.rows_failed > 0 ? `${count(job.rows_failed)} rows have an error` : undefined,
-    input: `${bytes(job.input.size)} ${job.input.format}`,
+    input: `${bytes(input.size)} ${input.format}`,
     result: job.result ? bytes(job.result.size) : undefined,
+    sha256: job.result?.sha256 ?? undefined,
     error: job.error ? `${job.error.detail} (${job.error.code})` : undefined,
     created: time(job.created_at),
     ended: job.ended_at === null ? undefined : time(job.ended_at),

@@ -25,10 +25,12 @@ const SQL_TYPES = {
 }
 const folder = mkdtempSync(join(tmpdir(), 'galley-sets-'))
 const entities: TrainingSet['entities'] = {
-  card: [{ name: 'card', type: 'string' }],
+  card: [[{ name: 'card', type: 'string' }]],
   pair: [
-    { name: 'card', type: 'string' },
-    { name: 'shop', type: 'string' },
+    [
+      { name: 'card', type: 'string' },
+      { name: 'shop', type: 'string' },
+    ],
   ],
 }
 const limits: Limits = { memoryMb: 256, threads: 2 }
@@ -68,21 +70,19 @@ function logOf(played: Played) {
   return { path, sql: `read_json('log.jsonl', columns = {${listed.join(', ')}})` }
 }
 
-type Spine = { rows: object[]; columns: string }
-
-async function made(service: ServicePlan, played: Played, { rows, columns }: Spine) {
+async function made(service: ServicePlan, played: Played, rows: object[]) {
   const log = logOf(played)
   const set = {
     service,
     entities: Object.fromEntries(service.views.map(({ entity }) => [entity, entities[entity]!])),
     logs: { [EVENT_TYPE.type]: log.sql },
-    spine: `read_json('spine.jsonl', columns = {${columns}})`,
+    spine: { file: 'spine.jsonl', format: 'jsonl' as const },
     knowledge: { mode: 'as_served' as const, asOf: null },
     statuses: true,
     files: { 'log.jsonl': log.path, 'spine.jsonl': writeLines('spine.jsonl', rows) },
   }
   const signal = new AbortController().signal
-  return withTrainingSet(folder, set, signal, ({ bytes }) => all(bytes), limits)
+  return withTrainingSet(folder, set, signal, ({ bytes }) => all(bytes), { limits })
 }
 
 async function all(bytes: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
@@ -115,10 +115,9 @@ test('a training set has what reads at its times were given, bit for bit', async
     const played = await play(caseOf(seed), folder)
     const rows = played.served.map(({ entity, entityKey, t }) => {
       const [card, shop] = entity === 'card' ? [entityKey, null] : JSON.parse(entityKey)
-      return { card, shop, t }
+      return { card, shop, timestamp: t }
     })
-    const columns = "card: 'varchar', shop: 'varchar', t: 'bigint'"
-    const found = await rowsOf(await made(played.plan, played, { rows, columns }))
+    const found = await rowsOf(await made(played.plan, played, rows))
     expect(found.length).toBe(rows.length)
     for (const [i, { entity, read }] of played.served.entries()) {
       const views = played.plan.views.filter(view => view.entity === entity)
@@ -159,17 +158,13 @@ async function spent(): Promise<ServicePlan> {
   )
 }
 
-const columns = "card: 'varchar', t: 'varchar', price: 'double', label: 'boolean'"
-const row = { card: 'c1', t: '2026-01-01T00:01:00Z', price: 12.34, label: true }
+const row = { card: 'c1', timestamp: '2026-01-01T00:01:00Z', price: 12.34, label: true }
 
 test('the same question has the same bytes, in the order of the spine, with what stood beside it', async () => {
   const played = await play(caseOf(501), folder)
   const service = await spent()
   const rows = [row, { ...row, card: 'nobody', label: false }, { ...row, card: null }, row]
-  const [first, second] = [
-    await made(service, played, { rows, columns }),
-    await made(service, played, { rows, columns }),
-  ]
+  const [first, second] = [await made(service, played, rows), await made(service, played, rows)]
   expect(digest(first)).toBe(digest(second))
   const found = await rowsOf(first)
   expect(found.map(({ card, label }) => [card, label])).toEqual(
@@ -177,7 +172,7 @@ test('the same question has the same bytes, in the order of the spine, with what
   )
   expect(Object.keys(found[0]!)).toEqual([
     'card',
-    't',
+    'timestamp',
     'price',
     'label',
     'spending__spent',
@@ -192,22 +187,50 @@ test('the same question has the same bytes, in the order of the spine, with what
   })
 }, 60_000)
 
-test('a spine that does not fit is refused with what is wrong in it', async () => {
+test('a spine that does not fit is refused with the column, the row and what was expected', async () => {
   const played = await play(caseOf(502), folder)
   const service = await spent()
-  const refused = async (spine: Spine) => {
-    const error = (await made(service, played, spine).catch(error => error)) as AppError
+  const refused = async (rows: object[]) => {
+    const error = (await made(service, played, rows).catch(error => error)) as AppError
     expect(error.code).toBe('invalid_body')
     return error.public
   }
   const { price: _, ...short } = row
-  expect(
-    await refused({ rows: [short], columns: "card: 'varchar', t: 'varchar', label: 'boolean'" }),
-  ).toBe('The spine has no column price; it has card, t, label.')
-  expect(await refused({ rows: [row, { ...row, t: null }], columns })).toContain('Row 1 (from 0)')
-  expect(await refused({ rows: [{ ...row, price: 1.234 }], columns })).toContain('/price')
-  expect(
-    await refused({ rows: [{ ...row, share: 1 }], columns: `${columns}, share: 'double'` }),
-  ).toContain('has the column share already')
-  expect(await refused({ rows: [{ ...row, t: 'yesterday' }], columns })).toContain('yesterday')
+  const { card: __, ...nobody } = row
+  expect(await refused([short])).toBe(
+    'The spine has no column price; it has card, timestamp, label.',
+  )
+  expect(await refused([nobody])).toBe(
+    'The spine has no column for the key of "card": it needs card; it has timestamp, price, label.',
+  )
+  expect(await refused([row, { ...row, timestamp: null }])).toBe(
+    'Row 1 (from 0), column "timestamp": it is empty, and should be a time such as 2026-01-31T12:00:00Z.',
+  )
+  expect(await refused([row, row, { ...row, timestamp: 'yesterday' }])).toBe(
+    'Row 2 (from 0), column "timestamp": "yesterday" is not a time such as 2026-01-31T12:00:00Z.',
+  )
+  expect(await refused([{ ...row, timestamp: 1_700_000_000 }])).toBe(
+    'Row 0 (from 0), column "timestamp": "1700000000" is not a time in whole microseconds since 1970, such as 1769860800000000.',
+  )
+  expect(await refused([row, { ...row, price: 1.234 }])).toBe(
+    'Row 1 (from 0), column "price": It must be a number with at most 2 digits after the point.',
+  )
+  expect(await refused([{ ...row, share: 1 }])).toContain('has the column share already')
+  expect(await refused([row, [1]])).toContain('Row 1 (from 0) is ARRAY')
+  expect(await refused([])).toBe('The spine has no rows.')
+}, 60_000)
+
+test('labels in JSON keep their types: a text stays one, whatever it looks like', async () => {
+  const played = await play(caseOf(502), folder)
+  const service = await spent()
+  const labels = [
+    { day: '2026-01-31', large: 2 ** 53, mixed: 1, nested: { a: [1] }, none: null },
+    { day: 'x', large: -1, mixed: 'one', nested: null, none: null, "it's": 'so' },
+  ]
+  const rows = labels.map(label => ({ ...row, ...label }))
+  const found = await rowsOf(await made(service, played, rows))
+  expect(found).toMatchObject([
+    { day: '2026-01-31', large: 2n ** 53n, mixed: '1', nested: '{"a":[1]}', "it's": null },
+    { day: 'x', large: -1n, mixed: 'one', nested: null, none: null, "it's": 'so' },
+  ])
 }, 60_000)

@@ -1,10 +1,11 @@
 /** Features: a file of definitions, planned and applied as one; and values as they are now. */
-import type { Galley, Reply } from '../../client.ts'
-import { type Command, type Context, command, UsageError } from '../command.ts'
-import { time } from '../format.ts'
-import { documentIn } from '../json-document.ts'
-import { table } from '../table.ts'
-import { LIST_OPTIONS, listed } from './listing.ts'
+import type { Galley, Reply } from '../../../client.ts'
+import { type Command, type Context, command, UsageError } from '../../command.ts'
+import { time } from '../../format.ts'
+import { documentIn } from '../../json-document.ts'
+import { table } from '../../table.ts'
+import { LIST_OPTIONS, listed } from '../listing.ts'
+import { trainingSet } from './training-set.ts'
 
 /** In this order each finds what it builds on. */
 const PARTS = ['event_types', 'views', 'services'] as const
@@ -231,4 +232,4 @@ function jsonOf(text: string): Record<string, unknown> {
   }
 }
 
-export const features: Command[] = [plan, apply, list, show, read]
+export const features: Command[] = [plan, apply, list, show, read, trainingSet]

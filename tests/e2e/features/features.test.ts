@@ -1,7 +1,7 @@
 /** Features, from a definition to a read: the same numbers for whoever asks, and only for whose they are. */
 import { beforeAll, describe, expect, test } from 'vitest'
-import { named, newTenant, ok, refused, type Tenant } from './actions.ts'
-import { api } from './product.ts'
+import { named, newTenant, ok, refused, type Tenant } from '../actions.ts'
+import { api } from '../product.ts'
 
 const BATCH = { 'content-type': 'application/cloudevents-batch+json' }
 const SOURCE = 'tests'

@@ -1,7 +1,7 @@
 /** Reads in the form of Feast's feature server: as its own server answers, and only for whose they are. */
 import { beforeAll, describe, expect, test } from 'vitest'
-import { named, newTenant, ok, type Tenant } from './actions.ts'
-import { api, product } from './product.ts'
+import { named, newTenant, ok, type Tenant } from '../actions.ts'
+import { api, product } from '../product.ts'
 
 const BATCH = { 'content-type': 'application/cloudevents-batch+json' }
 const EPOCH = '1970-01-01T00:00:00Z'

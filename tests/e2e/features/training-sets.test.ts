@@ -18,10 +18,10 @@ import {
   sha256Of,
   type Tenant,
   upload,
-} from './actions.ts'
-import { product } from './product.ts'
+} from '../actions.ts'
+import { product } from '../product.ts'
 
-const ENTRY = fileURLToPath(new URL('../../sdk/cli/galley.ts', import.meta.url))
+const ENTRY = fileURLToPath(new URL('../../../sdk/cli/galley.ts', import.meta.url))
 const BATCH = { 'content-type': 'application/cloudevents-batch+json' }
 const folder = mkdtempSync(join(tmpdir(), 'galley-sets-'))
 afterAll(() => rmSync(folder, { recursive: true }))

@@ -15,7 +15,9 @@ const { values } = parseArgs({
   },
 })
 const [rate, seconds] = [Number(values.rate), Number(values.seconds)]
-const FEATURES = 12
+const names = Object.entries(views()).flatMap(([view, { features }]) =>
+  Object.keys(features).map(feature => `${view}.${feature}`),
+)
 const product = await startProduct()
 try {
   await put(product, '/v1/event-types/payment', TYPE)
@@ -24,12 +26,12 @@ try {
   const features = Object.keys(views()).map(name => `${name}:*`)
   await put(product, '/v1/feature-services/bench', { features })
   const galley = new Galley({ baseUrl: product.url, key: product.key })
-  await galley.publish('bench', { 'mlp.onnx': mlp(7, [FEATURES, 32, 1]) })
+  await galley.publish('bench', { 'mlp.onnx': mlp(7, [names.length, 32, 1]) })
   await put(product, '/v1/decision-endpoints/bench', {
     event_type: 'payment',
     gate: 'card',
     service: 'bench',
-    model: { name: 'bench' },
+    model: { name: 'bench', tensor: 'x', features: names, output: 'y' },
     rules: [{ name: 'many', when: 'counted.n_10m > 100', answer: 'decline' }],
     otherwise: 'approve',
   })

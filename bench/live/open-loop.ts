@@ -87,13 +87,23 @@ function open(): Connection {
     latencies.push(performance.now() - began - (current * 1_000) / rate)
     statuses.set(status, (statuses.get(status) ?? 0) + 1)
     answered?.(current, status, body)
+    current = -1
     idle.push(connection)
     finish(1)
     pump()
   })
-  socket.on('error', () => broken++)
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'ECONNREFUSED') throw error
+  })
+  // The server ends what was idle for long: another takes its place. A request that it took along is lost.
   socket.on('close', () => {
-    if (current >= 0 && buffered !== '') finish(1)
+    const at = idle.indexOf(connection)
+    if (at >= 0) idle.splice(at, 1)
+    if (done === total) return
+    idle.push(open())
+    if (current < 0) return
+    broken++
+    finish(1)
   })
   return connection
 }

@@ -15,7 +15,7 @@ export const TYPE = {
 const WINDOWS = ['10m', '1h', '1d']
 
 /** Four views, each over three windows. */
-export function views(): Record<string, object> {
+export function views(): Record<string, { features: Record<string, object> }> {
   const of = (name: string, feature: object) => ({
     entity: 'card',
     event_type: 'payment',

@@ -2,10 +2,19 @@
  * What Galley is told about payments: which events there are, which features follow from them, and how a
  * decision is made. Plain data: the same could stand in JSON files for `galley features apply`.
  */
+import type { Contract } from '#sdk/client.ts'
+import type { Thresholds } from './costs.ts'
+
+type EventType = Contract['event_types.declare']['input']['body']
+type View = Contract['views.apply']['input']['body']
+type Feature = View['features'][string]
+type FeatureSet = Contract['services.apply']['input']['body']
+type Endpoint = Contract['endpoints.apply']['input']['body']
+
 const amount = { type: 'decimal', scale: 2, min: 0 } as const
 const text = { type: 'string', length_max: 64 } as const
 
-export const EVENT_TYPES = {
+export const EVENT_TYPES: Record<string, EventType> = {
   payment: {
     fields: {
       card_id: text,
@@ -32,15 +41,19 @@ export const EVENT_TYPES = {
     },
     entities: { merchant: 'merchant_id' },
   },
-} as const
+}
 
-const count = (window: string) => ({ agg: 'count', window })
-const of = (agg: string, field: string, window: string) => ({ agg, of: field, window })
+const count = (window: string): Feature => ({ agg: 'count', window })
+const of = (agg: Feature['agg'], field: string, window: string): Feature => ({
+  agg,
+  of: field,
+  window,
+})
 /** History may be told long after it happened: then it counts all the same. */
 const LATE = '60d'
-const last = (field: string) => ({ agg: 'last', of: field })
+const last = (field: string): Feature => ({ agg: 'last', of: field })
 
-export const VIEWS = {
+export const VIEWS: Record<string, View> = {
   card_velocity: {
     entity: 'card',
     event_type: 'payment',
@@ -74,28 +87,30 @@ export const VIEWS = {
   customer: {
     entity: 'card',
     event_type: 'customer',
+    allowed_lateness: LATE,
     features: { home_country: last('home_country'), age_days: last('age_days') },
   },
   shop: {
     entity: 'merchant',
     event_type: 'shop',
+    allowed_lateness: LATE,
     features: { typical: last('typical'), risk: last('risk') },
   },
-} as const
+}
 
 /** What a payment itself and the two profiles tell: all that a model without velocity can see. */
-export const PLAIN = {
+const PLAIN = {
   amount_log: 'log(request.amount + 1)',
-  online: 'if(request.online, 1, 0)',
-  hour: 'request.hour',
+  is_online: 'if(request.online, 1, 0)',
+  at_hour: 'request.hour',
   abroad: 'if(request.country = customer.home_country, 0, 1)',
   risk: 'coalesce(shop.risk, 0)',
   typical_log: 'log(coalesce(shop.typical, 0) + 1)',
   age_log: 'log(coalesce(customer.age_days, 0) + 1)',
-} as const
+}
 
 /** What has just happened to the card, the device and the merchant. */
-export const VELOCITY = {
+const VELOCITY = {
   card_10m: 'card_velocity.payments_10m',
   card_1h: 'card_velocity.payments_1h',
   card_1d: 'card_velocity.payments_1d',
@@ -108,9 +123,9 @@ export const VELOCITY = {
   device_merchants_1d: 'device_velocity.merchants_1d',
   merchant_1h: 'merchant_velocity.payments_1h',
   merchant_rise: 'merchant_velocity.payments_1h / (1 + merchant_velocity.payments_1d / 24)',
-} as const
+}
 
-export const SERVICE = {
+export const SERVICE: FeatureSet = {
   features: Object.keys(VIEWS).map(view => `${view}:*`),
   request: {
     amount: { type: 'decimal', scale: 2 },
@@ -119,23 +134,34 @@ export const SERVICE = {
     hour: { type: 'int' },
   },
   transforms: { ...PLAIN, ...VELOCITY },
-} as const
+}
 
-export const ENDPOINT = {
-  event_type: 'payment',
-  gate: 'card',
-  service: 'fraud',
-  model: {
-    name: 'fraud',
-    tensor: 'features',
-    output: 'score',
-    features: [...Object.keys(PLAIN), ...Object.keys(VELOCITY)],
-  },
-  rules: [
-    { name: 'many small payments', when: 'card_velocity.payments_10m >= 8', answer: 'decline' },
-    { name: 'device of many cards', when: 'device_velocity.cards_1d >= 10', answer: 'decline' },
-    { name: 'high score', when: 'score >= 0.9', answer: 'decline' },
-    { name: 'raised score', when: 'score >= 0.5', answer: 'review' },
-  ],
-  otherwise: 'approve',
-} as const
+/** The rows that the two models are shown, in this order. */
+export const ROWS = {
+  plain: Object.keys(PLAIN),
+  velocity: [...Object.keys(PLAIN), ...Object.keys(VELOCITY)],
+}
+
+/** How payments are decided: what everybody would stop, and then by what mistakes cost (costs.ts). */
+export function endpoint({ review, decline }: Thresholds): Endpoint {
+  return {
+    event_type: 'payment',
+    gate: 'card',
+    service: 'fraud',
+    model: { name: 'fraud', tensor: 'features', output: 'score', features: ROWS.velocity },
+    rules: [
+      {
+        name: 'many payments in minutes',
+        when: 'card_velocity.payments_10m >= 8',
+        answer: 'decline',
+      },
+      { name: 'device of many cards', when: 'device_velocity.cards_1d >= 10', answer: 'decline' },
+      { name: 'high score', when: `score >= ${decline}`, answer: 'decline' },
+      { name: 'raised score', when: `score >= ${review}`, answer: 'review' },
+      // Without an answer a rule only gives a reason.
+      { name: 'abroad', when: 'abroad = 1' },
+      { name: 'busy shop', when: 'merchant_rise >= 5' },
+    ].filter(({ when }) => !when.includes('Infinity')),
+    otherwise: 'approve',
+  }
+}

@@ -2,26 +2,26 @@
 
 export type Scored = { score: number; label: number }
 export type Quality = {
-  /** Area under the ROC curve: how often a fraud scores above an honest payment. */
+  /** Area under the ROC curve: how often a fraud scores above an honest payment, ties by half. */
   auc: number
-  /** Area under precision over recall. */
+  /** Area under precision over recall, as average precision. */
   average_precision: number
   /** Share of frauds that are caught when one honest payment in a thousand is stopped. */
   recall_at_1_in_1000: number
 }
+/** So far from the highest score down: frauds caught, honest payments stopped. */
+export type Step = { score: number; hits: number; alarms: number }
 
 export function quality(scored: readonly Scored[]): Quality {
-  const curve = rocOf(scored)
-  const positives = scored.filter(({ label }) => label === 1).length
-  const negatives = scored.length - positives
-  let auc = 0
-  let averagePrecision = 0
-  let recall = 0
-  for (const [i, { hits, alarms }] of curve.entries()) {
-    const before = i === 0 ? { hits: 0, alarms: 0 } : curve[i - 1]!
+  const curve = stepsOf(scored)
+  const { hits: positives, alarms: negatives } = curve.at(-1) ?? { hits: 0, alarms: 0 }
+  let [auc, averagePrecision, recall] = [0, 0, 0]
+  let before = { hits: 0, alarms: 0 }
+  for (const { hits, alarms } of curve) {
     auc += (alarms - before.alarms) * (hits + before.hits) * 0.5
-    averagePrecision += ((hits - before.hits) * hits) / (hits + alarms || 1)
+    averagePrecision += ((hits - before.hits) * hits) / (hits + alarms)
     if (alarms <= negatives / 1_000) recall = hits / positives
+    before = { hits, alarms }
   }
   return {
     auc: auc / (positives * negatives),
@@ -30,15 +30,15 @@ export function quality(scored: readonly Scored[]): Quality {
   }
 }
 
-/** Frauds caught and honest payments stopped at every threshold, the highest first; ties in one step. */
-export function rocOf(scored: readonly Scored[]): { hits: number; alarms: number }[] {
+/** At every threshold, the highest first; equal scores in one step. */
+export function stepsOf(scored: readonly Scored[]): Step[] {
   const sorted = scored.toSorted((a, b) => b.score - a.score)
-  const curve: { hits: number; alarms: number }[] = []
+  const steps: Step[] = []
   let [hits, alarms] = [0, 0]
   for (const [i, { score, label }] of sorted.entries()) {
     if (label === 1) hits++
     else alarms++
-    if (sorted[i + 1]?.score !== score) curve.push({ hits, alarms })
+    if (sorted[i + 1]?.score !== score) steps.push({ score, hits, alarms })
   }
-  return curve
+  return steps
 }

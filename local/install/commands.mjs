@@ -25,6 +25,7 @@ const COMMANDS = {
   demo: args => [{ dev: edgeOf(args) === 'workerd', entry: 'bench/demo.ts', args }],
   chaos: args => [{ dev: true, entry: 'tests/chaos/chaos.ts', args }],
   prove: args => [{ dev: true, entry: 'tests/proof/prove.ts', args }],
+  conformance: args => [{ dev: true, entry: 'tests/conformance/clients/conformance.ts', args }],
   bench: args => [{ dev: true, entry: 'bench/bench.ts', args }],
   generate: args => [{ dev: true, entry: 'local/generate.ts', args }],
   galley: args => [{ dev: false, entry: 'sdk/cli/galley.ts', args, here: true }],

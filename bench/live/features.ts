@@ -1,8 +1,15 @@
-/** Reads of fifty features of one entity, and of a hundred entities at once, at stated rates. */
+/**
+ * Reads of fifty features of one entity, and of a hundred entities at once, at stated rates; and beside
+ * Feast's own server on the same values, where there is a Python for it.
+ */
 import { parseArgs } from 'node:util'
 import { startProduct } from '../product.ts'
+import { besideFeast } from './feast/beside.ts'
 import { openLoad } from './load-open.ts'
-import { fifty, fill, put, TYPE } from './payments.ts'
+import { cardOf, fifty, fill, put, TYPE } from './payments.ts'
+
+/** As many as one read takes, from which the other server is filled. */
+const CARDS_BESIDE = 1_000
 
 const { values } = parseArgs({
   args: process.argv.slice(3),
@@ -30,6 +37,10 @@ try {
     seconds,
     connections: 8,
   })
+  const cards = [...new Set(Array.from({ length: CARDS_BESIDE * 2 }, (_, i) => cardOf(i)))]
+  const beside = await besideFeast(product, cards.slice(0, CARDS_BESIDE), text =>
+    process.stdout.write(`${text}\n`),
+  )
   process.stdout.write(
     `${JSON.stringify({
       bench: 'features',
@@ -39,7 +50,8 @@ try {
       p50_ms: single.p50_ms,
       p99_ms: single.p99_ms,
       of_100_entities: { per_s: many.achieved_per_s, p50_ms: many.p50_ms, p99_ms: many.p99_ms },
-      vs_feast: null,
+      vs_feast: beside.ratio,
+      beside_feast: beside,
       statuses: single.statuses,
     })}\n`,
   )

@@ -13,7 +13,7 @@ export type Asked = { path: string; body: string; type?: string }
 export type Work = {
   request(i: number): Asked
   /** What the generator shall add to its report, from the answers that it was shown. */
-  answered?(i: number, status: number, body: string): void
+  answered?(i: number, status: number, body: string, latencyMs: number): void
   report?(): Record<string, unknown>
 }
 
@@ -84,9 +84,10 @@ function open(): Connection {
     const status = Number(head.slice(9, 12))
     const body = buffered.slice(end + 4)
     buffered = ''
-    latencies.push(performance.now() - began - (current * 1_000) / rate)
+    const latencyMs = performance.now() - began - (current * 1_000) / rate
+    latencies.push(latencyMs)
     statuses.set(status, (statuses.get(status) ?? 0) + 1)
-    answered?.(current, status, body)
+    answered?.(current, status, body, latencyMs)
     current = -1
     idle.push(connection)
     finish(1)

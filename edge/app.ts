@@ -54,16 +54,18 @@ const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 
 export function createApp(deps: EdgeDeps): Hono {
   const limits = new Limiter(deps)
-  const models = new ModelDirectory(deps, limits)
-  const eventTypes = new EventTypeDirectory(deps, limits)
-  const hooks = new HookDirectory(deps)
-  const services = new ServiceDirectory(deps, limits)
-  const auth = new Authenticator(deps)
-  const endpoints = new EndpointDirectory(deps, limits)
-  const outcomes = new Outcomes(deps)
-  const feast = new FeastDirectory(deps, limits)
-  const named = { services, feast, endpoints, outcomes }
-  const edge: Edge = { deps, auth, limits, models, eventTypes, hooks, ...named }
+  const edge: Edge = {
+    deps,
+    auth: new Authenticator(deps),
+    limits,
+    models: new ModelDirectory(deps, limits),
+    eventTypes: new EventTypeDirectory(deps, limits),
+    hooks: new HookDirectory(deps),
+    services: new ServiceDirectory(deps, limits),
+    feast: new FeastDirectory(deps, limits),
+    endpoints: new EndpointDirectory(deps, limits),
+    outcomes: new Outcomes(deps),
+  }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const answer = answerOf(route)
@@ -76,7 +78,8 @@ export function createApp(deps: EdgeDeps): Hono {
     app.on(others, path, () => wrongMethod(deps, path))
   }
   app.notFound(c => {
-    const detail = `There is nothing at ${c.req.path}; /openapi.json lists what there is.`
+    const nothing = `There is nothing at ${c.req.path}; /openapi.json lists what there is.`
+    const detail = feast.absence(c.req.path) ?? nothing
     const error = new AppError('not_found', { public: detail })
     return errorReply(deps.log, error, { requestId: newId('request'), form: formOf(c.req.path) })
   })

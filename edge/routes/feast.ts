@@ -13,6 +13,16 @@ import { invalidAt, isKeyPart } from '../features/reader.ts'
 const BODY_BYTES_MAX = 1 << 20
 const ROWS_MAX = 1_000
 
+/** What a client of Feast may ask for besides, and is told why not. */
+const ABSENT: Record<string, string> = {
+  push: 'Features follow from events here: send them to POST /v1/events.',
+  'write-to-online-store': 'Features follow from events here: send them to POST /v1/events.',
+  materialize: 'Features are always current here: there is nothing to materialize.',
+  'materialize-incremental': 'Features are always current here: there is nothing to materialize.',
+  search: 'Vectors are not searched here.',
+  'retrieve-online-documents': 'Vectors are not searched here.',
+}
+
 type Columns = Record<string, unknown[]>
 type Request = {
   asked: Asked
@@ -47,6 +57,13 @@ export async function read(
   })
   const headers = { 'content-type': 'application/json', 'galley-request-id': call.requestId }
   return deps.http.reply(c, 200, headers, bodyOf(found, request, given, rows))
+}
+
+/** Undefined: it is not one of those. */
+export function absence(path: string): string | undefined {
+  const [, first, name = '', ...rest] = path.split('/')
+  if (first !== 'feast' || rest.length > 0 || !Object.hasOwn(ABSENT, name)) return undefined
+  return ABSENT[name]
 }
 
 type Row = { values: RowValues; at: number; byEntity: ReadonlyMap<string, EntityRead> }

@@ -3,9 +3,9 @@ import { expect, test } from 'vitest'
 import { FRESH_MS, FreshCache, STALE_MS } from '#edge/fresh-cache.ts'
 import { handClock } from '#tests/caller.ts'
 
-function setup(max = 100) {
+function setup(max = 100, staleMs = STALE_MS) {
   const clock = handClock()
-  const cache = new FreshCache<string>(max)
+  const cache = new FreshCache<string>(max, staleMs)
   const background: Promise<unknown>[] = []
   let fetches = 0
   let answer = 'v0'
@@ -52,6 +52,18 @@ test('an answer that is too old is not served, even when no new one can be had',
   const { clock, get } = setup()
   await get()
   clock.forward(STALE_MS)
+  await expect(get('k', () => Promise.reject(new Error('away')))).rejects.toThrow('away')
+})
+
+test('where nothing stale may be served, an answer that is not fresh is asked for first', async () => {
+  const { clock, get, now } = setup(100, 0)
+  await get()
+  now('v1')
+  clock.forward(FRESH_MS - 1)
+  expect(await get()).toBe('v0')
+  clock.forward(1)
+  expect(await get()).toBe('v1')
+  clock.forward(FRESH_MS)
   await expect(get('k', () => Promise.reject(new Error('away')))).rejects.toThrow('away')
 })
 

@@ -1,7 +1,12 @@
 /** Webhooks in the running product: believed by their signature alone, once, and by no other way. */
+import { execFile } from 'node:child_process'
 import { createHmac, randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { newId } from '#schemas/ids.ts'
 import { newTenant, ok, type Problem, refused, type Tenant } from '../actions.ts'
 import { api, product } from '../product.ts'
@@ -17,6 +22,9 @@ const TYPE = {
 const CHARGE = { type: 'payment', fields: { card: '/data/object/source/id' } }
 const WHSEC = `whsec_${randomBytes(24).toString('base64')}`
 const now = () => Math.floor(Date.now() / 1_000)
+const ENTRY = fileURLToPath(new URL('../../../sdk/cli/galley.ts', import.meta.url))
+const home = mkdtempSync(join(tmpdir(), 'galley-hooks-e2e-'))
+afterAll(() => rmSync(home, { recursive: true, force: true }))
 const mac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text)
 
 let tenant: Tenant
@@ -47,6 +55,15 @@ beforeAll(async () => {
     }),
   }
 })
+
+async function galley(...args: string[]): Promise<string> {
+  const env = { XDG_CONFIG_HOME: home, GALLEY_URL: (await product()).url, GALLEY_KEY: key }
+  return new Promise((resolve, reject) =>
+    execFile(process.execPath, [ENTRY, ...args], { cwd: home, env }, (error, text, err) =>
+      error ? reject(new Error(err)) : resolve(text),
+    ),
+  )
+}
 
 async function post(path: string, headers: Record<string, string>, body: string): Promise<Answer> {
   const { url } = await product()
@@ -184,6 +201,29 @@ test('a secret follows another without a gap, and then the old one opens nothing
   expect((await fromStripe(charge('evt_7'))).status).toBe(401)
   expect((await fromStripe(charge('evt_7'), { secret: next })).status).toBe(202)
   await refused('DELETE', `${path}/next`, undefined, 409, 'conflict', { key })
+})
+
+test('from the command line: declared, shown with its address, given a secret, taken away', async () => {
+  const definition = { scheme: 'github', events: { '*': { type: 'payment' } } }
+  writeFileSync(join(home, 'hub.json'), JSON.stringify(definition))
+  writeFileSync(join(home, 'secret.txt'), 'a-word-of-the-file\n')
+  const made = await galley('hooks', 'apply', 'hub', 'hub.json', '--secret', 'first=@secret.txt')
+  const [, path = ''] = /(\/v1\/hooks\/hok_\w+)/.exec(made) ?? []
+  expect(made).toContain(`${(await product()).url}${path}`)
+  expect(made).not.toContain('a-word-of-the-file')
+  const signed = (secret: string) => {
+    const body = '{"card":"c","amount":1}'
+    const signature = `sha256=${mac(secret, body).digest('hex')}`
+    return post(path, { 'x-github-delivery': secret, 'x-hub-signature-256': signature }, body)
+  }
+  expect((await signed('a-word-of-the-file')).status).toBe(202)
+  await galley('hooks', 'add-secret', 'hub', 'second', 'a-word-as-it-is')
+  expect((await signed('a-word-as-it-is')).status).toBe(202)
+  await galley('hooks', 'remove-secret', 'hub', 'first')
+  expect(await galley('hooks', 'show', 'hub')).toMatch(/secrets +second/)
+  expect(await galley('hooks', 'list')).toContain('hub')
+  expect(await galley('hooks', 'remove', 'hub')).toBe('Removed "hub".\n')
+  expect((await signed('a-word-as-it-is')).status).toBe(401)
 })
 
 test('no reply and no listing shows a secret, and a removed source answers nobody', async () => {

@@ -222,6 +222,18 @@ describe('what cannot be read is an error that its client raises by name', () =>
     expect(found.message).toContain(part)
   })
 
+  test.each([
+    ['push', 'POST /v1/events'],
+    ['write-to-online-store', 'POST /v1/events'],
+    ['materialize', 'always current'],
+    ['search', 'Vectors'],
+  ])('at /feast/%s, which is not there, with what is instead', async (name, part) => {
+    const { status, body } = await api<string>('POST', `/feast/${name}`, {}, { key: tenant.key })
+    const { class: kind, message } = JSON.parse(body) as { class: string; message: string }
+    expect([status, kind]).toEqual([404, 'FeastObjectNotFoundException'])
+    expect(message).toContain(part)
+  })
+
   test('without a key that may read, and for what is another tenant’s', async () => {
     const body = { features: ['spend:n'], entities }
     const stranger = await newTenant()

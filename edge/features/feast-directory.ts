@@ -20,6 +20,8 @@ type Answer = {
 /** One value that is given: where the reader has it, and how it is named and written. */
 type Output = {
   at: number
+  /** The view, or the service for a transform. */
+  owner: string
   name: string
   fullName: string
   isTransform: boolean
@@ -31,6 +33,8 @@ export type FeastReader = {
   outputs: Output[]
   /** Names that only their views tell apart. */
   twice: string[]
+  /** Names that not even those do: of `a__b:c` and `a:b__c`. */
+  fullTwice: string[]
   joinKeys: Record<string, string[][]>
   views: { name: string; version: number }[]
 }
@@ -74,15 +78,20 @@ function feastReader({ plan, joinKeys, pinned }: Answer): FeastReader {
     const version = Object.hasOwn(pinned, view) ? `@v${pinned[view]}` : ''
     const owner = isTransform ? plan.service : `${view}${version}`
     const bare = feature ?? name
-    return { at, name: bare, fullName: `${owner}__${bare}`, isTransform, write: writeAs(type) }
+    const fullName = `${owner}__${bare}`
+    return { at, owner, name: bare, fullName, isTransform, write: writeAs(type) }
   })
-  const byView = Map.groupBy(outputs, ({ fullName }) => fullName.split('__')[0])
-  const names = outputs.map(({ name }) => name)
+  const byOwner = Map.groupBy(outputs, ({ owner }) => owner)
   return {
     reader,
-    outputs: [...byView.values()].flat(),
-    twice: [...new Set(names.filter((name, i) => names.indexOf(name) !== i))],
+    outputs: [...byOwner.values()].flat(),
+    twice: twiceIn(outputs.map(({ name }) => name)),
+    fullTwice: twiceIn(outputs.map(({ fullName }) => fullName)),
     joinKeys,
     views: plan.views.map(({ view, version }) => ({ name: view, version })),
   }
+}
+
+function twiceIn(names: string[]): string[] {
+  return [...new Set(names.filter((name, i) => names.indexOf(name) !== i))]
 }

@@ -41,13 +41,8 @@ export async function read(
   const { tenantId } = call.caller
   const request = requestOf(await deps.http.body(c, BODY_BYTES_MAX))
   const found = await feast.resolve(call.caller, request.asked)
-  const { reader, twice } = found
-  if (!request.isFull && twice.length > 0) {
-    throw invalidAt(
-      '/full_feature_names',
-      `${twice.join(', ')} stands in more than one view: ask with full_feature_names.`,
-    )
-  }
+  const { reader } = found
+  mustDiffer(found, request)
   const { keys, given } = keysOf(found, request)
   const fields = fieldsOf(found, request)
   const reads = await readRows(deps.features, tenantId, reader, keys)
@@ -64,6 +59,14 @@ export function absence(path: string): string | undefined {
   const [, first, name = '', ...rest] = path.split('/')
   if (first !== 'feast' || rest.length > 0 || !Object.hasOwn(ABSENT, name)) return undefined
   return ABSENT[name]
+}
+
+/** Who asks finds columns by their names. */
+function mustDiffer({ twice, fullTwice }: FeastReader, { isFull }: Request): void {
+  const [name] = isFull ? fullTwice : twice
+  if (name === undefined) return
+  const right = isFull ? 'ask for them one after the other' : 'ask with full_feature_names'
+  throw invalidAt('/full_feature_names', `Two features would be called "${name}": ${right}.`)
 }
 
 type Row = { values: RowValues; at: number; byEntity: ReadonlyMap<string, EntityRead> }

@@ -153,8 +153,8 @@ export type FeatureObject = {
   erase(input: EraseEvents): Promise<{ erased: number }>
 }
 
-/** By their keys, and all that tell about an entity. */
-export type EraseEvents = { entity?: EntityKey; eventKeys: string[] }
+/** Events at an entity each, and all that tell about one. */
+export type EraseEvents = { entity?: EntityKey; events: (EntityKey & { eventKey: string })[] }
 
 export type ApplyEvents = {
   placements: Placement[]

@@ -116,8 +116,7 @@ export class PartitionObject {
   }
 
   erase(input: EraseEvents): { erased: number } {
-    this.#rows.release()
-    return { erased: erase(this.#sql, input) }
+    return { erased: erase(this.#sql, this.#rows, input) }
   }
 
   /** Decisions that the log has not been told of. */
@@ -136,14 +135,15 @@ export class PartitionObject {
     const named = { eventKey: event.key, entity, entityKey, partition }
     const seq = this.#seqs.of(partition) + 1
     const knownAt = this.#time.tick()
-    if (!this.#rows.add(placement, seq, knownAt)) {
-      const before = this.#rows.applied(event.key, entity, entityKey)!
-      const { bodyHash: _, ...place } = before
-      if (!isForgotten(before, knownAt, onlineDays)) return { ...named, ...place }
+    const before = this.#rows.applied(event.key, entity, entityKey)
+    if (before) {
+      if (!isForgotten(before, knownAt, onlineDays)) {
+        return { ...named, seq: before.seq, eventTime: before.eventTime, knownAt: before.knownAt }
+      }
       // The log has forgotten it too, or it would not ask: it is a new event.
-      this.#rows.remove(event.key)
-      this.#rows.add(placement, seq, knownAt)
+      this.#rows.remove(event.key, entity, entityKey)
     }
+    this.#rows.add(placement, seq, knownAt)
     this.#seqs.set(partition, seq)
     this.#rows.trim(entity, entityKey, event.type, knownAt, onlineDays)
     return { ...named, seq, eventTime: event.eventTime, knownAt }

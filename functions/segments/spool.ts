@@ -50,7 +50,7 @@ export async function openSpool(): Promise<Spool> {
     },
     async placesOf(path, who) {
       const db = await analysis()
-      return db.rows(`select distinct key, partition from ${fileOf(path)}
+      return db.rows(`select distinct key, partition, entity, entity_key as "entityKey" from ${fileOf(path)}
         where number in (${numbersOf(path, who)}) and partition is not null`)
     },
     async close() {

@@ -11,6 +11,7 @@ import type { TenantId } from '#schemas/ids.ts'
 import { type Erased, eventErasures, eventSegments } from '#schemas/tables/segments.ts'
 import { partitionOf } from '../partition.ts'
 import { bare, columnOf } from '../rows.ts'
+import type { Place } from '../sealing/files.ts'
 import { type Held, holding } from '../sealing/lease.ts'
 import { clearAway, publish, type Segment, sealedSegments, store } from '../sealing/manifest.ts'
 import { eachTenant, type SealDeps } from '../sealing/seal.ts'
@@ -24,7 +25,6 @@ const KEYS_PER_CALL = 500
 /** Removes what another feature keeps of the events, and says how much. */
 export type EraseBesides = (unit: Unit, eventKeys: string[]) => Promise<number>
 export type EraseDeps = SealDeps & { features: FeatureObjects; eraseBesides: EraseBesides }
-type Place = { key: string; partition: number }
 type Work = { deps: EraseDeps; tenantId: TenantId; erasure: Erasure; held: Held; entityKey: string }
 
 /** Goes on with whatever was asked for. One tenant's trouble is not another's. */
@@ -91,10 +91,10 @@ async function inObjects(work: Work, places: readonly Place[], isOwn = false): P
   if (isOwn && !groups.has(own)) groups.set(own, [])
   for (const [group, its] of groups) {
     const object = deps.features.group(tenantId, group)
-    const keys = [...new Set(its.map(({ key }) => key))]
+    const events = its.map(({ key, ...at }) => ({ ...at, eventKey: key }))
     const entity = isOwn && group === own ? { entity: erasure.entity, entityKey } : undefined
-    for (let at = 0; at === 0 || at < keys.length; at += KEYS_PER_CALL) {
-      await object.erase({ entity, eventKeys: keys.slice(at, at + KEYS_PER_CALL) })
+    for (let at = 0; at === 0 || at < events.length; at += KEYS_PER_CALL) {
+      await object.erase({ entity, events: events.slice(at, at + KEYS_PER_CALL) })
     }
   }
 }
@@ -164,10 +164,11 @@ async function removeRows(work: Work, numbers: number[]): Promise<void> {
     const listed = sql`${columnOf(numbers.slice(at, at + KEYS_PER_CALL))(n => n)}::bigint[]`
     const { rows } = await deps.db.tenant(tenantId, tx =>
       tx.execute<Place>(
-        sql`select key, partition from event_positions where number = any(${listed})`,
+        sql`select key, partition, entity, entity_key as "entityKey" from event_positions
+          where number = any(${listed})`,
       ),
     )
-    const places = rows.map(({ key, partition }) => ({ key: bare(key), partition }))
+    const places = rows.map(({ key, ...at }) => ({ ...at, key: bare(key) }))
     await inObjects(work, places)
     await deps.db.tenant(tenantId, async tx => {
       await elsewhere({ tx, clock: deps.clock }, work, { keys: keysOf(places), events: true })

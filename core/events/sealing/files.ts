@@ -27,6 +27,8 @@ export type SegmentContent = {
   measured: Measured
 }
 
+export type Place = { key: string; partition: number; entity: string; entityKey: string }
+
 /** Rows wait on disk by their type, so that memory does not grow with them. */
 export type Spool = {
   add(rows: readonly LogRow[]): Promise<void>
@@ -36,10 +38,7 @@ export type Spool = {
   /** The rows of a segment (a local file) but those of events that have a place at the entity. */
   without(path: string, who: { entity: string; entityKey: string }): Promise<SegmentContent>
   /** The places of those events, at whichever entity. */
-  placesOf(
-    path: string,
-    who: { entity: string; entityKey: string },
-  ): Promise<{ key: string; partition: number }[]>
+  placesOf(path: string, who: { entity: string; entityKey: string }): Promise<Place[]>
   close(): Promise<void>
 }
 export type OpenSpool = () => Promise<Spool>

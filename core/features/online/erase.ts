@@ -1,28 +1,24 @@
 /** What an object keeps of events that must be forgotten: all of it goes, in the transaction of the call. */
 import type { EraseEvents, ObjectSql } from '#core/deps.ts'
+import type { Rows } from './rows.ts'
 
 /** How many events were here. A second time there is nothing left, which is no error. */
-export function erase(sql: ObjectSql, { entity, eventKeys }: EraseEvents): number {
-  const keys = new Set(eventKeys)
+export function erase(sql: ObjectSql, rows: Rows, { entity, events }: EraseEvents): number {
+  const all = [...events]
   if (entity) {
-    const told = sql.exec<{ event_key: string }>(
-      'select event_key from events where entity = ? and entity_key = ?',
-      entity.entity,
-      entity.entityKey,
+    const of = [entity.entity, entity.entityKey] as const
+    const told = sql.exec<{ eventKey: string }>(
+      'select event_key as eventKey from events where entity = ? and entity_key = ?',
+      ...of,
     )
-    for (const { event_key } of told) keys.add(event_key)
-    sql.exec(
-      'delete from tombstones where entity = ? and entity_key = ?',
-      entity.entity,
-      entity.entityKey,
-    )
+    for (const { eventKey } of told) all.push({ ...entity, eventKey })
+    sql.exec('delete from tombstones where entity = ? and entity_key = ?', ...of)
   }
-  let erased = 0
-  for (const key of keys) {
-    const gone = sql.exec('delete from events where event_key = ? returning seq', key)
-    if (gone.length > 0) erased++
-    sql.exec('delete from tombstones where event_key = ?', key)
-    sql.exec('delete from snapshots where event_key = ?', key)
+  const erased = new Set<string>()
+  for (const { eventKey, entity, entityKey } of all) {
+    if (rows.remove(eventKey, entity, entityKey)) erased.add(eventKey)
+    sql.exec('delete from tombstones where event_key = ?', eventKey)
+    sql.exec('delete from snapshots where event_key = ?', eventKey)
   }
-  return erased
+  return erased.size
 }

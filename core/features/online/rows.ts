@@ -4,6 +4,8 @@
  */
 import type { ObjectSql } from '#core/deps.ts'
 import type { Placement, Value } from '#schemas/event.ts'
+import { type KeyPlace, Keys } from './keys.ts'
+import { Tombstones } from './tombstones.ts'
 
 const DAY = 86_400_000_000
 /** Longer than any sender repeats itself. */
@@ -19,14 +21,21 @@ export type Row = {
   retractedAt: number | null
   data: Record<string, Value>
 }
-export type Applied = { seq: number; eventTime: number; knownAt: number; bodyHash: string }
+export type Applied = KeyPlace & { seq: number; knownAt: number; bodyHash: string }
+
+const AT_PLACE = 'entity = ? and entity_key = ? and type = ? and event_time = ? and event_key = ?'
+
+function atPlace(eventKey: string, entity: string, entityKey: string, place: KeyPlace) {
+  return [entity, entityKey, place.type, place.eventTime, eventKey] as const
+}
 
 export class Rows {
   readonly #sql: ObjectSql
+  readonly #keys: Keys
+  readonly #tombstones: Tombstones
   /** In order of use, the oldest first; each in the order of (eventTime, knownAt, seq). */
   readonly #held = new Map<string, Row[]>()
   #heldCount = 0
-  #hasTombstones: boolean
 
   constructor(sql: ObjectSql) {
     this.#sql = sql
@@ -38,43 +47,31 @@ export class Rows {
         data text not null,
         primary key (entity, entity_key, type, event_time, known_at, seq)) without rowid`,
     )
-    sql.exec(
-      `create unique index if not exists events_by_key on events (event_key, entity, entity_key)`,
-    )
-    // Retractions that came before their event: it is hidden from the start when it comes.
-    sql.exec(
-      `create table if not exists tombstones (
-        event_key text not null, entity text not null, entity_key text not null,
-        known_at integer not null, primary key (event_key, entity, entity_key)) without rowid`,
-    )
-    this.#hasTombstones = sql.exec('select 1 from tombstones limit 1').length > 0
+    this.#keys = new Keys(sql)
+    if (this.#keys.isEmpty) this.#indexKeys()
+    this.#tombstones = new Tombstones(sql)
   }
 
   /** Where the event stands for this entity, if it has been applied. */
   applied(eventKey: string, entity: string, entityKey: string): Applied | null {
-    const [found] = this.#sql.exec<{
-      seq: number
-      event_time: number
-      known_at: number
-      body_hash: string
-    }>(
-      'select seq, event_time, known_at, body_hash from events where event_key = ? and entity = ? and entity_key = ?',
-      eventKey,
-      entity,
-      entityKey,
-    )
-    if (!found) return null
-    const { seq, event_time: eventTime, known_at: knownAt, body_hash: bodyHash } = found
-    return { seq, eventTime, knownAt, bodyHash }
+    for (const place of this.#keys.find(eventKey, entity, entityKey)) {
+      const [found] = this.#sql.exec<{ seq: number; known_at: number; body_hash: string }>(
+        `select seq, known_at, body_hash from events where ${AT_PLACE}`,
+        ...atPlace(eventKey, entity, entityKey, place),
+      )
+      if (!found) continue
+      const { seq, known_at: knownAt, body_hash: bodyHash } = found
+      return { ...place, seq, knownAt, bodyHash }
+    }
+    return null
   }
 
-  /** False, and nothing is changed, when the event has been applied at this entity before. */
-  add({ entity, entityKey, event }: Placement, seq: number, knownAt: number): boolean {
+  /** The event must not have been applied at this entity before. */
+  add({ entity, entityKey, event }: Placement, seq: number, knownAt: number): void {
     const { key, type, eventTime, bodyHash, retracts, data } = event
-    const retractedAt = retracts === null ? this.#buried(key, entity, entityKey) : null
-    const added = this.#sql.exec(
-      `insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-       on conflict (event_key, entity, entity_key) do nothing returning seq`,
+    const retractedAt = retracts === null ? this.#tombstones.of(key, entity, entityKey) : null
+    this.#sql.exec(
+      'insert into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
       entity,
       entityKey,
       type,
@@ -87,10 +84,9 @@ export class Rows {
       retractedAt,
       JSON.stringify(data),
     )
-    if (added.length === 0) return false
+    this.#keys.add(key, entity, entityKey, { type, eventTime })
     if (retracts !== null) this.#retract(retracts, entity, entityKey, knownAt)
     else this.#hold(entity, entityKey, type, { eventTime, knownAt, seq, retractedAt, data })
-    return true
   }
 
   /** Events of one type for one entity, in order. `before`: older ones are of no use to anybody. */
@@ -110,10 +106,17 @@ export class Rows {
     return rows
   }
 
-  /** At each of its entities. */
-  remove(eventKey: string): void {
-    this.#sql.exec('delete from events where event_key = ?', eventKey)
+  /** False when it has not been applied at this entity. */
+  remove(eventKey: string, entity: string, entityKey: string): boolean {
+    const found = this.applied(eventKey, entity, entityKey)
+    if (!found) return false
+    this.#sql.exec(
+      `delete from events where ${AT_PLACE}`,
+      ...atPlace(eventKey, entity, entityKey, found),
+    )
+    this.#keys.remove(eventKey, entity, entityKey, found)
     this.release()
+    return true
   }
 
   /** Forgets what neither a window nor a repetition can need any more. */
@@ -122,18 +125,40 @@ export class Rows {
     const rows = this.#held.get(`${entity}\0${entityKey}\0${type}`)
     const oldest = rows?.[0]
     if (!rows || !oldest || oldest.eventTime >= before || oldest.knownAt >= before) return
-    this.#sql.exec(
+    const gone = this.#sql.exec<{ event_key: string; event_time: number }>(
       `delete from events where entity = ? and entity_key = ? and type = ?
-         and event_time < ? and known_at < ?`,
+         and event_time < ? and known_at < ? returning event_key, event_time`,
       entity,
       entityKey,
       type,
       before,
       before,
     )
+    for (const { event_key: key, event_time: eventTime } of gone)
+      this.#keys.remove(key, entity, entityKey, { type, eventTime })
     const kept = rows.filter(row => row.eventTime >= before || row.knownAt >= before)
     this.#heldCount -= rows.length - kept.length
     rows.splice(0, rows.length, ...kept)
+  }
+
+  /** Files that were made before keys had tables of their own. */
+  #indexKeys(): void {
+    this.#sql.exec('drop index if exists events_by_key')
+    const rows = this.#sql.exec<{
+      event_key: string
+      entity: string
+      entity_key: string
+      type: string
+      event_time: number
+    }>('select event_key, entity, entity_key, type, event_time from events')
+    for (const {
+      event_key: key,
+      entity,
+      entity_key: entityKey,
+      type,
+      event_time: eventTime,
+    } of rows)
+      this.#keys.add(key, entity, entityKey, { type, eventTime })
   }
 
   #load(entity: string, entityKey: string, type: string): Row[] {
@@ -185,45 +210,19 @@ export class Rows {
     }
   }
 
-  #buried(eventKey: string, entity: string, entityKey: string): number | null {
-    if (!this.#hasTombstones) return null
-    const [found] = this.#sql.exec<{ known_at: number }>(
-      'select known_at from tombstones where event_key = ? and entity = ? and entity_key = ?',
-      eventKey,
-      entity,
-      entityKey,
-    )
-    return found?.known_at ?? null
-  }
-
   #retract(target: string, entity: string, entityKey: string, knownAt: number): void {
-    const [found] = this.#sql.exec<{ type: string; seq: number; retracted_at: number | null }>(
-      `select type, seq, retracted_at from events
-       where event_key = ? and entity = ? and entity_key = ?`,
-      target,
-      entity,
-      entityKey,
-    )
+    const found = this.applied(target, entity, entityKey)
     if (!found) {
-      this.#hasTombstones = true
-      this.#sql.exec(
-        'insert into tombstones values (?, ?, ?, ?) on conflict do nothing',
-        target,
-        entity,
-        entityKey,
-        knownAt,
-      )
+      this.#tombstones.add(target, entity, entityKey, knownAt)
       return
     }
     // The first retraction counts.
-    if (found.retracted_at !== null) return
-    this.#sql.exec(
-      'update events set retracted_at = ? where event_key = ? and entity = ? and entity_key = ?',
+    const retracted = this.#sql.exec(
+      `update events set retracted_at = ? where ${AT_PLACE} and retracted_at is null returning seq`,
       knownAt,
-      target,
-      entity,
-      entityKey,
+      ...atPlace(target, entity, entityKey, found),
     )
+    if (retracted.length === 0) return
     const held = this.#held.get(`${entity}\0${entityKey}\0${found.type}`)
     const row = held?.find(({ seq }) => seq === found.seq)
     if (row) row.retractedAt = knownAt

@@ -73,8 +73,11 @@ export const PLANTED = {
     ],
   ],
   'object: an event is applied as often as it comes': [
-    [ROWS, 'on conflict (event_key, entity, entity_key) do nothing', ''],
-    [ROWS, 'create unique index if not exists', 'create index if not exists'],
+    [
+      'core/features/partition-object.ts',
+      'const before = this.#rows.applied(event.key, entity, entityKey)',
+      'const before = null',
+    ],
   ],
   'object: late events go to the end': [
     [ROWS, 'while (at > 0 && rows[at - 1]!.eventTime > row.eventTime) at--', ''],

@@ -86,14 +86,21 @@ export function rowsByNumber(unit: Unit, numbers: readonly number[]): Promise<Lo
   return rowsOf(unit, sql`select ${FILED} ${FROM} where e.number = any(${listed}::bigint[])`)
 }
 
-/** What a retraction takes back is found by its key, which is kept for as long as it can be taken back. */
+/**
+ * What a retraction takes back is found by its key, which is kept for as long as it can be taken back. It is
+ * looked up row by row: joined as a whole, each page of the log would hash all of it.
+ */
 const FROM = sql`from events as e
-  left join event_keys as k on k.key = e.retracts
-  left join events as t on t.day = k.day and t.number = k.number`
+  left join lateral (select o.type, o.version from event_keys as k
+    join events as o on o.day = k.day and o.number = k.number
+    where e.retracts is not null and k.key = e.retracts limit 1) as t on true`
 const FILED = sql`e.*, coalesce(t.type, e.type) as filed, coalesce(t.version, e.version) as filed_version`
 
+/** Not by coalesce, of which the planner knows no statistics. */
 function ofType(type: string | undefined): SQL {
-  return type === undefined ? sql`true` : sql`coalesce(t.type, e.type) = ${type}`
+  return type === undefined
+    ? sql`true`
+    : sql`(t.type = ${type} or t.type is null and e.type = ${type})`
 }
 
 async function rowsOf({ tx }: Unit, chosen: SQL): Promise<LogRow[]> {

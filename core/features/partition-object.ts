@@ -23,7 +23,7 @@ import { ObjectClock } from './online/clock.ts'
 import { erase } from './online/erase.ts'
 import { type Applied, isForgotten, Rows } from './online/rows.ts'
 import { Seqs } from './online/seqs.ts'
-import { Snapshots } from './online/snapshots.ts'
+import { type DecidedPlace, Snapshots } from './online/snapshots.ts'
 import { type CompiledView, compileForReading, valuesOf } from './online/view.ts'
 
 /** A message of events that waited for longer has its log asked again before it may be applied. */
@@ -83,15 +83,15 @@ export class PartitionObject {
 
   decide(input: DecideFeatures): Decided {
     const { event, gate, endpoint } = input
-    const before = this.#snapshots.of(event.key, endpoint.name)
+    const applied = this.#rows.applied(event.key, gate.entity, gate.entityKey)
+    if (applied) mustBeSame(event, applied)
+    const { name } = endpoint
+    const before = applied && this.#snapshots.of({ knownAt: applied.knownAt, endpoint: name })
     if (before) {
-      mustBeSame(event, before.event)
       const { position, reads } = before
       return { position, reads, repeated: true, endpoint: before.endpoint }
     }
     const plan = this.#planOf(input)
-    const applied = this.#rows.applied(event.key, gate.entity, gate.entityKey)
-    if (applied) mustBeSame(event, applied)
     // What came by the ordinary way has its place already: the decision sees what was before it.
     const at = applied ? applied.knownAt - 1 : this.#time.tick()
     const reads = [
@@ -116,7 +116,7 @@ export class PartitionObject {
   }
 
   erase(input: EraseEvents): { erased: number } {
-    return { erased: erase(this.#sql, this.#rows, input) }
+    return { erased: erase(this.#sql, this.#rows, this.#snapshots, input) }
   }
 
   /** Decisions that the log has not been told of. */
@@ -124,8 +124,8 @@ export class PartitionObject {
     return { decided: this.#snapshots.outgoing(max) }
   }
 
-  sent({ decided }: { decided: { eventKey: string; endpoint: string }[] }): void {
-    for (const { eventKey, endpoint } of decided) this.#snapshots.sent(eventKey, endpoint)
+  sent({ decided }: { decided: DecidedPlace[] }): void {
+    for (const place of decided) this.#snapshots.sent(place)
     this.#snapshots.trim(this.#time.tick())
   }
 

@@ -49,11 +49,11 @@ export class FeaturesObject extends DurableObject<WorkerEnv> {
       const response = await functionsOf(env).fetch(request)
       if (!response.ok) throw new Error(`decisions were not taken: status ${response.status}`)
       await response.arrayBuffer()
-      const keys = decided.map(({ event, endpoint }) => ({
-        eventKey: event.key,
+      const places = decided.map(({ position, endpoint }) => ({
+        knownAt: position.knownAt,
         endpoint: endpoint.name,
       }))
-      this.#transaction(object => object.sent({ decided: keys }))
+      this.#transaction(object => object.sent({ decided: places }))
     }
   }
 

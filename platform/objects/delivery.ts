@@ -80,11 +80,11 @@ async function deliverOne(host: Host, name: string, deliver: Deliver): Promise<v
     const { decided } = (await host.call(CLASS, name, 'outgoing', input)) as { decided: Snapshot[] }
     if (decided.length === 0) return
     await deliver(name.slice(0, name.lastIndexOf('-')), decided)
-    const keys = decided.map(({ event, endpoint }) => ({
-      eventKey: event.key,
+    const places = decided.map(({ position, endpoint }) => ({
+      knownAt: position.knownAt,
       endpoint: endpoint.name,
     }))
-    await host.call(CLASS, name, 'sent', { decided: keys })
+    await host.call(CLASS, name, 'sent', { decided: places })
   }
 }
 

@@ -9,7 +9,7 @@ import { AppError } from '#core/error.ts'
 /** "GLYO" in the header of the file, so that no other program's database is taken for ours. */
 const APPLICATION_ID = 0x474c594f
 /** Rises when an older Galley could not use the file any more. */
-const LAYOUT = 1
+const LAYOUT = 2
 const STATEMENTS_MAX = 200
 /** At most, of one file; taken as it is used. */
 const CACHE_KIB = 32 * 1024
@@ -80,9 +80,12 @@ function prepareFile(db: DatabaseSync, path: string): void {
     .get() as { id: number; layout: number; tables: number }
   const isNew = id === 0 && layout === 0 && tables === 0
   if (!isNew && id !== APPLICATION_ID) throw damaged(path, 'it is not the file of an object')
-  if (layout > LAYOUT) {
+  if (!isNew && layout !== LAYOUT) {
     throw new AppError('conflict', {
-      public: 'An object was written by a newer Galley: start that version.',
+      public:
+        layout > LAYOUT
+          ? 'An object was written by a newer Galley: start that version.'
+          : 'An object was written by a Galley before its first release: begin with a new data folder.',
       internal: `${path} has layout ${layout}, this Galley knows ${LAYOUT}`,
     })
   }

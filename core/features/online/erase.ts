@@ -1,9 +1,15 @@
 /** What an object keeps of events that must be forgotten: all of it goes, in the transaction of the call. */
 import type { EraseEvents, ObjectSql } from '#core/deps.ts'
 import type { Rows } from './rows.ts'
+import type { Snapshots } from './snapshots.ts'
 
 /** How many events were here. A second time there is nothing left, which is no error. */
-export function erase(sql: ObjectSql, rows: Rows, { entity, events }: EraseEvents): number {
+export function erase(
+  sql: ObjectSql,
+  rows: Rows,
+  snapshots: Snapshots,
+  { entity, events }: EraseEvents,
+): number {
   const all = [...events]
   if (entity) {
     const of = [entity.entity, entity.entityKey] as const
@@ -16,9 +22,11 @@ export function erase(sql: ObjectSql, rows: Rows, { entity, events }: EraseEvent
   }
   const erased = new Set<string>()
   for (const { eventKey, entity, entityKey } of all) {
-    if (rows.remove(eventKey, entity, entityKey)) erased.add(eventKey)
+    const found = rows.remove(eventKey, entity, entityKey)
+    if (found) erased.add(eventKey)
+    // A decision stands where its event does at the gate.
+    if (found) snapshots.remove(found.knownAt)
     sql.exec('delete from tombstones where event_key = ?', eventKey)
-    sql.exec('delete from snapshots where event_key = ?', eventKey)
   }
   return erased.size
 }

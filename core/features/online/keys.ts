@@ -37,10 +37,6 @@ export class Keys {
       this.#remember(hash, { type, eventTime })
   }
 
-  get isEmpty(): boolean {
-    return this.#recentCount === 0 && this.#sql.exec('select 1 from keys limit 1').length === 0
-  }
-
   /** Where it may stand: another event of the same hash is not told apart here. */
   find(eventKey: string, entity: string, entityKey: string): KeyPlace[] {
     const hash = hashOf(eventKey, entity, entityKey)

@@ -48,7 +48,6 @@ export class Rows {
         primary key (entity, entity_key, type, event_time, known_at, seq)) without rowid`,
     )
     this.#keys = new Keys(sql)
-    if (this.#keys.isEmpty) this.#indexKeys()
     this.#tombstones = new Tombstones(sql)
   }
 
@@ -106,17 +105,17 @@ export class Rows {
     return rows
   }
 
-  /** False when it has not been applied at this entity. */
-  remove(eventKey: string, entity: string, entityKey: string): boolean {
+  /** What was there, if it had been applied at this entity. */
+  remove(eventKey: string, entity: string, entityKey: string): Applied | null {
     const found = this.applied(eventKey, entity, entityKey)
-    if (!found) return false
+    if (!found) return null
     this.#sql.exec(
       `delete from events where ${AT_PLACE}`,
       ...atPlace(eventKey, entity, entityKey, found),
     )
     this.#keys.remove(eventKey, entity, entityKey, found)
     this.release()
-    return true
+    return found
   }
 
   /** Forgets what neither a window nor a repetition can need any more. */
@@ -139,26 +138,6 @@ export class Rows {
     const kept = rows.filter(row => row.eventTime >= before || row.knownAt >= before)
     this.#heldCount -= rows.length - kept.length
     rows.splice(0, rows.length, ...kept)
-  }
-
-  /** Files that were made before keys had tables of their own. */
-  #indexKeys(): void {
-    this.#sql.exec('drop index if exists events_by_key')
-    const rows = this.#sql.exec<{
-      event_key: string
-      entity: string
-      entity_key: string
-      type: string
-      event_time: number
-    }>('select event_key, entity, entity_key, type, event_time from events')
-    for (const {
-      event_key: key,
-      entity,
-      entity_key: entityKey,
-      type,
-      event_time: eventTime,
-    } of rows)
-      this.#keys.add(key, entity, entityKey, { type, eventTime })
   }
 
   #load(entity: string, entityKey: string, type: string): Row[] {

@@ -4,8 +4,13 @@ import type { Snapshot } from '#schemas/decision.ts'
 
 /** As long as events are told apart from their repetitions. */
 const KEPT = 32 * 86_400_000_000
+/** More than are told at once, so that nothing piles up and nobody waits for long. */
 const TRIMMED_MAX = 500
 
+/** A decision by its place: the time of its event at the gate, which no other event has, and who judged. */
+export type DecidedPlace = { knownAt: number; endpoint: string }
+
+/** Snapshots are long and written for good: in the order of their time, each page is written once. */
 export class Snapshots {
   readonly #sql: ObjectSql
 
@@ -13,56 +18,59 @@ export class Snapshots {
     this.#sql = sql
     sql.exec(
       `create table if not exists snapshots (
-        event_key text not null, endpoint text not null, known_at integer not null,
-        outgoing integer not null, snapshot text not null,
-        primary key (event_key, endpoint)) without rowid`,
+        known_at integer not null, endpoint text not null, snapshot text not null,
+        primary key (known_at, endpoint)) without rowid`,
     )
     sql.exec(
-      `create index if not exists snapshots_outgoing on snapshots (known_at) where outgoing = 1`,
+      `create table if not exists outgoing (
+        known_at integer not null, endpoint text not null,
+        primary key (known_at, endpoint)) without rowid`,
     )
-    sql.exec('create index if not exists snapshots_by_age on snapshots (known_at)')
   }
 
-  of(eventKey: string, endpoint: string): Snapshot | null {
+  of({ knownAt, endpoint }: DecidedPlace): Snapshot | null {
     const [found] = this.#sql.exec<{ snapshot: string }>(
-      'select snapshot from snapshots where event_key = ? and endpoint = ?',
-      eventKey,
+      'select snapshot from snapshots where known_at = ? and endpoint = ?',
+      knownAt,
       endpoint,
     )
     return found ? JSON.parse(found.snapshot) : null
   }
 
   add(snapshot: Snapshot): void {
-    this.#sql.exec(
-      'insert into snapshots values (?, ?, ?, 1, ?)',
-      snapshot.event.key,
-      snapshot.endpoint.name,
-      snapshot.position.knownAt,
-      JSON.stringify(snapshot),
-    )
+    const place = [snapshot.position.knownAt, snapshot.endpoint.name] as const
+    this.#sql.exec('insert into snapshots values (?, ?, ?)', ...place, JSON.stringify(snapshot))
+    this.#sql.exec('insert into outgoing values (?, ?)', ...place)
   }
 
   outgoing(max: number): Snapshot[] {
     const found = this.#sql.exec<{ snapshot: string }>(
-      'select snapshot from snapshots where outgoing = 1 order by known_at limit ?',
+      `select snapshot from outgoing join snapshots using (known_at, endpoint)
+       order by known_at, endpoint limit ?`,
       max,
     )
     return found.map(({ snapshot }) => JSON.parse(snapshot))
   }
 
-  sent(eventKey: string, endpoint: string): void {
+  sent({ knownAt, endpoint }: DecidedPlace): void {
+    this.#sql.exec('delete from outgoing where known_at = ? and endpoint = ?', knownAt, endpoint)
+  }
+
+  /** Forgets what no retry can ask for any more, and has been told. */
+  trim(now: number): void {
     this.#sql.exec(
-      'update snapshots set outgoing = 0 where event_key = ? and endpoint = ?',
-      eventKey,
-      endpoint,
+      `delete from snapshots where (known_at, endpoint) in (
+        select known_at, endpoint from snapshots
+        where known_at < min(?, coalesce((select min(known_at) from outgoing), ?))
+        order by known_at limit ${TRIMMED_MAX})`,
+      now - KEPT,
+      now,
     )
   }
 
-  trim(now: number): void {
-    this.#sql.exec(
-      `delete from snapshots where (event_key, endpoint) in (
-        select event_key, endpoint from snapshots where known_at < ? and outgoing = 0 limit ${TRIMMED_MAX})`,
-      now - KEPT,
-    )
+  /** All decisions of the event that stands at this time. */
+  remove(knownAt: number): void {
+    this.#sql.exec('delete from snapshots where known_at = ?', knownAt)
+    this.#sql.exec('delete from outgoing where known_at = ?', knownAt)
   }
 }

@@ -11,7 +11,7 @@ import type { FeaturePlan, Span, ViewPlan } from '#schemas/feature.ts'
 import { filterSql, parseExpression } from './expression.ts'
 import type { Ir } from './finalize.ts'
 import { fieldColumn, squareColumn } from './sql/aggregates.ts'
-import { type Joined, latestSql, windowSql } from './sql/spans.ts'
+import { type Joined, latestSql, type Window, windowSql } from './sql/spans.ts'
 
 export { fieldColumn }
 
@@ -44,8 +44,8 @@ export function viewQuery(
 ): ViewQuery {
   const groups = groupsOf(view.features)
   const from = { events: 'events', spine: o.spine }
-  const queries = groups.map(({ span, features }) =>
-    span.kind === 'latest' ? latestSql(span, features, from) : windowSql(span, features, from),
+  const queries = groups.map(({ span, isNewest, features }) =>
+    isNewest ? latestSql(features, from) : windowSql(span as Window, features, from),
   )
   const named = queries.map(({ sql }, i) => `g${i} as materialized (${sql})`)
   const columns = queries.flatMap((query, i) => query.columns.map(name => `g${i}.${name}`))
@@ -57,14 +57,19 @@ export function viewQuery(
   }
 }
 
-type Group = { span: Span; features: FeaturePlan[]; indexes: number[] }
+type Group = { span: Span; isNewest: boolean; features: FeaturePlan[]; indexes: number[] }
 
-/** Features that look at the same events are computed in one pass. */
+/**
+ * Features that look at the same events are computed in one pass. The newest event of a window is that of all,
+ * as long as it is in the window.
+ */
 function groupsOf(features: readonly FeaturePlan[]): Group[] {
   const groups = new Map<string, Group>()
   for (const [index, feature] of features.entries()) {
-    const name = JSON.stringify(feature.span)
-    const group = groups.get(name) ?? { span: feature.span, features: [], indexes: [] }
+    const { aggregate, span } = feature
+    const isNewest = aggregate === 'last'
+    const name = isNewest ? 'newest' : JSON.stringify(span)
+    const group = groups.get(name) ?? { span, isNewest, features: [], indexes: [] }
     group.features.push(feature)
     group.indexes.push(index)
     groups.set(name, group)

@@ -1,4 +1,7 @@
-/** DuckDB in the folder of one training set: on disk, within limits, without extensions from outside. */
+/**
+ * DuckDB for one training set: within limits, without extensions from outside. What has no room in memory goes
+ * to the folder of the work, without the log and the compression that a file to be kept would cost.
+ */
 import { type DuckDBConnection, DuckDBInstance } from '@duckdb/node-api'
 import type { Limits } from './messages.ts'
 
@@ -13,7 +16,7 @@ export type Database = {
 }
 
 export async function openDatabase({ memoryMb, threads }: Limits): Promise<Database> {
-  const instance = await DuckDBInstance.create('work.duckdb', {
+  const instance = await DuckDBInstance.create(':memory:', {
     threads: String(threads),
     memory_limit: `${memoryMb}MB`,
     temp_directory: 'spill',

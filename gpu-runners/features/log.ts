@@ -9,8 +9,8 @@ import type { ViewPlan } from '#schemas/feature.ts'
 import type { Database } from './database.ts'
 
 /** Of a part: what it costs to have it sorted in memory. */
-const EVENTS_PER_PART = 1_000_000
-const QUESTIONS_PER_PART = 100_000
+const EVENTS_PER_PART = 500_000
+const QUESTIONS_PER_PART = 50_000
 const PARTS_MAX = 512
 
 /** Questions and events of one entity and event type, in parts. */

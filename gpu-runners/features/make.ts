@@ -4,7 +4,7 @@
  */
 import { outputsOf } from '#core/features/compile.ts'
 import type { ViewPlan } from '#schemas/feature.ts'
-import { askPart, storeAnswers, type Wanted } from './answers.ts'
+import { askPart, questionsOf, storeAnswers, type Wanted } from './answers.ts'
 import { type Column, written } from './columns.ts'
 import { type Database, quoted } from './database.ts'
 import { cutLog, openPart } from './log.ts'
@@ -33,11 +33,12 @@ export async function makeTrainingSet(
   for (const [i, views] of groups.entries()) {
     const { entity, eventType } = views[0]!
     const wanted = wantedOf(set, columns, views)
+    const questions = questionsOf(wanted)
     const cut = await cutLog(database, {
       entity: Object.keys(set.entities).indexOf(entity),
       name: entity,
       log: set.logs[eventType]!,
-      views,
+      views: questions.map(({ plan }) => plan),
       folder: `log${i}`,
     })
     const table = `values${i}`
@@ -45,10 +46,10 @@ export async function makeTrainingSet(
     let storing = Promise.resolve()
     for (let part = 0; part < cut.parts; part++) {
       const asking = openPart(database, cut, part).then(() =>
-        askPart(database, views, set.knowledge),
+        askPart(database, questions, set.knowledge),
       )
       const [asked] = await Promise.all([asking, storing])
-      storing = storeAnswers(database, asked, { table, wanted })
+      storing = storeAnswers(database, asked, table)
       storing.catch(() => {})
       const done = (i + (part + 1) / cut.parts) / groups.length
       report({ rowsTotal, rowsDone: Math.floor(rowsTotal * done) })
@@ -100,7 +101,7 @@ function wantedOf(set: TrainingSet, columns: readonly Column[], views: ViewPlan[
     const [viewName, featureName] = name.split(':')
     const view = views.find(each => each.view === viewName)
     if (!view) return []
-    const feature = view.features.findIndex(each => each.name === featureName)
+    const feature = view.features.find(each => each.name === featureName)!
     return [{ view, feature, column: columns[i]!, status: statusOf(set, columns[i]!) }]
   })
 }

@@ -10,8 +10,7 @@ export type Joined = {
   read(values: readonly unknown[]): Ir[]
 }
 
-type Window = Exclude<Span, { kind: 'latest' }>
-type Latest = Extract<Span, { kind: 'latest' }>
+export type Window = Exclude<Span, { kind: 'latest' }>
 
 /** A window is cut into so many buckets, and a question asks those that it touches: one more. */
 const BUCKETS = 2
@@ -51,50 +50,62 @@ export function windowSql(
 }
 
 /** The first event time of the span. */
-function startOf(span: Window): string {
-  const from = `(t - ${span.length})`
+function startOf(span: Window, t = 't'): string {
+  const from = `(${t} - ${span.length})`
   if (span.kind === 'sliding') return from
   const { hop } = span
   return `(${from} - ((${from} % ${hop}) + ${hop}) % ${hop})`
 }
 
 /**
- * The newest event that is seen, whatever its age; the ttl then says whether it still counts. As long as
- * none is taken back, what is the newest changes only when an event becomes known: those moments are gone
- * through once, and a question finds its moment. Where that event was taken back before the question, all
- * of the entity's events are looked at.
+ * The newest event that is seen, whatever its age; the feature's span then says whether it still counts. As
+ * long as none is taken back, what is the newest changes only when an event becomes known: events and
+ * questions are gone through once in the order of those moments. Where that event was taken back before the
+ * question, all of the entity's events are looked at.
  */
 export function latestSql(
-  { ttl }: Latest,
   features: readonly FeaturePlan[],
   { events, spine }: { events: string; spine: string },
 ): Joined {
   const fields = [...new Set(features.map(({ of }) => fieldColumn(of!)))]
-  const moments = `select entity_key, since,
-      max(place) over (partition by entity_key order by since rows unbounded preceding) as place
-    from (select entity_key, since, max(place) as place from ${events} group by entity_key, since)`
-  const fresh = ttl === null ? 'true' : `e.event_time >= s.t - ${ttl}`
+  const fresh = [...new Set(features.map(({ span }) => freshSql(span)))]
+  // At the same time an event comes before a question, which has a row.
+  const moments = `select entity_key, since as moment, null::bigint as row, place from ${events}
+    union all select entity_key, t, row, null from ${spine}`
+  const newest = `select row, entity_key, moment as t, max(place) over (
+      partition by entity_key order by moment, row nulls first rows unbounded preceding) as place
+    from (${moments})`
+  const columns = fresh.map((sql, i) => `${sql} as fresh${i}`)
   return {
     sql: `with found as materialized (
-        select s.row, s.entity_key, s.t, s.place, e.until <= s.t as undone from (
-          select s.row, s.entity_key, s.t, e.place from ${spine} as s
-          asof join (${moments}) as e on e.entity_key = s.entity_key and s.t >= e.since) as s
-        join ${events} as e on e.entity_key = s.entity_key and e.place = s.place),
+        select s.*, e.until <= s.t as undone from (${newest}) as s
+        join ${events} as e on e.entity_key = s.entity_key and e.place = s.place
+        where s.row is not null),
       newest as (
         select row, entity_key, t, place from found where undone is not true
         union all
         select s.row, any_value(s.entity_key), any_value(s.t), max(e.place) from found as s
         join ${events} as e on e.entity_key = s.entity_key and ${SEEN}
         where s.undone group by s.row)
-      select s.row, s.place, ${fresh} as fresh, ${fields.map(name => `e.${name}`).join(', ')}
+      select s.row, s.place, ${[...columns, ...fields.map(name => `e.${name}`)].join(', ')}
       from newest as s join ${events} as e on e.entity_key = s.entity_key and e.place = s.place`,
-    columns: ['place', 'fresh', ...fields],
-    read([place, isFresh, ...values]) {
+    columns: ['place', ...fresh.map((_, i) => `fresh${i}`), ...fields],
+    read([place, ...values]) {
       const isFound = place !== null && place !== undefined
-      return features.map(({ of }): Ir => {
-        if (!isFound || !isFresh) return { n: 0, older: isFound, value: null }
-        return { n: 1, older: false, value: storedOf(values[fields.indexOf(fieldColumn(of!))]) }
+      return features.map(({ of, span }): Ir => {
+        if (!isFound || !values[fresh.indexOf(freshSql(span))]) {
+          // Out of a window is not seen; past its age is.
+          return { n: 0, older: isFound && span.kind === 'latest', value: null }
+        }
+        const at = fresh.length + fields.indexOf(fieldColumn(of!))
+        return { n: 1, older: false, value: storedOf(values[at]) }
       })
     },
   }
+}
+
+/** Whether the event `e` is in the span of the question `s`. */
+function freshSql(span: Span): string {
+  if (span.kind !== 'latest') return `e.event_time >= ${startOf(span, 's.t')}`
+  return span.ttl === null ? 'true' : `e.event_time >= s.t - ${span.ttl}`
 }

@@ -24,8 +24,8 @@ import { blobsOfTest, HOUR } from '../events/sealed-log.ts'
 
 const { db, admin } = await testDatabase()
 const scene = { ...(await newScene(db)), blobs: blobsOfTest(), openSpool }
-// Days of the future have no tables: what follows moves the clock by hours.
-scene.clock.forward(-20 * 24 * HOUR)
+// Days of the future have no tables: what follows moves the clock by hours, from a whole one.
+scene.clock.forward(-20 * 24 * HOUR - (scene.clock.now() % HOUR))
 const scratch = mkdtempSync(join(tmpdir(), 'galley-set-jobs-'))
 mkdirSync(join(scratch, 'work'))
 afterAll(() => rmSync(scratch, { recursive: true, force: true }))

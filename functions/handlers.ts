@@ -124,9 +124,9 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
 }
 
 function createJob(unit: Unit, call: Call, input: InputOf<'jobs.create'>) {
-  return input.kind === 'training_set'
-    ? training.sets.create(unit, call, input)
-    : bulk.create(unit, call, input)
+  if (input.kind === 'training_set') return training.sets.create(unit, call, input)
+  if (input.kind === 'proof') return features.proofs.create(unit, call, input)
+  return bulk.create(unit, call, input)
 }
 
 async function whoami(unit: Unit, { caller }: Call) {

@@ -149,9 +149,10 @@ function leaseStep(deps: FunctionsDeps, input: OfTenant<{ stepId: StepId; runner
   return inTenant(deps, input, async unit => {
     const reply = await jobs.leases.lease(unit, input)
     if (reply.status !== 'leased') return reply
-    return reply.run.kind === 'training_set'
-      ? training.sets.assignment(unit, reply)
-      : bulk.assignment(unit, reply)
+    const { kind } = reply.run
+    if (kind === 'training_set') return training.sets.assignment(unit, reply)
+    if (kind === 'proof') return features.proofs.assignment(unit, reply)
+    return bulk.assignment(unit, reply)
   })
 }
 
@@ -162,15 +163,19 @@ function heartbeat(
   return inTenant(deps, input, unit => jobs.leases.heartbeat(unit, input))
 }
 
-type Finished = { stepId: StepId; epoch: number; outcome: bulk.Outcome | training.sets.Outcome }
+type Finished = {
+  stepId: StepId
+  epoch: number
+  outcome: bulk.Outcome | training.sets.Outcome | features.proofs.Outcome
+}
 
 function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
   const { stepId, epoch, outcome } = input
-  return inTenant(deps, input, unit =>
-    outcome.kind === 'make'
-      ? training.sets.finish(unit, { stepId, epoch, outcome })
-      : bulk.finish(unit, { stepId, epoch, outcome }),
-  )
+  return inTenant(deps, input, unit => {
+    if (outcome.kind === 'make') return training.sets.finish(unit, { stepId, epoch, outcome })
+    if (outcome.kind === 'prove') return features.proofs.finish(unit, { stepId, epoch, outcome })
+    return bulk.finish(unit, { stepId, epoch, outcome })
+  })
 }
 
 function failStep(deps: FunctionsDeps, input: OfTenant<jobs.leases.Failure>) {

@@ -50,12 +50,16 @@ const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
   bulkModels.use(tenantId, model, work)
 const scratch = env.scratchFolder
 const work = async (assignment: Assignment, signal: AbortSignal, onProgress: OnProgress) => {
-  if (assignment.kind !== 'make') {
-    const { runStep } = await import('./bulk/bulk.ts')
-    return runStep({ ...deps, scratch, withModel }, assignment, signal)
+  if (assignment.kind === 'make') {
+    const { makeSet } = await import('./features/job.ts')
+    return makeSet({ ...deps, scratch }, assignment, signal, onProgress)
   }
-  const { makeSet } = await import('./features/job.ts')
-  return makeSet({ ...deps, scratch }, assignment, signal, onProgress)
+  if (assignment.kind === 'prove') {
+    const { proveView } = await import('./features/proof/job.ts')
+    return proveView({ ...deps, scratch }, assignment, signal, onProgress)
+  }
+  const { runStep } = await import('./bulk/bulk.ts')
+  return runStep({ ...deps, scratch, withModel }, assignment, signal)
 }
 const loops = [
   steps({ ...deps, runner: env.name, work }, draining.signal),

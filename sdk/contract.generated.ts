@@ -150,9 +150,9 @@ export type IssuedKey = {
   key: string
 }
 
-export type Job = InferenceJob | TrainingSetJob
+export type Job = InferenceJob | TrainingSetJob | ProofJob
 
-export type JobBody = InferenceBody | TrainingSetBody
+export type JobBody = InferenceBody | TrainingSetBody | ProofBody
 
 export type Manifest = {
   graph?: string
@@ -170,6 +170,49 @@ export type Model = {
   latest: number
   aliases: Record<string, number>
   created_at: string
+}
+
+export type ProofBody = {
+  kind: 'proof'
+  view: string
+  version?: number
+  questions?: number
+  expires_in_s?: number
+}
+
+export type ProofJob = {
+  id: string
+  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+  rows_total: number | null
+  rows_done: number
+  rows_failed: number
+  progress: number
+  result: {
+    size: number
+    sha256: string | null
+    url: string
+  } | null
+  error: {
+    code: string
+    detail: string
+  } | null
+  created_at: string
+  started_at: string | null
+  ended_at: string | null
+  expires_at: string
+  kind: 'proof'
+  view: string
+  version: number
+  hash: string
+  as_of: string
+  log_position: number
+  proof: {
+    entities: number
+    skipped: number
+    questions: number
+    values: number
+    mismatches: number
+  } | null
 }
 
 export type Quantities = {
@@ -672,7 +715,7 @@ export type Contract = {
       outputs: Array<unknown>
     }
   }
-  /** Run a model over every row of an uploaded file, or make a training set from labels. */
+  /** Run a model over every row of an uploaded file, make a training set from labels, or prove a feature view. */
   'jobs.create': {
     input: {
       body: JobBody

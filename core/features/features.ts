@@ -1,4 +1,5 @@
 /** Features. The front of this folder: views and services, defined as data and known by their content. */
 export { type Asked, joinPlan } from './join-keys.ts'
+export * as proofs from './proofs.ts'
 export { applyService, planService, service, servicePlan, services } from './service-registry.ts'
 export { applyView, planView, view, views } from './view-registry.ts'

@@ -68,6 +68,20 @@ export async function view(unit: Unit, { view: name }: { view: string }) {
   throw new AppError('not_found', { public: `There is no feature view "${name}".` })
 }
 
+/** The plan of a version, or of the newest; null: there is none. */
+export async function viewPlan(
+  unit: Unit,
+  name: string,
+  version?: number,
+): Promise<ViewPlan | null> {
+  if (version === undefined) return (await newestOf(unit, name))?.plan ?? null
+  const [row] = await unit.tx
+    .select()
+    .from(featureViews)
+    .where(and(eq(featureViews.name, name), eq(featureViews.version, version)))
+  return row?.plan ?? null
+}
+
 /** The newest plans of views, by name; those that there are not are left out. */
 export async function newestPlans(unit: Unit, names: string[]): Promise<Map<string, ViewPlan>> {
   if (names.length === 0) return new Map()

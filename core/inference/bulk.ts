@@ -21,7 +21,7 @@ export type Assignment = {
   runId: RunId
   stepId: StepId
   epoch: number
-  kind: Exclude<StepKind, 'make'>
+  kind: Exclude<StepKind, 'make' | 'prove'>
   number: number
   input: Record<string, unknown>
   spec: InferenceSpec

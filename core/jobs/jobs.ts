@@ -8,6 +8,7 @@ import { audit } from '#core/tenants/tenants.ts'
 import { newId, type RunId } from '#schemas/ids.ts'
 import {
   type InferenceSpec,
+  type ProofSpec,
   type RunKind,
   runs,
   type StepKind,
@@ -24,6 +25,7 @@ export type ShownJob = ReturnType<typeof shown>
 
 /** What a run is to do, and the kind of its first step. */
 export type Plan =
+  | { kind: Extract<RunKind, 'proof'>; first: Extract<StepKind, 'prove'>; spec: ProofSpec }
   | { kind: Extract<RunKind, 'inference'>; first: Extract<StepKind, 'plan'>; spec: InferenceSpec }
   | {
       kind: Extract<RunKind, 'training_set'>
@@ -93,7 +95,9 @@ export async function resultOf(
       public: `The job is ${run.state}; results are there when it is done.`,
     })
   }
-  const format = run.kind === 'training_set' ? 'parquet' : run.spec.input.format
+  const { spec } = run
+  const isSet = run.kind === 'training_set'
+  const format = isSet ? 'parquet' : 'input' in spec ? spec.input.format : 'jsonl'
   return { key: run.resultKey, size: run.resultSize ?? 0, format }
 }
 

@@ -129,7 +129,7 @@ export async function complete(
       stepsLeft: left,
       rowsTotal: input.rowsTotal ?? run.rowsTotal,
       // What a heartbeat has said of a step that is its whole run is in there already.
-      rowsDone: (step.kind === 'make' ? 0 : run.rowsDone) + (input.rowsDone ?? 0),
+      rowsDone: (isWholeRun(step) ? 0 : run.rowsDone) + (input.rowsDone ?? 0),
       rowsFailed: run.rowsFailed + (input.rowsFailed ?? 0),
     })
     .where(eq(runs.id, run.id))
@@ -169,6 +169,10 @@ export async function fail(unit: Unit, input: Failure): Promise<void> {
     .where(eq(steps.id, step.id))
   const delayMs = input.kind === 'preempted' ? 0 : backoffMs(attempts)
   await enqueue(unit, step.tenantId, [step.id], Math.round(delayMs / 1000))
+}
+
+function isWholeRun({ kind }: Step): boolean {
+  return kind === 'make' || kind === 'prove'
 }
 
 async function releaseWaiting(unit: Unit, run: Run): Promise<void> {

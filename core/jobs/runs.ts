@@ -4,13 +4,7 @@ import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as outbox from '#core/outbox.ts'
 import { isId, newId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
-import {
-  runs,
-  type StepKind,
-  type StepState,
-  steps,
-  type TrainingSetLineage,
-} from '#schemas/tables/jobs.ts'
+import { runs, type StepKind, type StepState, steps } from '#schemas/tables/jobs.ts'
 
 export type Run = typeof runs.$inferSelect
 export type Step = typeof steps.$inferSelect
@@ -26,7 +20,7 @@ export type RunResult = {
   key: string
   size: number
   sha256?: string
-  lineage?: TrainingSetLineage
+  lineage?: Run['lineage']
 }
 
 /** States of a run that has not ended. */

@@ -1,10 +1,21 @@
 /** A job as its owner sees it. */
-import type { InferenceSpec, TrainingSetSpec } from '#schemas/tables/jobs.ts'
+import type {
+  InferenceSpec,
+  ProofFound,
+  ProofSpec,
+  TrainingSetLineage,
+  TrainingSetSpec,
+} from '#schemas/tables/jobs.ts'
 import type { Run } from './runs.ts'
 
 export function shown(run: Run) {
   const { spec } = run
-  const about = 'service' in spec ? trainingSet(spec, run) : inference(spec)
+  const about =
+    'service' in spec
+      ? trainingSet(spec, run.lineage as TrainingSetLineage | null)
+      : 'view' in spec
+        ? proof(spec, run.lineage as ProofFound | null)
+        : inference(spec)
   return {
     id: run.id,
     state: run.state,
@@ -28,7 +39,19 @@ function inference({ model, version, digest, input }: InferenceSpec) {
   return { kind: 'inference' as const, model, version, digest, input }
 }
 
-function trainingSet(spec: TrainingSetSpec, { lineage }: Run) {
+function proof(spec: ProofSpec, found: ProofFound | null) {
+  return {
+    kind: 'proof' as const,
+    view: spec.view,
+    version: spec.viewVersion,
+    hash: spec.viewHash,
+    as_of: timeText(spec.asOf),
+    log_position: spec.logPosition,
+    proof: found,
+  }
+}
+
+function trainingSet(spec: TrainingSetSpec, lineage: TrainingSetLineage | null) {
   const log = Object.entries(lineage ?? {}).map(([type, read]) => {
     const { version, segments, segmentsSha256, openRows } = read
     return [type, { version, segments, segments_sha256: segmentsSha256, open_rows: openRows }]

@@ -11,8 +11,8 @@ export type ReceiptContext = {
   keyId: KeyId
   project: string | null
   tags: Record<string, string>
-  kind: 'online' | 'bulk' | 'training_set'
-  /** Of a training set: the feature service, with its version and hash. */
+  kind: 'online' | 'bulk' | 'training_set' | 'proof'
+  /** Of a training set the feature service, of a proof the view, with its version and hash. */
   model: string
   version: number
   digest: string

@@ -1,10 +1,18 @@
 /**
- * The process that makes one training set with DuckDB: native code on files from strangers, so it has no
+ * The process that makes one training set, or one proof, with DuckDB: native code on files from strangers, so it has no
  * environment, bounded memory, and its end is nobody else's.
  */
 import { openDatabase } from './database.ts'
 import { makeTrainingSet } from './make.ts'
-import { type Failed, type Made, type Request, WrongSpine } from './messages.ts'
+import {
+  type Failed,
+  type Made,
+  type Progress,
+  type Proven,
+  type Request,
+  WrongSpine,
+} from './messages.ts'
+import { prove } from './proof/prove.ts'
 
 process.on('disconnect', () => process.exit(0))
 // Ctrl-C reaches the whole process group; the runner decides when this ends.
@@ -17,13 +25,17 @@ process.on('message', (request: Request) => {
   )
 })
 
-async function perform({ folder, limits, ...set }: Request): Promise<Made> {
+async function perform({ folder, limits, ...work }: Request): Promise<Made | Proven> {
   process.chdir(folder)
   const began = performance.now()
   const database = await openDatabase(limits)
+  const report = (progress: Progress) => process.send!({ progress })
   try {
-    const made = await makeTrainingSet(database, set, progress => process.send!({ progress }))
-    return { ...made, spentUs: Math.round((performance.now() - began) * 1_000) }
+    const done =
+      work.task === 'set'
+        ? await makeTrainingSet(database, work, report)
+        : await prove(database, work, report)
+    return { ...done, spentUs: Math.round((performance.now() - began) * 1_000) }
   } finally {
     database.close()
   }

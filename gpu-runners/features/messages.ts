@@ -1,7 +1,8 @@
 /** What is asked of the process that makes training sets, and what comes back. */
 import type { Knowledge } from '#core/features/sql.ts'
 import type { sets } from '#core/training/training.ts'
-import type { ServicePlan } from '#schemas/feature.ts'
+import type { FeatureValue, ServicePlan, Status, ViewPlan } from '#schemas/feature.ts'
+import type { ProofFound } from '#schemas/tables/jobs.ts'
 
 /** Files lie in the folder of the work under names, so that no SQL holds a path. */
 export const RESULT = 'training-set.parquet'
@@ -25,8 +26,27 @@ export type TrainingSet = {
   /** Adds a column `<name>__status` per feature. */
   statuses: boolean
 }
+/** A view over a log, asked in both ways at about so many moments, none of them past `asOf`. */
+export type Proof = { view: ViewPlan; log: string; asOf: number; questions: number }
+export type Proven = { found: ProofFound; mismatches: Mismatch[]; spentUs: number }
+/** An answer that differs, with as few events of its entity as still make it differ. */
+export type Mismatch = {
+  entity: string
+  entity_key: string
+  /** Microseconds, as all times here. */
+  at: number
+  feature: string
+  sql: Answer
+  object: Answer
+  events: Record<string, unknown>[]
+}
+export type Answer = { value: FeatureValue; status: Status }
+
 export type Limits = { memoryMb: number; threads: number }
-export type Request = { folder: string; limits: Limits } & TrainingSet
+export type SetWork = { task: 'set' } & TrainingSet
+export type ProofWork = { task: 'proof' } & Proof
+export type Work = SetWork | ProofWork
+export type Request = { folder: string; limits: Limits } & Work
 
 /** On the way: of the rows of the spine, how many are as good as done. */
 export type Progress = { rowsTotal: number; rowsDone: number }
@@ -34,7 +54,10 @@ export type Progress = { rowsTotal: number; rowsDone: number }
 export type Made = { rows: number; columns: string[]; parts: number; spentUs: number }
 /** `memory`, `disk`: it ran out of them; `data`: what is wrong with the spine; `fault`: anything else. */
 export type Failed = { failed: 'memory' | 'disk' | 'data' | 'fault'; text: string }
-export type Reply = Made | Failed | { progress: Progress }
+export type Reply<W extends Work> =
+  | (W extends ProofWork ? Proven : Made)
+  | Failed
+  | { progress: Progress }
 
 /** Something is wrong with the spine, in words for who wrote it. */
 export class WrongSpine extends Error {}

@@ -49,7 +49,17 @@ export const trainingSetBody = z.strictObject({
   expires_in_s: expiresInS,
 })
 
-export const jobBody = z.discriminatedUnion('kind', [inferenceBody, trainingSetBody])
+export const proofBody = z.strictObject({
+  kind: z.literal('proof'),
+  view: featureName,
+  /** Without it the newest. */
+  version: z.number().int().min(1).optional(),
+  /** At most so many moments of entities are asked about. */
+  questions: z.number().int().min(1).max(1_000_000).default(20_000),
+  expires_in_s: expiresInS,
+})
+
+export const jobBody = z.discriminatedUnion('kind', [inferenceBody, trainingSetBody, proofBody])
 
 const common = {
   id: z.string(),
@@ -105,7 +115,27 @@ export const trainingSetJob = z.object({
     .nullable(),
 })
 
-export const job = z.discriminatedUnion('kind', [inferenceJob, trainingSetJob])
+export const proofJob = z.object({
+  ...common,
+  kind: z.literal('proof'),
+  view: z.string(),
+  version: z.number(),
+  hash: sha256,
+  as_of: timestamp,
+  log_position: z.number(),
+  /** Null until it is done. The result has a line of JSON for each mismatch, shrunk to one entity. */
+  proof: z
+    .object({
+      entities: z.number(),
+      skipped: z.number(),
+      questions: z.number(),
+      values: z.number(),
+      mismatches: z.number(),
+    })
+    .nullable(),
+})
+
+export const job = z.discriminatedUnion('kind', [inferenceJob, trainingSetJob, proofJob])
 
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 
@@ -114,7 +144,8 @@ export const jobRoutes = [
     name: 'jobs.create',
     method: 'POST',
     path: '/v1/jobs',
-    summary: 'Run a model over every row of an uploaded file, or make a training set from labels.',
+    summary:
+      'Run a model over every row of an uploaded file, make a training set from labels, or prove a feature view.',
     body: jobBody,
     reply: job,
     status: 202,

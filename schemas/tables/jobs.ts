@@ -21,9 +21,9 @@ const tenant = () => text('tenant_id').$type<TenantId>().notNull()
 
 export type RunState = 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
 export type StepState = 'waiting' | 'queued' | 'leased' | 'done' | 'failed' | 'canceled'
-export type RunKind = 'inference' | 'training_set'
-/** `make`: the one step of a training set. */
-export type StepKind = 'plan' | 'shard' | 'merge' | 'make'
+export type RunKind = 'inference' | 'training_set' | 'proof'
+/** `make`, `prove`: the one step of a training set, of a proof. */
+export type StepKind = 'plan' | 'shard' | 'merge' | 'make' | 'prove'
 
 export const runs = pgTable(
   'runs',
@@ -37,7 +37,7 @@ export const runs = pgTable(
     project: text('project'),
     tags: jsonb('tags').$type<Record<string, string>>().notNull().default({}),
     /** What to do; pinned at creation, so that a later alias flip does not change a job under way. */
-    spec: jsonb('spec').$type<InferenceSpec | TrainingSetSpec>().notNull(),
+    spec: jsonb('spec').$type<InferenceSpec | TrainingSetSpec | ProofSpec>().notNull(),
     rowsTotal: bigint('rows_total', { mode: 'number' }),
     rowsDone: bigint('rows_done', { mode: 'number' }).notNull().default(0),
     rowsFailed: bigint('rows_failed', { mode: 'number' }).notNull().default(0),
@@ -46,8 +46,8 @@ export const runs = pgTable(
     resultKey: text('result_key'),
     resultSize: bigint('result_size', { mode: 'number' }),
     resultSha256: text('result_sha256'),
-    /** What the result was made from, as far as it is known only at the end. */
-    lineage: jsonb('lineage').$type<TrainingSetLineage>(),
+    /** What the result was made from, as far as it is known only at the end; of a proof what it found. */
+    lineage: jsonb('lineage').$type<TrainingSetLineage | ProofFound>(),
     error: jsonb('error').$type<{ code: string; detail: string }>(),
     createdAt: at('created_at').notNull().default(sql`now()`),
     startedAt: at('started_at'),
@@ -83,6 +83,26 @@ export type TrainingSetSpec = {
   statuses: boolean
   /** The spine. */
   input: InputFile
+}
+
+/** A view, asked in both ways about the log as it was. */
+export type ProofSpec = {
+  view: string
+  viewVersion: number
+  viewHash: string
+  asOf: number
+  logPosition: number
+  /** At most so many. */
+  questions: number
+}
+
+export type ProofFound = {
+  entities: number
+  /** Entities with more events than are looked at one by one. */
+  skipped: number
+  questions: number
+  values: number
+  mismatches: number
 }
 
 /** By event type, what was read of the log. */

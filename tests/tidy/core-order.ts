@@ -45,6 +45,7 @@ const FRONT: Record<string, string[]> = {
     'compile.ts',
     'expression.ts',
     'finalize.ts',
+    'online/view.ts',
     'partition-object.ts',
     'reader.ts',
     'sql.ts',

@@ -4,6 +4,8 @@ import { evaluator, parseExpression, type Scope } from '../expression.ts'
 import { accumulator, finalize } from '../finalize.ts'
 import type { Row } from './rows.ts'
 
+export type { Row }
+
 export type CompiledView = {
   plan: ViewPlan
   counts(row: Row, at: number): boolean

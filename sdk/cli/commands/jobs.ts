@@ -88,7 +88,8 @@ const results = command({
       const saved = await save(context, galley, job, resolve(cwd, output))
       return { json: saved, text: `${bytes(saved.size)} in ${saved.path}.` }
     }
-    const isParquet = job.kind === 'training_set' || job.input.format === 'parquet'
+    const isParquet =
+      job.kind === 'training_set' || (job.kind === 'inference' && job.input.format === 'parquet')
     if (terminal.isOutTty && isParquet) {
       throw new UsageError('Parquet is not for terminals: add --output <file>.')
     }
@@ -134,29 +135,42 @@ export function ended({ terminal }: Context, job: Job): Output {
   return { json: job, text }
 }
 
-/** The model or the service, with its version. */
+/** The model, service or view, with its version. */
 function ofWhat(job: Job): string {
-  return `${job.kind === 'inference' ? job.model : job.service}@${job.version}`
+  const { kind, version } = job
+  const name = kind === 'inference' ? job.model : kind === 'proof' ? job.view : job.service
+  return `${name}@${version}`
 }
 
 export function jobText(terminal: Terminal, job: Job): string {
   const total = job.rows_total === null ? '?' : count(job.rows_total)
-  const input = job.kind === 'inference' ? job.input : job.spine
   return fields(terminal, {
     job: job.id,
     state: job.state,
-    [job.kind === 'inference' ? 'model' : 'service']: ofWhat(job),
-    ...(job.kind === 'training_set' && {
-      mode: job.mode.replace('_', ' '),
-      'as of': `${job.as_of}, log position ${job.log_position}`,
-    }),
-    rows: `${count(job.rows_done)} of ${total}`,
+    ...aboutOf(job),
+    [job.kind === 'proof' ? 'questions' : 'rows']: `${count(job.rows_done)} of ${total}`,
     bad: job.rows_failed > 0 ? `${count(job.rows_failed)} rows have an error` : undefined,
-    input: `${bytes(input.size)} ${input.format}`,
     result: job.result ? bytes(job.result.size) : undefined,
     sha256: job.result?.sha256 ?? undefined,
     error: job.error ? `${job.error.detail} (${job.error.code})` : undefined,
     created: time(job.created_at),
     ended: job.ended_at === null ? undefined : time(job.ended_at),
   })
+}
+
+function aboutOf(job: Job): Record<string, string | undefined> {
+  const fileText = (file: { size: number; format: string }) => `${bytes(file.size)} ${file.format}`
+  if (job.kind === 'inference') return { model: ofWhat(job), input: fileText(job.input) }
+  const moment = `${job.as_of}, log position ${job.log_position}`
+  if (job.kind === 'training_set') {
+    const mode = job.mode.replace('_', ' ')
+    return { service: ofWhat(job), mode, 'as of': moment, input: fileText(job.spine) }
+  }
+  return {
+    view: ofWhat(job),
+    'as of': moment,
+    proof: job.proof
+      ? `${count(job.proof.values)} values of ${count(job.proof.entities)} entities, ${count(job.proof.mismatches)} mismatches`
+      : undefined,
+  }
 }

@@ -5,6 +5,7 @@ import { time } from '../../format.ts'
 import { documentIn } from '../../json-document.ts'
 import { table } from '../../table.ts'
 import { LIST_OPTIONS, listed } from '../listing.ts'
+import { prove } from './prove.ts'
 import { trainingSet } from './training-set.ts'
 
 /** In this order each finds what it builds on. */
@@ -232,4 +233,4 @@ function jsonOf(text: string): Record<string, unknown> {
   }
 }
 
-export const features: Command[] = [plan, apply, list, show, read, trainingSet]
+export const features: Command[] = [plan, apply, list, show, read, trainingSet, prove]

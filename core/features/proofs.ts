@@ -1,0 +1,122 @@
+/**
+ * Proofs on a tenant's own data: a view is computed from its log in both ways, at the moments at which answers
+ * change, and the bits are compared. A run of one step, of a moment that is pinned like that of a training set.
+ */
+import type { Call } from '#core/caller.ts'
+import type { Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import * as events from '#core/events/events.ts'
+import { sha256Hex } from '#core/internal/signing.ts'
+import * as jobs from '#core/jobs/jobs.ts'
+import * as usage from '#core/usage/usage.ts'
+import type { ViewPlan } from '#schemas/feature.ts'
+import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { ProofFound, ProofSpec } from '#schemas/tables/jobs.ts'
+import { viewPlan } from './view-registry.ts'
+
+/** All that a runner must know. */
+export type Assignment = {
+  status: 'leased'
+  tenantId: TenantId
+  runId: RunId
+  stepId: StepId
+  epoch: number
+  kind: 'prove'
+  number: number
+  spec: ProofSpec
+  plan: ViewPlan
+}
+
+export type Outcome = {
+  kind: 'prove'
+  key: string
+  size: number
+  sha256: string
+  computeUs: number
+  found: ProofFound
+}
+
+type Input = { view: string; version?: number; questions: number; expires_in_s: number }
+
+export async function create(unit: Unit, call: Call, input: Input): Promise<jobs.ShownJob> {
+  const { view, version, questions } = input
+  const plan = await viewPlan(unit, view, version)
+  if (!plan) {
+    const pointer = version === undefined ? '/view' : '/version'
+    const which = version === undefined ? `"${view}"` : `"${view}" with the version ${version}`
+    const detail = `There is no feature view ${which}.`
+    throw new AppError('invalid_body', { public: detail, errors: [{ pointer, detail }] })
+  }
+  const spec: ProofSpec = {
+    view,
+    viewVersion: plan.version,
+    viewHash: plan.hash,
+    asOf: unit.clock.now() * 1_000,
+    logPosition: await events.newestNumber(unit),
+    questions,
+  }
+  const expiresInS = input.expires_in_s
+  return jobs.start(unit, call, { kind: 'proof', first: 'prove', spec, expiresInS })
+}
+
+export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promise<Assignment> {
+  const { step, run } = leased
+  const spec = run.spec as ProofSpec
+  const plan = await viewPlan(unit, spec.view, spec.viewVersion)
+  if (!plan) throw new AppError('internal', { internal: `no plan of ${spec.view}` })
+  return {
+    status: 'leased',
+    tenantId: run.tenantId,
+    runId: run.id,
+    stepId: step.id,
+    epoch: leased.epoch,
+    kind: 'prove',
+    number: step.number,
+    spec,
+    plan,
+  }
+}
+
+/** Ends the run; its receipt commits in the same transaction. */
+export async function finish(
+  unit: Unit,
+  input: { stepId: StepId; epoch: number; outcome: Outcome },
+): Promise<void> {
+  const { outcome, ...lease } = input
+  const { key, size, sha256, found } = outcome
+  const rows = found.questions
+  const done = await jobs.leases.complete(unit, {
+    ...lease,
+    output: { key },
+    rowsTotal: rows,
+    rowsDone: rows,
+    rowsFailed: Math.min(rows, found.mismatches),
+    result: { key, size, sha256, lineage: found },
+  })
+  if (done.status === 'repeated') return
+  const { run, step } = done
+  const spec = run.spec as ProofSpec
+  const work = `${run.id}/${step.number}`
+  const context: usage.ReceiptContext = {
+    tenantId: run.tenantId,
+    keyId: run.keyId,
+    project: run.project,
+    tags: run.tags,
+    kind: 'proof',
+    model: spec.view,
+    version: spec.viewVersion,
+    digest: spec.viewHash,
+    priceBook: usage.PRICE_BOOK,
+  }
+  const receipt: usage.Receipt = {
+    id: usage.receiptId(work, await sha256Hex(usage.receiptText(run.tenantId, work))),
+    work,
+    at: unit.clock.now(),
+    requests: 0,
+    rows,
+    computeUs: outcome.computeUs,
+    bytesIn: 0,
+    bytesOut: size,
+  }
+  await usage.append(unit, [{ context, receipts: [receipt] }])
+}

@@ -1,0 +1,84 @@
+/** A view proven on a tenant's own log, over the API and from the command line. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { beforeAll, expect, test } from 'vitest'
+import {
+  type Job,
+  named,
+  newTenant,
+  ok,
+  receiptsSettled,
+  refused,
+  settled,
+  type Tenant,
+} from '../actions.ts'
+import { product } from '../product.ts'
+
+const ENTRY = fileURLToPath(new URL('../../../sdk/cli/galley.ts', import.meta.url))
+const BATCH = { 'content-type': 'application/cloudevents-batch+json' }
+const CARDS = 7
+
+type ProofJob = Job & {
+  kind: string
+  proof: { entities: number; questions: number; values: number; mismatches: number }
+}
+let tenant: Tenant
+
+beforeAll(async () => {
+  tenant = await newTenant()
+  const put = (path: string, body: unknown) => ok('PUT', path, body, { key: tenant.key })
+  await put('/v1/event-types/payment', {
+    fields: { card: { type: 'string' }, amount: { type: 'float' } },
+    entities: { card: 'card' },
+  })
+  await put('/v1/feature-views/velocity', {
+    entity: 'card',
+    event_type: 'payment',
+    features: {
+      n: { agg: 'count', window: '1h' },
+      spent: { agg: 'sum', of: 'amount', window: '1d', hop: '15m' },
+      last: { agg: 'last', of: 'amount', ttl: '2h' },
+    },
+  })
+  const events = Array.from({ length: 60 }, (_, i) => ({
+    specversion: '1.0',
+    id: `p${i}`,
+    source: 'tests',
+    type: 'payment',
+    time: new Date(Date.now() - i * 600_000).toISOString(),
+    data: { card: `c${i % CARDS}`, amount: i * 0.1 },
+  }))
+  const undone = { specversion: '1.0', id: 'r', source: 'tests', type: 'payment', retracts: 'p3' }
+  const options = { key: tenant.key, headers: BATCH }
+  await ok('POST', '/v1/events?wait=true', [...events, undone], options)
+})
+
+test('a proof asks about every entity and finds no bit that differs; it is billed like other work', async () => {
+  const options = { key: tenant.key }
+  const body = { kind: 'proof', view: 'velocity', questions: 300 }
+  const created = await ok<Job>('POST', '/v1/jobs', body, options, 202)
+  const job = (await settled(created.id, tenant.key)) as ProofJob
+  expect(job).toMatchObject({
+    kind: 'proof',
+    state: 'done',
+    error: null,
+    proof: { entities: CARDS, skipped: 0, questions: 300, values: 900, mismatches: 0 },
+    rows_done: 300,
+    rows_failed: 0,
+  })
+  expect(job.result!.size).toBe(0)
+  const [receipt] = await receiptsSettled(tenant.key, 1)
+  expect(receipt).toMatchObject({ kind: 'proof', model: 'velocity', rows: 300 })
+  const other = { kind: 'proof', view: named('none').replaceAll('-', '_') }
+  const { errors } = await refused('POST', '/v1/jobs', other, 422, 'invalid_body', options)
+  expect(errors![0]!.pointer).toBe('/view')
+})
+
+test('the command line says how many values were compared', async () => {
+  const { url } = await product()
+  const env = { GALLEY_URL: url, GALLEY_KEY: tenant.key, XDG_CONFIG_HOME: '/nowhere' }
+  const args = [ENTRY, 'features', 'prove', 'velocity@1', '--questions', '50']
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env })
+  expect(stdout).toContain('150 values of 5 entities, 0 mismatches')
+})

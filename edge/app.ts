@@ -17,6 +17,7 @@ import type { EdgeDeps } from './deps.ts'
 import { errorReply } from './errors.ts'
 import { EventTypeDirectory } from './event-type-directory.ts'
 import { FeastDirectory } from './features/feast-directory.ts'
+import { Sampler } from './features/sampler.ts'
 import { send } from './functions-client.ts'
 import { HookDirectory } from './hook-directory.ts'
 import { Authenticator } from './middleware/authenticate.ts'
@@ -45,6 +46,7 @@ type Edge = {
   feast: FeastDirectory
   endpoints: EndpointDirectory
   outcomes: Outcomes
+  sampler: Sampler
 }
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
@@ -65,6 +67,7 @@ export function createApp(deps: EdgeDeps): Hono {
     feast: new FeastDirectory(deps, limits),
     endpoints: new EndpointDirectory(deps, limits),
     outcomes: new Outcomes(deps),
+    sampler: new Sampler(deps),
   }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
@@ -144,8 +147,8 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
     return named(call, Response.json(await scored(edge, call, (await tried.json()) as Backtest)))
   },
   'decisions.replay': async (edge, c, call) => named(call, await replay(edge, c, call)),
-  'features.read': ({ deps, services }, c, call) => features.read(deps, services, c, call),
-  'feast.read': ({ deps, feast: readers }, c, call) => feast.read(deps, readers, c, call),
+  'features.read': (edge, c, call) => features.read(edge, c, call),
+  'feast.read': (edge, c, call) => feast.read(edge, c, call),
   'feast.health': () => new Response(null),
   'uploads.part': granted<blobs.PartGrant>(blobs.putPart),
   'jobs.results': granted<blobs.FileGrant>(blobs.getFile),

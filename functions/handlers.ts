@@ -106,6 +106,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'views.plan': { tx: (unit, _, input) => features.planView(unit, input) },
   'views.list': { tx: (unit, _, query) => features.views(unit, query) },
   'views.get': { tx: (unit, _, input) => features.view(unit, input) },
+  'features.skew': { tx: unit => features.skew.report(unit) },
   'services.apply': { tx: features.applyService },
   'services.plan': { tx: (unit, _, input) => features.planService(unit, input) },
   'services.list': { tx: (unit, _, query) => features.services(unit, query) },
@@ -126,6 +127,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
 function createJob(unit: Unit, call: Call, input: InputOf<'jobs.create'>) {
   if (input.kind === 'training_set') return training.sets.create(unit, call, input)
   if (input.kind === 'proof') return features.proofs.create(unit, call, input)
+  if (input.kind === 'skew') return features.checks.create(unit, call, input)
   return bulk.create(unit, call, input)
 }
 

@@ -36,6 +36,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/events/export', ['runner'], exportEvents),
   internal('/internal/features/service', ['edge'], servicePlanOf),
   internal('/internal/features/join-plan', ['edge'], joinPlanOf),
+  internal('/internal/features/sampled', ['edge'], recordRead),
   internal('/internal/decisions/endpoint', ['edge'], endpointPlanOf),
   internal('/internal/decisions/stored', ['edge'], storedDecision),
   internal('/internal/decisions/outcomes', ['edge'], recordOutcomes),
@@ -99,6 +100,11 @@ function joinPlanOf(deps: FunctionsDeps, input: OfTenant<{ asked: features.Asked
   return inTenant(deps, input, unit => features.joinPlan(unit, input.asked))
 }
 
+async function recordRead(deps: FunctionsDeps, input: OfTenant<features.skew.Sample>) {
+  const { tenantId, ...sample } = input
+  await inTenant(deps, input, unit => features.skew.record(unit, tenantId, sample))
+}
+
 async function endpointPlanOf(
   deps: FunctionsDeps,
   input: OfTenant<{ endpoint: string; version?: number }>,
@@ -152,6 +158,7 @@ function leaseStep(deps: FunctionsDeps, input: OfTenant<{ stepId: StepId; runner
     const { kind } = reply.run
     if (kind === 'training_set') return training.sets.assignment(unit, reply)
     if (kind === 'proof') return features.proofs.assignment(unit, reply)
+    if (kind === 'skew') return features.checks.assignment(unit, reply)
     return bulk.assignment(unit, reply)
   })
 }
@@ -166,7 +173,7 @@ function heartbeat(
 type Finished = {
   stepId: StepId
   epoch: number
-  outcome: bulk.Outcome | training.sets.Outcome | features.proofs.Outcome
+  outcome: bulk.Outcome | training.sets.Outcome | features.proofs.Outcome | features.checks.Outcome
 }
 
 function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
@@ -174,6 +181,7 @@ function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
   return inTenant(deps, input, unit => {
     if (outcome.kind === 'make') return training.sets.finish(unit, { stepId, epoch, outcome })
     if (outcome.kind === 'prove') return features.proofs.finish(unit, { stepId, epoch, outcome })
+    if (outcome.kind === 'check') return features.checks.finish(unit, { stepId, epoch, outcome })
     return bulk.finish(unit, { stepId, epoch, outcome })
   })
 }

@@ -4,6 +4,7 @@ import type { Call } from '#core/caller.ts'
 import * as decisions from '#core/decisions/decisions.ts'
 import { inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
+import * as features from '#core/features/features.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { openSpool } from './segments/spool.ts'
 
@@ -14,14 +15,20 @@ const BEGUN_MS_MAX = 2_000
 
 /** Of every minute, and of every hour. */
 const OFTEN = { seal: events.sealDue, erase: events.eraseDue, check: events.checkQuality }
-const RARELY = { trim: events.trimLogs }
+const RARELY = { trim: events.trimLogs, check: features.checks.startDue }
+
+/** What was read of features names entities too, and could not be computed again without the events. */
+const eraseBesides: events.EraseBesides = async (unit, eventKeys) => {
+  await features.skew.forget(unit)
+  return decisions.forget(unit, eventKeys)
+}
 
 /** What there is to do in this minute, counted from the start. */
 export async function tendLog(deps: Deps, minute: number): Promise<void> {
   const works = { ...OFTEN, ...(minute % 60 === 1 && RARELY) }
   for (const [name, work] of Object.entries(works)) {
     try {
-      await work({ ...deps, openSpool, eraseBesides: decisions.forget })
+      await work({ ...deps, openSpool, eraseBesides })
     } catch (error) {
       deps.log.error('functions.log_not_tended', { work: name, error: inFull(error) })
     }
@@ -30,7 +37,7 @@ export async function tendLog(deps: Deps, minute: number): Promise<void> {
 
 /** An erasure begins while its request is answered; what that does not finish the schedule does. */
 export async function begunErasure<T>(deps: Deps, { caller }: Call, stored: T): Promise<T> {
-  const all = { ...deps, openSpool, eraseBesides: decisions.forget }
+  const all = { ...deps, openSpool, eraseBesides }
   const begun = events.eraseOf(all, caller.tenantId).catch(error => {
     deps.log.error('events.not_erased', { tenant: caller.tenantId, error: inFull(error) })
   })

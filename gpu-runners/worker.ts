@@ -58,6 +58,10 @@ const work = async (assignment: Assignment, signal: AbortSignal, onProgress: OnP
     const { proveView } = await import('./features/proof/job.ts')
     return proveView({ ...deps, scratch }, assignment, signal, onProgress)
   }
+  if (assignment.kind === 'check') {
+    const { checkReads } = await import('./features/skew/job.ts')
+    return checkReads({ ...deps, scratch }, assignment, signal)
+  }
   const { runStep } = await import('./bulk/bulk.ts')
   return runStep({ ...deps, scratch, withModel }, assignment, signal)
 }

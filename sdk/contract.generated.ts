@@ -150,9 +150,9 @@ export type IssuedKey = {
   key: string
 }
 
-export type Job = InferenceJob | TrainingSetJob | ProofJob
+export type Job = InferenceJob | TrainingSetJob | ProofJob | SkewJob
 
-export type JobBody = InferenceBody | TrainingSetBody | ProofBody
+export type JobBody = InferenceBody | TrainingSetBody | ProofBody | SkewBody
 
 export type Manifest = {
   graph?: string
@@ -258,6 +258,41 @@ export type Signature = {
     batch_axis: number | null
   }>
   batching: 'invariant' | 'shape_sensitive' | 'unbatched'
+}
+
+export type SkewBody = {
+  kind: 'skew'
+  expires_in_s?: number
+}
+
+export type SkewJob = {
+  id: string
+  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+  rows_total: number | null
+  rows_done: number
+  rows_failed: number
+  progress: number
+  result: {
+    size: number
+    sha256: string | null
+    url: string
+  } | null
+  error: {
+    code: string
+    detail: string
+  } | null
+  created_at: string
+  started_at: string | null
+  ended_at: string | null
+  expires_at: string
+  kind: 'skew'
+  as_of: string
+  log_position: number
+  skew: {
+    checked: number
+    mismatches: number
+    pending: number
+  } | null
 }
 
 export type Tenant = {
@@ -715,7 +750,7 @@ export type Contract = {
       outputs: Array<unknown>
     }
   }
-  /** Run a model over every row of an uploaded file, make a training set from labels, or prove a feature view. */
+  /** Run a model over every row of an uploaded file, make a training set from labels, prove a feature view, or check reads for skew. */
   'jobs.create': {
     input: {
       body: JobBody
@@ -1738,6 +1773,36 @@ export type Contract = {
       }>
     }
   }
+  /** What reads that were sampled gave, and whether the log gives the same. */
+  'features.skew': {
+    input: {}
+    reply: {
+      views: Array<{
+        view: string
+        version: number
+        sampled: number
+        checked: number
+        mismatches: number
+        last_checked_at: string | null
+      }>
+      mismatches: Array<{
+        view: string
+        version: number
+        entity: string
+        entity_key: string
+        at: string
+        feature: string
+        served: {
+          value: number | string | boolean | null | Array<number | string | boolean | null>
+          status: 'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'
+        }
+        recomputed: {
+          value: number | string | boolean | null | Array<number | string | boolean | null>
+          status: 'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'
+        }
+      }>
+    }
+  }
   /** Read the features of a service for some entities, as of now. */
   'features.read': {
     input: {
@@ -2338,6 +2403,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'services.plan': { method: 'POST', path: '/v1/feature-services/:service/plan', idempotent: false, raw: false, json: true },
   'services.list': { method: 'GET', path: '/v1/feature-services', idempotent: false, raw: false, json: true },
   'services.get': { method: 'GET', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
+  'features.skew': { method: 'GET', path: '/v1/features/skew', idempotent: false, raw: false, json: true },
   'features.read': { method: 'POST', path: '/v1/features/:service/read', idempotent: false, raw: false, json: true },
   'feast.read': { method: 'POST', path: '/feast/get-online-features', idempotent: false, raw: false, json: true },
   'feast.health': { method: 'GET', path: '/feast/health', idempotent: false, raw: false, json: false },

@@ -1,7 +1,7 @@
 /** Events. The front of this folder: types are declared, events are taken into the log and given their places. */
 
 export { declare, eventType, newestType, types } from './declare.ts'
-export { eraseDue, eraseOf } from './erasure/erase.ts'
+export { type EraseBesides, eraseDue, eraseOf } from './erasure/erase.ts'
 export { erasure, erasures, requestErasure } from './erasure/requests.ts'
 export { openedSource } from './hooks/secrets.ts'
 export * as hooks from './hooks/sources.ts'
@@ -16,4 +16,4 @@ export type { SegmentContent, SegmentFacts, Spool } from './sealing/files.ts'
 export { segmentFile, segments } from './sealing/manifest.ts'
 export { changeSettings, settings, trimLogs } from './sealing/retention.ts'
 export type { LogRow } from './sealing/rows.ts'
-export { sealDue, sealNext } from './sealing/seal.ts'
+export { eachTenant, sealDue, sealNext } from './sealing/seal.ts'

@@ -2,4 +2,6 @@
 export { type Asked, joinPlan } from './join-keys.ts'
 export * as proofs from './proofs.ts'
 export { applyService, planService, service, servicePlan, services } from './service-registry.ts'
+export * as checks from './skew/checks.ts'
+export * as skew from './skew/samples.ts'
 export { applyView, planView, view, views } from './view-registry.ts'

@@ -21,7 +21,7 @@ export type Assignment = {
   runId: RunId
   stepId: StepId
   epoch: number
-  kind: Exclude<StepKind, 'make' | 'prove'>
+  kind: Extract<StepKind, 'plan' | 'shard' | 'merge'>
   number: number
   input: Record<string, unknown>
   spec: InferenceSpec

@@ -11,11 +11,12 @@ import {
   type ProofSpec,
   type RunKind,
   runs,
+  type SkewSpec,
   type StepKind,
   steps,
   type TrainingSetSpec,
 } from '#schemas/tables/jobs.ts'
-import { addSteps, end, find, OPEN } from './runs.ts'
+import { addSteps, end, find, OPEN, type Run } from './runs.ts'
 import { shown } from './shown.ts'
 
 export * as leases from './leases.ts'
@@ -25,6 +26,7 @@ export type ShownJob = ReturnType<typeof shown>
 
 /** What a run is to do, and the kind of its first step. */
 export type Plan =
+  | { kind: Extract<RunKind, 'skew'>; first: Extract<StepKind, 'check'>; spec: SkewSpec }
   | { kind: Extract<RunKind, 'proof'>; first: Extract<StepKind, 'prove'>; spec: ProofSpec }
   | { kind: Extract<RunKind, 'inference'>; first: Extract<StepKind, 'plan'>; spec: InferenceSpec }
   | {
@@ -39,25 +41,32 @@ export async function start(
   call: Call,
   input: Plan & { expiresInS: number },
 ): Promise<ShownJob> {
-  const { caller } = call
+  const { tenantId, keyId, project, tags } = call.caller
+  const job = await begin(unit, { tenantId, keyId, project, tags }, input)
+  await audit.record(unit, call, { action: 'jobs.create', target: job.id })
+  return job
+}
+
+/** The same for the platform's own work, which nobody asked for just now. */
+export async function begin(
+  unit: Unit,
+  who: Pick<Run, 'tenantId' | 'keyId' | 'project' | 'tags'>,
+  input: Plan & { expiresInS: number },
+): Promise<ShownJob> {
   const now = unit.clock.now()
   const [run] = await unit.tx
     .insert(runs)
     .values({
-      tenantId: caller.tenantId,
+      ...who,
       id: newId('run', now),
       kind: input.kind,
       state: 'queued',
-      keyId: caller.keyId,
-      project: caller.project,
-      tags: caller.tags,
       spec: input.spec,
       createdAt: new Date(now),
       expiresAt: new Date(now + input.expiresInS * 1000),
     })
     .returning()
   await addSteps(unit, run!, [{ kind: input.first, number: 0, state: 'queued', input: {} }])
-  await audit.record(unit, call, { action: 'jobs.create', target: run!.id })
   return shown(run!)
 }
 
@@ -91,8 +100,11 @@ export async function resultOf(
 ): Promise<{ key: string; size: number; format: 'jsonl' | 'parquet' }> {
   const run = await find(unit, input.job_id)
   if (run.state !== 'done' || !run.resultKey) {
+    const isWithout = run.state === 'done'
     throw new AppError('conflict', {
-      public: `The job is ${run.state}; results are there when it is done.`,
+      public: isWithout
+        ? 'This job has no file of results; the job itself says what it found.'
+        : `The job is ${run.state}; results are there when it is done.`,
     })
   }
   const { spec } = run

@@ -15,10 +15,10 @@ export type NewStep = {
   input: Record<string, unknown>
 }
 
-/** Where the result stands, what it is, and what it was made from. */
+/** Where the result stands if there is one, what it is, and what it was made from. */
 export type RunResult = {
-  key: string
-  size: number
+  key?: string
+  size?: number
   sha256?: string
   lineage?: Run['lineage']
 }

@@ -3,6 +3,8 @@ import type {
   InferenceSpec,
   ProofFound,
   ProofSpec,
+  SkewFound,
+  SkewSpec,
   TrainingSetLineage,
   TrainingSetSpec,
 } from '#schemas/tables/jobs.ts'
@@ -15,7 +17,9 @@ export function shown(run: Run) {
       ? trainingSet(spec, run.lineage as TrainingSetLineage | null)
       : 'view' in spec
         ? proof(spec, run.lineage as ProofFound | null)
-        : inference(spec)
+        : 'reads' in spec
+          ? skew(spec, run.lineage as SkewFound | null)
+          : inference(spec)
   return {
     id: run.id,
     state: run.state,
@@ -49,6 +53,11 @@ function proof(spec: ProofSpec, found: ProofFound | null) {
     log_position: spec.logPosition,
     proof: found,
   }
+}
+
+function skew({ asOf, logPosition }: SkewSpec, found: SkewFound | null) {
+  const moment = { as_of: timeText(asOf), log_position: logPosition }
+  return { kind: 'skew' as const, ...moment, skew: found }
 }
 
 function trainingSet(spec: TrainingSetSpec, lineage: TrainingSetLineage | null) {

@@ -9,6 +9,7 @@ import { columnText, givenText } from '../features/feast-columns.ts'
 import type { Asked, FeastDirectory, FeastReader } from '../features/feast-directory.ts'
 import { readRows } from '../features/read.ts'
 import { invalidAt, isKeyPart } from '../features/reader.ts'
+import type { Sampler } from '../features/sampler.ts'
 
 const BODY_BYTES_MAX = 1 << 20
 const ROWS_MAX = 1_000
@@ -33,8 +34,7 @@ type Request = {
 }
 
 export async function read(
-  deps: EdgeDeps,
-  feast: FeastDirectory,
+  { deps, feast, sampler }: { deps: EdgeDeps; feast: FeastDirectory; sampler: Sampler },
   c: Context,
   call: Call,
 ): Promise<Response> {
@@ -46,6 +46,7 @@ export async function read(
   const { keys, given } = keysOf(found, request)
   const fields = fieldsOf(found, request)
   const reads = await readRows(deps.features, tenantId, reader, keys)
+  sampler.see(call.caller, reader, reads)
   const rows = reads.map((row, i) => {
     const byEntity = new Map(row.map(each => [each.entity, each]))
     return { values: reader.row(byEntity, fields[i]!), at: row[0]!.at, byEntity }

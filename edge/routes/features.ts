@@ -7,6 +7,7 @@ import { textOf } from '#core/events/time.ts'
 import type { EdgeDeps } from '../deps.ts'
 import { type MinSeq, readRows } from '../features/read.ts'
 import { invalidAt, keysOf, type Reader } from '../features/reader.ts'
+import type { Sampler } from '../features/sampler.ts'
 import { type Show, showAs } from '../features/shown.ts'
 import type { ServiceDirectory } from '../service-directory.ts'
 
@@ -17,8 +18,7 @@ const decoder = new TextDecoder()
 type Asked = { entities: Record<string, unknown>[]; request: unknown[]; minSeq: MinSeq }
 
 export async function read(
-  deps: EdgeDeps,
-  services: ServiceDirectory,
+  { deps, services, sampler }: { deps: EdgeDeps; services: ServiceDirectory; sampler: Sampler },
   c: Context,
   call: Call,
 ): Promise<Response> {
@@ -28,6 +28,7 @@ export async function read(
   const keys = entities.map((row, i) => keysOf(reader, row, `/entities/${i}`))
   const fields = entities.map((_, i) => reader.request(request[i], `/request/${i}`))
   const reads = await readRows(deps.features, tenantId, reader, keys, minSeq)
+  sampler.see(call.caller, reader, reads)
   const shows = showsOf(reader)
   const results = reads.map((row, i) => {
     const byEntity = new Map(row.map(each => [each.entity, each]))

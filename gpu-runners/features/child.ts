@@ -9,10 +9,12 @@ import {
   type Made,
   type Progress,
   type Proven,
+  type Recomputed,
   type Request,
   WrongSpine,
 } from './messages.ts'
 import { prove } from './proof/prove.ts'
+import { recompute } from './skew/recompute.ts'
 
 process.on('disconnect', () => process.exit(0))
 // Ctrl-C reaches the whole process group; the runner decides when this ends.
@@ -25,12 +27,13 @@ process.on('message', (request: Request) => {
   )
 })
 
-async function perform({ folder, limits, ...work }: Request): Promise<Made | Proven> {
+async function perform({ folder, limits, ...work }: Request): Promise<Made | Proven | Recomputed> {
   process.chdir(folder)
   const began = performance.now()
   const database = await openDatabase(limits)
   const report = (progress: Progress) => process.send!({ progress })
   try {
+    if (work.task === 'check') return await recompute(database, work.checks)
     const done =
       work.task === 'set'
         ? await makeTrainingSet(database, work, report)

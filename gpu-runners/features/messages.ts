@@ -45,7 +45,16 @@ export type Answer = { value: FeatureValue; status: Status }
 export type Limits = { memoryMb: number; threads: number }
 export type SetWork = { task: 'set' } & TrainingSet
 export type ProofWork = { task: 'proof' } & Proof
-export type Work = SetWork | ProofWork
+export type CheckWork = { task: 'check'; checks: Check[] }
+export type Work = SetWork | ProofWork | CheckWork
+/** Reads of a view, by the log of its event type. */
+export type Check = {
+  view: ViewPlan
+  log: string
+  reads: { id: number; key: string; at: number }[]
+}
+/** By the number of the read, what the features of its view are. */
+export type Recomputed = { answers: [id: number, Answer[]][] }
 export type Request = { folder: string; limits: Limits } & Work
 
 /** On the way: of the rows of the spine, how many are as good as done. */
@@ -55,7 +64,7 @@ export type Made = { rows: number; columns: string[]; parts: number; spentUs: nu
 /** `memory`, `disk`: it ran out of them; `data`: what is wrong with the spine; `fault`: anything else. */
 export type Failed = { failed: 'memory' | 'disk' | 'data' | 'fault'; text: string }
 export type Reply<W extends Work> =
-  | (W extends ProofWork ? Proven : Made)
+  | (W extends ProofWork ? Proven : W extends CheckWork ? Recomputed : Made)
   | Failed
   | { progress: Progress }
 

@@ -59,7 +59,14 @@ export const proofBody = z.strictObject({
   expires_in_s: expiresInS,
 })
 
-export const jobBody = z.discriminatedUnion('kind', [inferenceBody, trainingSetBody, proofBody])
+export const skewBody = z.strictObject({ kind: z.literal('skew'), expires_in_s: expiresInS })
+
+export const jobBody = z.discriminatedUnion('kind', [
+  inferenceBody,
+  trainingSetBody,
+  proofBody,
+  skewBody,
+])
 
 const common = {
   id: z.string(),
@@ -135,7 +142,16 @@ export const proofJob = z.object({
     .nullable(),
 })
 
-export const job = z.discriminatedUnion('kind', [inferenceJob, trainingSetJob, proofJob])
+export const skewJob = z.object({
+  ...common,
+  kind: z.literal('skew'),
+  as_of: timestamp,
+  log_position: z.number(),
+  /** Null until it is done. `pending`: differs so far, and is looked at again when the log has settled. */
+  skew: z.object({ checked: z.number(), mismatches: z.number(), pending: z.number() }).nullable(),
+})
+
+export const job = z.discriminatedUnion('kind', [inferenceJob, trainingSetJob, proofJob, skewJob])
 
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 
@@ -145,7 +161,7 @@ export const jobRoutes = [
     method: 'POST',
     path: '/v1/jobs',
     summary:
-      'Run a model over every row of an uploaded file, make a training set from labels, or prove a feature view.',
+      'Run a model over every row of an uploaded file, make a training set from labels, prove a feature view, or check reads for skew.',
     body: jobBody,
     reply: job,
     status: 202,

@@ -21,9 +21,9 @@ const tenant = () => text('tenant_id').$type<TenantId>().notNull()
 
 export type RunState = 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
 export type StepState = 'waiting' | 'queued' | 'leased' | 'done' | 'failed' | 'canceled'
-export type RunKind = 'inference' | 'training_set' | 'proof'
-/** `make`, `prove`: the one step of a training set, of a proof. */
-export type StepKind = 'plan' | 'shard' | 'merge' | 'make' | 'prove'
+export type RunKind = 'inference' | 'training_set' | 'proof' | 'skew'
+/** `make`, `prove`, `check`: the one step of a training set, of a proof, of a check for skew. */
+export type StepKind = 'plan' | 'shard' | 'merge' | 'make' | 'prove' | 'check'
 
 export const runs = pgTable(
   'runs',
@@ -37,7 +37,7 @@ export const runs = pgTable(
     project: text('project'),
     tags: jsonb('tags').$type<Record<string, string>>().notNull().default({}),
     /** What to do; pinned at creation, so that a later alias flip does not change a job under way. */
-    spec: jsonb('spec').$type<InferenceSpec | TrainingSetSpec | ProofSpec>().notNull(),
+    spec: jsonb('spec').$type<InferenceSpec | TrainingSetSpec | ProofSpec | SkewSpec>().notNull(),
     rowsTotal: bigint('rows_total', { mode: 'number' }),
     rowsDone: bigint('rows_done', { mode: 'number' }).notNull().default(0),
     rowsFailed: bigint('rows_failed', { mode: 'number' }).notNull().default(0),
@@ -47,7 +47,7 @@ export const runs = pgTable(
     resultSize: bigint('result_size', { mode: 'number' }),
     resultSha256: text('result_sha256'),
     /** What the result was made from, as far as it is known only at the end; of a proof what it found. */
-    lineage: jsonb('lineage').$type<TrainingSetLineage | ProofFound>(),
+    lineage: jsonb('lineage').$type<TrainingSetLineage | ProofFound | SkewFound>(),
     error: jsonb('error').$type<{ code: string; detail: string }>(),
     createdAt: at('created_at').notNull().default(sql`now()`),
     startedAt: at('started_at'),
@@ -104,6 +104,10 @@ export type ProofFound = {
   values: number
   mismatches: number
 }
+
+/** The reads that were sampled up to a moment, computed again from the log as it was then. */
+export type SkewSpec = { reads: 'sampled'; asOf: number; logPosition: number }
+export type SkewFound = { checked: number; mismatches: number; pending: number }
 
 /** By event type, what was read of the log. */
 export type TrainingSetLineage = Record<

@@ -137,6 +137,7 @@ export function ended({ terminal }: Context, job: Job): Output {
 
 /** The model, service or view, with its version. */
 function ofWhat(job: Job): string {
+  if (job.kind === 'skew') return 'sampled reads'
   const { kind, version } = job
   const name = kind === 'inference' ? job.model : kind === 'proof' ? job.view : job.service
   return `${name}@${version}`
@@ -148,7 +149,8 @@ export function jobText(terminal: Terminal, job: Job): string {
     job: job.id,
     state: job.state,
     ...aboutOf(job),
-    [job.kind === 'proof' ? 'questions' : 'rows']: `${count(job.rows_done)} of ${total}`,
+    [job.kind === 'proof' ? 'questions' : job.kind === 'skew' ? 'reads' : 'rows']:
+      `${count(job.rows_done)} of ${total}`,
     bad: job.rows_failed > 0 ? `${count(job.rows_failed)} rows have an error` : undefined,
     result: job.result ? bytes(job.result.size) : undefined,
     sha256: job.result?.sha256 ?? undefined,
@@ -165,6 +167,11 @@ function aboutOf(job: Job): Record<string, string | undefined> {
   if (job.kind === 'training_set') {
     const mode = job.mode.replace('_', ' ')
     return { service: ofWhat(job), mode, 'as of': moment, input: fileText(job.spine) }
+  }
+  if (job.kind === 'skew') {
+    const { skew } = job
+    const text = skew && `${count(skew.checked)} checked, ${count(skew.mismatches)} mismatches`
+    return { 'as of': moment, skew: text ?? undefined }
   }
   return {
     view: ofWhat(job),

@@ -1,5 +1,6 @@
 /** A view proven on a tenant's own log, over the API and from the command line. */
 import { execFile } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { beforeAll, expect, test } from 'vitest'
@@ -81,4 +82,22 @@ test('the command line says how many values were compared', async () => {
   const args = [ENTRY, 'features', 'prove', 'velocity@1', '--questions', '50']
   const { stdout } = await promisify(execFile)(process.execPath, args, { env })
   expect(stdout).toContain('150 values of 5 entities, 0 mismatches')
+})
+
+test('a read is sampled, and the log gives what it gave', async () => {
+  const { url } = await product()
+  const options = { key: tenant.key }
+  await ok('PUT', '/v1/feature-services/velocity', { features: ['velocity:*'] }, options)
+  const body = { entities: [{ card: 'c1' }] }
+  await ok('POST', '/v1/features/velocity/read', body, options)
+  type Skew = { views: { sampled: number; checked: number; mismatches: number }[] }
+  const skew = () => ok<Skew>('GET', '/v1/features/skew', undefined, options)
+  while ((await skew()).views.length === 0) await sleep(20)
+  const env = { GALLEY_URL: url, GALLEY_KEY: tenant.key, XDG_CONFIG_HOME: '/nowhere' }
+  const args = [ENTRY, 'features', 'skew', '--now', '--json']
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env })
+  expect(JSON.parse(stdout)).toMatchObject({
+    views: [{ view: 'velocity', version: 1, sampled: 1, checked: 1, mismatches: 0 }],
+    mismatches: [],
+  })
 })

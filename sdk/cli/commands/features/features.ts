@@ -6,6 +6,7 @@ import { documentIn } from '../../json-document.ts'
 import { table } from '../../table.ts'
 import { LIST_OPTIONS, listed } from '../listing.ts'
 import { prove } from './prove.ts'
+import { skew } from './skew.ts'
 import { trainingSet } from './training-set.ts'
 
 /** In this order each finds what it builds on. */
@@ -233,4 +234,4 @@ function jsonOf(text: string): Record<string, unknown> {
   }
 }
 
-export const features: Command[] = [plan, apply, list, show, read, trainingSet, prove]
+export const features: Command[] = [plan, apply, list, show, read, trainingSet, prove, skew]

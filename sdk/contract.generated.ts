@@ -1773,6 +1773,34 @@ export type Contract = {
       }>
     }
   }
+  /** Read the features of a service for some entities, as of now. */
+  'features.read': {
+    input: {
+      params: { service: string }
+      body: {
+        entities: Array<Record<string, unknown>>
+        request?: Array<Record<string, unknown>>
+        min_seq?: Record<string, number>
+      }
+    }
+    reply: {
+      service: string
+      version: number
+      hash: string
+      features: Array<string>
+      results: Array<{
+        values: Array<number | string | boolean | null | Array<number | string | boolean | null>>
+        statuses: Array<'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'>
+        freshness: Array<{
+          entity: string
+          entity_key: string
+          partition: number
+          seq: number
+          at: string
+        }>
+      }>
+    }
+  }
   /** What reads that were sampled gave, and whether the log gives the same. */
   'features.skew': {
     input: {}
@@ -1800,34 +1828,6 @@ export type Contract = {
           value: number | string | boolean | null | Array<number | string | boolean | null>
           status: 'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'
         }
-      }>
-    }
-  }
-  /** Read the features of a service for some entities, as of now. */
-  'features.read': {
-    input: {
-      params: { service: string }
-      body: {
-        entities: Array<Record<string, unknown>>
-        request?: Array<Record<string, unknown>>
-        min_seq?: Record<string, number>
-      }
-    }
-    reply: {
-      service: string
-      version: number
-      hash: string
-      features: Array<string>
-      results: Array<{
-        values: Array<number | string | boolean | null | Array<number | string | boolean | null>>
-        statuses: Array<'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'>
-        freshness: Array<{
-          entity: string
-          entity_key: string
-          partition: number
-          seq: number
-          at: string
-        }>
       }>
     }
   }
@@ -2403,8 +2403,8 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'services.plan': { method: 'POST', path: '/v1/feature-services/:service/plan', idempotent: false, raw: false, json: true },
   'services.list': { method: 'GET', path: '/v1/feature-services', idempotent: false, raw: false, json: true },
   'services.get': { method: 'GET', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
-  'features.skew': { method: 'GET', path: '/v1/features/skew', idempotent: false, raw: false, json: true },
   'features.read': { method: 'POST', path: '/v1/features/:service/read', idempotent: false, raw: false, json: true },
+  'features.skew': { method: 'GET', path: '/v1/features/skew', idempotent: false, raw: false, json: true },
   'feast.read': { method: 'POST', path: '/feast/get-online-features', idempotent: false, raw: false, json: true },
   'feast.health': { method: 'GET', path: '/feast/health', idempotent: false, raw: false, json: false },
   'endpoints.apply': { method: 'PUT', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },

@@ -9,6 +9,7 @@ import { inferenceRoutes } from './inference.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { platformRoutes } from './platform.ts'
+import { skewRoutes } from './skew.ts'
 import { tenantRoutes } from './tenants.ts'
 import { usageRoutes } from './usage.ts'
 
@@ -22,6 +23,7 @@ export const ROUTES = [
   ...eventLogRoutes,
   ...hookRoutes,
   ...featureRoutes,
+  ...skewRoutes,
   ...feastRoutes,
   ...decisionRoutes,
   ...usageRoutes,

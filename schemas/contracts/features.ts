@@ -115,33 +115,6 @@ const read = z.object({
   ),
 })
 
-export const skew = z.object({
-  /** Of the last seven days, by view and version. */
-  views: z.array(
-    z.object({
-      view: z.string(),
-      version: z.number(),
-      sampled: z.number(),
-      checked: z.number(),
-      mismatches: z.number(),
-      last_checked_at: timestamp.nullable(),
-    }),
-  ),
-  /** The newest reads that differ. */
-  mismatches: z.array(
-    z.object({
-      view: z.string(),
-      version: z.number(),
-      entity: z.string(),
-      entity_key: z.string(),
-      at: timestamp,
-      feature: z.string(),
-      served: z.object({ value, status: z.enum(STATUSES) }),
-      recomputed: z.object({ value, status: z.enum(STATUSES) }),
-    }),
-  ),
-})
-
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 const reads = { ...control, scope: 'features:read' } as const
 const writes = { ...control, scope: 'features:write' } as const
@@ -226,15 +199,6 @@ export const featureRoutes = [
     path: '/v1/feature-services/:service',
     summary: 'Show a service at its newest version.',
     reply: service,
-    status: 200,
-    policy: reads,
-  }),
-  route({
-    name: 'features.skew',
-    method: 'GET',
-    path: '/v1/features/skew',
-    summary: 'What reads that were sampled gave, and whether the log gives the same.',
-    reply: skew,
     status: 200,
     policy: reads,
   }),

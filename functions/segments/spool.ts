@@ -32,17 +32,24 @@ export async function openSpool(): Promise<Spool> {
     return { ...content, measured: type ? await measured(db, type, path) : {} }
   }
 
+  async function append(type: string, lines: string): Promise<string> {
+    const path = files.get(type) ?? join(folder, `rows-${files.size}.jsonl`)
+    files.set(type, path)
+    await appendFile(path, lines)
+    return path
+  }
+
   return {
     async add(rows) {
       for (const [type, some] of Map.groupBy(rows, row => row.type)) {
-        const path = files.get(type) ?? join(folder, `rows-${files.size}.jsonl`)
-        files.set(type, path)
-        await appendFile(path, linesOf(some))
+        await append(type, linesOf(some))
       }
     },
     types: () => [...files.keys()].sort(),
-    segmentOf(type: EventType) {
-      const rows = rowsAsSegment(type, files.get(type.type)!.replaceAll("'", "''"))
+    async segmentOf(type: EventType) {
+      // An export's file may be without rows; it has the columns all the same.
+      const path = await append(type.type, '')
+      const rows = rowsAsSegment(type, path.replaceAll("'", "''"))
       return written(`select * from ${rows} order by ${ORDER}`, type)
     },
     without(path, who) {

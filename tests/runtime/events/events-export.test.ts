@@ -10,7 +10,9 @@ import { logRelation } from '#core/events/sealing/segment.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { callOf, inTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
+import { openSpool } from '#functions/segments/spool.ts'
 import { eventOf, newScene, TYPE } from './scene.ts'
+import { blobsOfTest, segmentRows } from './sealed-log.ts'
 
 const { db, admin } = await testDatabase()
 const scene = await newScene(db)
@@ -103,6 +105,24 @@ test('what took an event back is filed with it, whatever type it was sent as, an
     },
   ])
   connection.closeSync()
+})
+
+test('of a type without events in the span or behind the seal, an export has a file without rows', async () => {
+  const tenantId = await scene.newTenant()
+  const other = { ...TYPE, type: 'note' }
+  await inTenant({ db }, tenantId, unit => events.declare(unit, callOf(tenantId), other))
+  await events.ingest(scene, tenantId, [
+    eventOf(tenantId, { id: 'e', data: { card: 'c', amount: 5 } }),
+  ])
+  const blobs = blobsOfTest()
+  for (const query of [{ type: 'note' }, { type: TYPE.type, to: '2020-01-01T00:00:00Z' }]) {
+    const { rest } = await inTenant({ db }, tenantId, unit => events.exportPlan(unit, query))
+    const file = await events.exportRest({ ...scene, blobs, openSpool }, callOf(tenantId), {
+      cursor: rest!,
+    })
+    expect(file).toMatchObject({ rows: 0, next: null })
+    expect(await segmentRows(await blobs.localFile(file.key))).toEqual([])
+  }
 })
 
 test('a type that nobody declared, and a cursor of something else, are refused', async () => {

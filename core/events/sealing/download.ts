@@ -11,7 +11,9 @@ import { cursorOf, textPosition } from '#core/page.ts'
 import { newId } from '#schemas/ids.ts'
 import { newestType } from '../declare.ts'
 import { microsOf } from '../time.ts'
+import { newestNumber } from './export.ts'
 import type { OpenSpool } from './files.ts'
+import { sealedUpTo } from './lease.ts'
 import { sealedSegments, shown } from './manifest.ts'
 import { type LogRow, rowsByNumber, unsealedRows } from './rows.ts'
 
@@ -39,11 +41,12 @@ export async function exportPlan(unit: Unit, { type: name, from, to }: Wanted) {
   if (!type) throw new AppError('not_found', { public: `There is no event type "${name}".` })
   const low = from === undefined ? null : microsOf(from)
   const high = to === undefined ? null : microsOf(to)
+  const sealed = await sealedUpTo(unit)
   const segments = (await sealedSegments(unit, name)).filter(
     ({ rows, eventTimeFrom, eventTimeTo }) =>
       rows > 0 && (high === null || eventTimeFrom! < high) && (low === null || eventTimeTo! >= low),
   )
-  const rest = await restOf(unit, { type: name, from: low, until: high })
+  const rest = await restOf(unit, { type: name, sealed, from: low, until: high })
   return {
     type: name,
     version: type.version,
@@ -54,12 +57,9 @@ export async function exportPlan(unit: Unit, { type: name, from, to }: Wanted) {
 
 async function restOf(
   unit: Unit,
-  about: Pick<Rest, 'type' | 'from' | 'until'>,
+  about: Pick<Rest, 'type' | 'sealed' | 'from' | 'until'>,
 ): Promise<Rest | null> {
-  const { rows } = await unit.tx.execute<{ to: string | null; sealed: string | null }>(sql`select
-    (select number from events order by number desc limit 1) as to,
-    (select number from event_seals) as sealed`)
-  const moment = { to: Number(rows[0]?.to ?? 0), sealed: Number(rows[0]?.sealed ?? 0) }
+  const to = await newestNumber(unit)
   const late = await unit.tx.execute<{ number: string; due: boolean }>(sql`
     select k.number, r.due from event_retractions as r join event_keys as k on k.key = r.key
     order by r.due desc limit ${DUE_MAX + 1}`)
@@ -70,8 +70,8 @@ async function restOf(
       retryable: true,
     })
   }
-  if (moment.to === moment.sealed && late.rows.length === 0) return null
-  return { ...about, ...moment, after: 0, due }
+  if (to === about.sealed && late.rows.length === 0) return null
+  return { ...about, to, after: 0, due }
 }
 
 type Deps = { db: Database; blobs: Blobs; clock: Clock; openSpool: OpenSpool }

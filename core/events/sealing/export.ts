@@ -5,6 +5,7 @@ import { AppError } from '#core/error.ts'
 import type { EventType } from '#schemas/event.ts'
 import { newestType } from '../declare.ts'
 import { isWaiting } from './hour.ts'
+import { sealedUpTo } from './lease.ts'
 import { sealedSegments } from './manifest.ts'
 import { dueRows, type LogRow, unsealedRows } from './rows.ts'
 
@@ -80,8 +81,12 @@ export async function exported(
 }
 
 /** The newest number of the log; 0: there is none. */
-export async function newestNumber(unit: Unit): Promise<number> {
-  return (await thisMoment(unit)).to
+export async function newestNumber({ tx }: Unit): Promise<number> {
+  // Of a log that is all sealed, rows of the newest events may be gone.
+  const { rows } = await tx.execute<{ newest: string }>(sql`select greatest(0,
+    (select number from events order by number desc limit 1),
+    (select number from event_seals)) as newest`)
+  return Number(rows[0]!.newest)
 }
 
 async function filesOf(
@@ -107,15 +112,9 @@ async function filesOf(
 
 type Moment = { after: number; to: number; sealed: number }
 
-async function thisMoment({ tx }: Unit, to?: number): Promise<Moment> {
-  const { rows } = await tx.execute<{ to: string | null; sealed: string | null }>(sql`select
-    (select number from events order by number desc limit 1) as to,
-    (select number from event_seals) as sealed`)
-  const [moment] = rows
-  const sealed = Number(moment?.sealed ?? 0)
-  // Of a log that is all sealed, rows of the newest events may be gone.
-  const newest = Math.max(Number(moment?.to ?? 0), sealed)
-  return { after: 0, to: Math.min(newest, to ?? newest), sealed }
+async function thisMoment(unit: Unit, to = Number.POSITIVE_INFINITY): Promise<Moment> {
+  const sealed = await sealedUpTo(unit)
+  return { after: 0, to: Math.min(await newestNumber(unit), to), sealed }
 }
 
 function fromCursor(cursor: string): Moment {

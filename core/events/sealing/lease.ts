@@ -15,6 +15,20 @@ export type Held = {
   mustHold(unit: Unit): Promise<void>
 }
 
+/**
+ * The number up to which the log is sealed. Until the transaction ends it stays so, and the manifest too: who
+ * reads both, and the rows behind them, has read one moment, however many statements that takes.
+ */
+export async function sealedUpTo({ tx }: Pick<Unit, 'tx'>): Promise<number> {
+  // Of a log that was never sealed there is no row yet, and so nothing that could be held.
+  await tx.execute(sql`insert into event_seals (tenant_id)
+    values (current_setting('galley.tenant')) on conflict do nothing`)
+  const { rows } = await tx.execute<{ number: string }>(
+    sql`select number from event_seals for share`,
+  )
+  return Number(rows[0]!.number)
+}
+
 /** Null, and nothing is done, when another one holds it. */
 export async function holding<T>(
   { db, clock }: { db: Database; clock: Clock },

@@ -3,16 +3,18 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
+import type { SQL } from 'drizzle-orm'
 import { afterAll, expect, test } from 'vitest'
+import type { Tx } from '#core/deps.ts'
 import type { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import { logRelation } from '#core/events/sealing/segment.ts'
+import { openSpool } from '#functions/segments/spool.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { callOf, inTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
-import { openSpool } from '#functions/segments/spool.ts'
 import { eventOf, newScene, TYPE } from './scene.ts'
-import { blobsOfTest, segmentRows } from './sealed-log.ts'
+import { blobsOfTest, HOUR, segmentRows } from './sealed-log.ts'
 
 const { db, admin } = await testDatabase()
 const scene = await newScene(db)
@@ -122,6 +124,68 @@ test('of a type without events in the span or behind the seal, an export has a f
     })
     expect(file).toMatchObject({ rows: 0, next: null })
     expect(await segmentRows(await blobs.localFile(file.key))).toEqual([])
+  }
+})
+
+/** The transaction, which stops after so many statements for another's work, or until that waits for it. */
+function stoppedAfter(tx: Tx, statements: number, work: () => Promise<unknown>): Tx {
+  let left = statements
+  return new Proxy(tx, {
+    get(target, name) {
+      const found = Reflect.get(target, name)
+      if (name !== 'execute') return typeof found === 'function' ? found.bind(target) : found
+      return async (query: SQL) => {
+        if (left-- === 0) await doneOrWaiting(work())
+        return target.execute(query)
+      }
+    },
+  })
+}
+
+async function doneOrWaiting(work: Promise<unknown>): Promise<void> {
+  let isDone = false
+  const ended = work.finally(() => {
+    isDone = true
+  })
+  ended.catch(() => {})
+  while (!isDone) {
+    const { rows } = await admin.query(
+      `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    if (rows.length > 0) return
+    await Promise.race([ended, new Promise(resolve => setTimeout(resolve, 10))])
+  }
+}
+
+test('an hour that is sealed while somebody reads is there once, whichever statement it comes between', async () => {
+  const sealing = { ...scene, blobs: blobsOfTest(), openSpool }
+  for (let statements = 0; statements < 5; statements++) {
+    for (const reader of ['pages', 'files'] as const) {
+      const tenantId = await scene.newTenant()
+      const receivedAt = (scene.clock.now() - 2 * HOUR) * 1_000
+      await events.ingest(scene, tenantId, [
+        eventOf(tenantId, { id: 'r', retracts: 'e' }, receivedAt),
+        eventOf(tenantId, { id: 'e', data: { card: 'c', amount: 5 } }, receivedAt),
+      ])
+      let sealed: Promise<unknown> = Promise.resolve()
+      const seal = () => {
+        sealed = events.sealNext(sealing, tenantId)
+        return sealed
+      }
+      const rows = await db.tenant(tenantId, async tx => {
+        const unit = { tx: stoppedAfter(tx, statements, seal), clock: scene.clock }
+        const about = { type: TYPE.type }
+        if (reader === 'pages') {
+          const page = await events.exported(unit, about)
+          return page.rows.length + page.segments.reduce((sum, each) => sum + each.rows, 0)
+        }
+        const { segments, rest } = await events.exportPlan(unit, about)
+        const sum = segments.reduce((sum, each) => sum + each.rows, 0)
+        return sum + (rest === null ? 0 : 2)
+      })
+      await sealed
+      expect([statements, reader, rows]).toEqual([statements, reader, 2])
+    }
   }
 })
 

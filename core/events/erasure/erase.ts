@@ -59,6 +59,7 @@ async function eraseOne(deps: EraseDeps, tenantId: TenantId, erasure: Erasure): 
     }
     await clearAway(deps, tenantId, held)
     await deps.db.tenant(tenantId, async tx => {
+      await held.mustHold({ tx, clock: deps.clock })
       const end = { state: 'done' as const, subject: null, finishedAt: new Date(deps.clock.now()) }
       const next = isSettled ? end : { state: 'running' as const }
       await tx.update(eventErasures).set(next).where(eq(eventErasures.id, erasure.id))
@@ -159,7 +160,7 @@ async function inLog(work: Work): Promise<void> {
 }
 
 async function removeRows(work: Work, numbers: number[]): Promise<void> {
-  const { deps, tenantId } = work
+  const { deps, tenantId, held } = work
   for (let at = 0; at < numbers.length; at += KEYS_PER_CALL) {
     const listed = sql`${columnOf(numbers.slice(at, at + KEYS_PER_CALL))(n => n)}::bigint[]`
     const { rows } = await deps.db.tenant(tenantId, tx =>
@@ -171,7 +172,10 @@ async function removeRows(work: Work, numbers: number[]): Promise<void> {
     const places = rows.map(({ key, ...at }) => ({ ...at, key: bare(key) }))
     await inObjects(work, places)
     await deps.db.tenant(tenantId, async tx => {
-      await elsewhere({ tx, clock: deps.clock }, work, { keys: keysOf(places), events: true })
+      const unit = { tx, clock: deps.clock }
+      // Without the lease another may be sealing just these rows.
+      await held.mustHold(unit)
+      await elsewhere(unit, work, { keys: keysOf(places), events: true })
       await tx.execute(sql`delete from event_positions where number = any(${listed})`)
       await tx.execute(sql`delete from events where number = any(${listed})`)
     })

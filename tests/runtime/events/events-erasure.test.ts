@@ -195,6 +195,28 @@ test('what was taken and had no place yet is found by the second look', async ()
   expect(await loggedRows(admin, tenantId)).toEqual([])
 })
 
+test('who has lost the lease meanwhile removes no rows and ends nothing: another may be sealing them', async () => {
+  const tenantId = await scene.newTenant()
+  await events.ingest(scene, tenantId, made(tenantId, 0, 1))
+  const { id } = await request(tenantId)
+  scene.clock.forward(3 * MINUTE)
+  const group = (...at: Parameters<typeof scene.features.group>) => {
+    const object = scene.features.group(...at)
+    const erase: typeof object.erase = async input => {
+      if (input.events.length > 0) {
+        const taken = `update event_seals set holder = 'another' where tenant_id = $1`
+        await admin.query(taken, [tenantId])
+      }
+      return object.erase(input)
+    }
+    return { ...object, erase }
+  }
+  await events.eraseDue({ ...scene, features: { ...scene.features, group } })
+  expect(await loggedRows(admin, tenantId)).toHaveLength(2)
+  const found = await inTenant({ db }, tenantId, unit => events.erasure(unit, { erasure_id: id }))
+  expect(found.state).toBe('queued')
+})
+
 test('an entity that nothing tells about, and a key of another form, are refused with what would be right', async () => {
   const tenantId = await scene.newTenant()
   const refusal = (key: string | string[], entity: string) =>

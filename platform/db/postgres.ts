@@ -1,5 +1,5 @@
 /** The control database: PostgreSQL by `pg` and drizzle, the same code embedded and in the cloud. */
-import { sql } from 'drizzle-orm'
+import { DrizzleQueryError, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
 import type { Database, Log, Tx } from '#core/deps.ts'
@@ -48,7 +48,7 @@ export function openDatabase(config: { url: string; log: Log }): OpenDatabase {
       } catch (error) {
         const state = stateOf(error)
         if (state && RETRYABLE_STATES.has(state) && attempt < RETRIES_MAX) continue
-        throw translate(error)
+        throw translate(withoutValues(error))
       }
     }
   }
@@ -77,6 +77,14 @@ export function connectionOf(url: string): pg.PoolConfig {
     database: parsed.pathname.slice(1),
     port: Number(parsed.port || 5432),
   }
+}
+
+/** What failed, without the values that it was asked with: they are a tenant's data, and errors are logged. */
+function withoutValues(error: unknown): unknown {
+  if (!(error instanceof DrizzleQueryError)) return error
+  const bare = new Error(`Failed query: ${error.query}`, { cause: error.cause })
+  bare.stack = error.stack?.replace(error.message, () => bare.message)
+  return bare
 }
 
 function stateOf(error: unknown): string | undefined {

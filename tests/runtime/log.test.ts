@@ -2,12 +2,15 @@
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import { afterAll, expect, test } from 'vitest'
+import { inFull } from '#core/error.ts'
 import { openSigner, placeKey } from '#core/internal/signing.ts'
 import { mint } from '#core/tenants/tenants.ts'
 import { openLog } from '#platform/log.ts'
-import { handClock } from '#tests/caller.ts'
+import { handClock, newTenant } from '#tests/caller.ts'
+import { testDatabase } from '#tests/database.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'galley-log-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -41,6 +44,18 @@ test('whatever is logged comes out as one line of JSON', () => {
   const read = lines().map(line => JSON.parse(line))
   expect(read).toHaveLength(logged.length)
   for (const line of read) expect(line).toMatchObject({ level: 'info', place: 'test' })
+})
+
+test('a statement that fails is logged without the values that it was asked with', async () => {
+  const { db } = await testDatabase()
+  const { tenantId } = await newTenant(db)
+  const { log, lines } = newLog()
+  const asked = db.tenant(tenantId, tx => tx.execute(sql`select ${'anna-4711'}::text, 1 / 0`))
+  await asked.catch(error => log.error('failed', { error: inFull(error), text: String(error) }))
+  const [line] = lines()
+  expect(line).toContain('division by zero')
+  expect(line).toContain('select $1::text')
+  expect(line).not.toContain('anna-4711')
 })
 
 test('no API key, bearer header, internal token or password in a URL ever reaches the log, wherever it stands', async () => {

@@ -294,7 +294,8 @@ test('a runner that dies at any await leaves nothing that counts, and the next m
     deaths++
     expect(await shown(tenantId, job.id)).toMatchObject({ state: 'running', result: null })
   }
-  expect(deaths).toBeGreaterThan(8)
+  // How many awaits there are depends on how the pages of the log fall; fewer than these cannot do it.
+  expect(deaths).toBeGreaterThanOrEqual(6)
   // The last of them made it and died before it could say so; another takes over.
   scene.clock.forward(LEASE_MS + 1)
   const stale = await leased(tenantId, stepId, 'runner-1')

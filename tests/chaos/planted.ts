@@ -25,7 +25,6 @@ type Planted = {
   isSeen(found: Verdict & { staleResults: number }): boolean
 }
 
-const LEDGER = 'core/usage/ledger.ts'
 const TABLES = 'schemas/migrations/0000_foundation.sql'
 const LEASES = 'core/jobs/leases.ts'
 const DISK = 'platform/blob/disk.ts'
@@ -36,7 +35,6 @@ export const PLANTED: Record<Fault, Planted> = {
   dedupe: {
     rounds: [['runner', 'runner'], ['runner']],
     patches: [
-      [LEDGER, 'receipts.id = given.id', 'receipts.id = given.id and false'],
       [TABLES, ',\n\tCONSTRAINT "receipts_tenant_id_id_pk" PRIMARY KEY("tenant_id","id")', ''],
     ],
     isSeen: found => found.billedTwice > 0,

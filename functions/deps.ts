@@ -1,5 +1,6 @@
 /** What the functions' handlers are given. */
 import type { Blobs, Clock, Database, FeatureObjects, Log, Queue } from '#core/deps.ts'
+import type { OpenSpool } from '#core/events/events.ts'
 import type { Verifier } from '#core/internal/signing.ts'
 import type { Vault } from '#core/internal/vault.ts'
 import type { KnownContexts } from '#core/usage/usage.ts'
@@ -13,6 +14,7 @@ export type FunctionsDeps = {
   log: Log
   verifier: Verifier
   vault: Vault
+  openSpool: OpenSpool
   contexts: KnownContexts
   /** Wakes the outbox relay after a commit, so that promised messages leave at once. */
   promised(): void

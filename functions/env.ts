@@ -1,4 +1,5 @@
 /** All configuration of the functions, parsed once. */
+import { resolve } from 'node:path'
 import * as z from 'zod'
 
 const schema = z.object({
@@ -16,6 +17,7 @@ export type FunctionsEnv = {
   databaseUrl: string
   secret: string
   blobsFolder: string
+  scratchFolder: string
   port: number
   objectsSocket: string
   featuresUrl: string | null
@@ -28,6 +30,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     databaseUrl: env.GALLEY_DATABASE_URL,
     secret: env.GALLEY_SECRET,
     blobsFolder: env.GALLEY_BLOBS,
+    scratchFolder: resolve('scratch', 'functions'),
     port: env.GALLEY_FUNCTIONS_PORT,
     objectsSocket: env.GALLEY_OBJECTS_SOCKET,
     featuresUrl: env.GALLEY_FEATURES_URL ?? null,

@@ -6,9 +6,8 @@ import { inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
 import type { FunctionsDeps } from './deps.ts'
-import { openSpool } from './segments/spool.ts'
 
-type Deps = Pick<FunctionsDeps, 'db' | 'blobs' | 'clock' | 'log' | 'features'>
+type Deps = Pick<FunctionsDeps, 'db' | 'blobs' | 'clock' | 'log' | 'features' | 'openSpool'>
 
 /** Who asks does not wait for longer. */
 const BEGUN_MS_MAX = 2_000
@@ -28,7 +27,7 @@ export async function tendLog(deps: Deps, minute: number): Promise<void> {
   const works = { ...OFTEN, ...(minute % 60 === 1 && RARELY) }
   for (const [name, work] of Object.entries(works)) {
     try {
-      await work({ ...deps, openSpool, eraseBesides })
+      await work({ ...deps, eraseBesides })
     } catch (error) {
       deps.log.error('functions.log_not_tended', { work: name, error: inFull(error) })
     }
@@ -37,7 +36,7 @@ export async function tendLog(deps: Deps, minute: number): Promise<void> {
 
 /** An erasure begins while its request is answered; what that does not finish the schedule does. */
 export async function begunErasure<T>(deps: Deps, { caller }: Call, stored: T): Promise<T> {
-  const all = { ...deps, openSpool, eraseBesides }
+  const all = { ...deps, eraseBesides }
   const begun = events.eraseOf(all, caller.tenantId).catch(error => {
     deps.log.error('events.not_erased', { tenant: caller.tenantId, error: inFull(error) })
   })

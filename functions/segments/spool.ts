@@ -1,10 +1,10 @@
 /** Rows of the log on disk, and the Parquet files that are made of them, in a folder that is gone afterwards. */
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { LogRow, SegmentContent, SegmentFacts, Spool } from '#core/events/events.ts'
+import type { LogRow, OpenSpool, SegmentContent, SegmentFacts, Spool } from '#core/events/events.ts'
 import { measureSql, rowsAsSegment } from '#core/events/sealing/segment.ts'
 import type { EventType } from '#schemas/event.ts'
 import { type Analysis, openAnalysis, text } from './database.ts'
@@ -14,8 +14,15 @@ const FORMAT = '(format parquet, compression zstd, row_group_size 122880)'
 const ORDER = 'partition nulls first, seq, number'
 const READ_BYTES = 262_144
 
-export async function openSpool(): Promise<Spool> {
-  const folder = await mkdtemp(join(tmpdir(), 'galley-segments-'))
+/** In a folder for nothing else: what those that were killed have left there is gone first. */
+export async function spoolsIn(parent: string): Promise<OpenSpool> {
+  await rm(parent, { recursive: true, force: true })
+  await mkdir(parent, { recursive: true, mode: 0o700 })
+  return () => openSpool(parent)
+}
+
+export async function openSpool(parent = tmpdir()): Promise<Spool> {
+  const folder = await mkdtemp(join(parent, 'galley-segments-'))
   const files = new Map<string, string>()
   let database: Analysis | null = null
   let made = 0

@@ -16,6 +16,7 @@ import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
 import { ingestQueue } from '#functions/ingest.ts'
 import { tendLog } from '#functions/seal.ts'
+import { spoolsIn } from '#functions/segments/spool.ts'
 import { sweep } from '#functions/sweep.ts'
 import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
@@ -56,6 +57,7 @@ const deps: FunctionsDeps = {
   log,
   verifier,
   vault: await openVault(env.secret),
+  openSpool: await spoolsIn(env.scratchFolder),
   contexts: new Map(),
   promised: () => wake(),
 }

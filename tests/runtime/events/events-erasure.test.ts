@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import * as decisions from '#core/decisions/decisions.ts'
 import type { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
-import { openSpool } from '#functions/segments/spool.ts'
+import { openSpool, spoolsIn } from '#functions/segments/spool.ts'
 import type { Snapshot } from '#schemas/decision.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
 import type { TenantId } from '#schemas/ids.ts'
@@ -215,6 +215,16 @@ test('who has lost the lease meanwhile removes no rows and ends nothing: another
   expect(await loggedRows(admin, tenantId)).toHaveLength(2)
   const found = await inTenant({ db }, tenantId, unit => events.erasure(unit, { erasure_id: id }))
   expect(found.state).toBe('queued')
+})
+
+test('rows that a killed process had written down for a file are gone when the next one begins', async () => {
+  const parent = join(scene.folder, 'scratch')
+  const open = await spoolsIn(parent)
+  const killed = await open()
+  await killed.add([{ type: TYPE.type, entity_key: SUBJECT } as events.LogRow])
+  expect(filesWith(parent, SUBJECT)).toHaveLength(1)
+  await spoolsIn(parent)
+  expect(readdirSync(parent)).toEqual([])
 })
 
 test('an entity that nothing tells about, and a key of another form, are refused with what would be right', async () => {

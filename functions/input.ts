@@ -2,6 +2,7 @@
 import type * as z from 'zod'
 import { AppError } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
+import { wordsOf } from './input-words.ts'
 
 export type Input = Record<string, unknown>
 export type Given = { url: string; params: Record<string, string>; body: Uint8Array }
@@ -44,7 +45,7 @@ function parsed(
   what: string,
 ): Input {
   if (!schema) return {}
-  const result = schema.safeParse(value)
+  const result = schema.safeParse(value, { error: wordsOf })
   if (result.success) return result.data as Input
   const errors = result.error.issues.map(issue => ({
     pointer: `/${issue.path.join('/')}`,

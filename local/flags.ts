@@ -59,8 +59,12 @@ function parse(args: string[]) {
     })
   } catch (cause) {
     const reason = (cause as Error).message.split('. ')[0]
+    // npm keeps a flag that comes before "--" for itself, and hands on its value alone.
+    const lost = reason?.startsWith('Unexpected argument')
+      ? ' Flags come after "--": npm start -- --port 4501.'
+      : ''
     throw refused(
-      `${reason}: the flags are --port --host --data --database-url --edge --bare --help.`,
+      `${reason}: the flags are --port --host --data --database-url --edge --bare --help.${lost}`,
     )
   }
 }

@@ -47,7 +47,11 @@ const requestField = z.strictObject({
 export const serviceBody = z.strictObject({
   /** `view:feature`, or `view:*` for all of a view. */
   features: z
-    .array(z.string().regex(/^[a-z][a-z0-9_]*:(\*|[a-z][a-z0-9_]*)$/))
+    .array(
+      z.string().regex(/^[a-z][a-z0-9_]*:(\*|[a-z][a-z0-9_]*)$/, {
+        error: 'a feature as view:feature, or view:* for all of a view',
+      }),
+    )
     .min(1)
     .max(1_000),
   /** What comes with a request, named `request.<name>` in transforms. */

@@ -39,10 +39,20 @@ export function sentenceOf(error: unknown): string {
   return clean(fileSentence(error) ?? (error instanceof Error ? error.message : String(error)))
 }
 
-function galleySentence({ detail, errors, requestId }: GalleyError): string {
-  const fields = errors?.map(({ pointer, detail: why }) => `${pointer}: ${why}`).join('; ')
-  return `${detail}${fields ? ` (${fields})` : ''}${requestId ? ` [${requestId}]` : ''}`
+function galleySentence({ code, detail, errors = [], requestId }: GalleyError): string {
+  // Of what is wrong, the detail mostly tells the first already: only its place may be missing there.
+  const rest = errors.flatMap(({ pointer, detail: why }) => {
+    if (!detail.includes(bare(why))) return [`${pointer}: ${why}`]
+    return detail.includes(pointer) ? [] : [`at ${pointer}`]
+  })
+  const hint = code === 'network' ? HINT : ''
+  const more = rest.length > 0 ? ` (${rest.join('; ')})` : ''
+  return `${detail}${more}${hint}${requestId ? ` [${requestId}]` : ''}`
 }
+
+const HINT = ' Is the URL right, and does it run? "npm start" starts a Galley on this machine.'
+
+const bare = (text: string) => text.replace(/\.$/, '')
 
 const FILE_FAULTS: Record<string, string> = {
   ENOENT: 'there is no such file or folder',

@@ -12,9 +12,9 @@ export async function documentIn({ terminal, cwd }: Where, path: string) {
 }
 
 /** The object that is given as it is, or as `@file`, or as `-` for stdin. */
-export async function documentGiven(where: Where, text: string) {
+export async function documentGiven(where: Where, text: string, what: string) {
   if (text === '-') return documentIn(where, text)
-  return text.startsWith('@') ? documentIn(where, text.slice(1)) : objectOf(text, 'the JSON')
+  return text.startsWith('@') ? documentIn(where, text.slice(1)) : objectOf(text, what)
 }
 
 function objectOf(text: string, where: string): Record<string, unknown> {

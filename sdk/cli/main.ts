@@ -24,6 +24,8 @@ export async function main(argv: string[], terminal: Terminal, place: Place): Pr
 }
 
 async function run(argv: string[], terminal: Terminal, place: Place): Promise<number> {
+  // Where others take `help`, so may their users here.
+  if (argv[0] === 'help') return run([...argv.slice(1), '--help'], terminal, place)
   const firstOption = argv.findIndex(arg => arg.startsWith('-'))
   const words = firstOption < 0 ? argv : argv.slice(0, firstOption)
   const wantsHelp = argv.some(arg => arg === '--help' || arg === '-h')
@@ -57,11 +59,14 @@ async function withoutCommand(
     return 0
   }
   if (words.length === 0) {
-    throw new UsageError(`Options come after the command: galley <command> ${argv.join(' ')}`)
+    const right = `galley <command> ${argv.join(' ')}`
+    throw new UsageError(`Options come after the command: ${right}; "galley --help" lists all.`)
   }
   const group = COMMANDS.filter(each => each.words.startsWith(`${words[0]} `))
   if (group.length === 0) {
-    throw new UsageError(`There is no command "${words[0]}"; "galley --help" lists all.`)
+    const near = nearest(words[0]!, [...new Set(COMMANDS.map(each => each.words.split(' ')[0]!))])
+    const meant = near ? `: is "${near}" meant? ` : '; '
+    throw new UsageError(`There is no command "${words[0]}"${meant}"galley --help" lists all.`)
   }
   if (words.length > 1 && !wantsHelp) {
     const known = group.map(each => each.words.split(' ')[1]).join(', ')
@@ -71,6 +76,27 @@ async function withoutCommand(
   if (wantsHelp) await terminal.out(text)
   else terminal.err(text)
   return wantsHelp ? 0 : 2
+}
+
+/** The word at most two letters away from the one that was typed. */
+function nearest(typed: string, known: string[]): string | undefined {
+  const [best] = known
+    .map(word => ({ word, far: distance(typed, word) }))
+    .sort((a, b) => a.far - b.far)
+  return best && best.far <= Math.min(2, typed.length - 1) ? best.word : undefined
+}
+
+/** Letters to add, to take away or to change (Levenshtein 1966). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1]
+    for (const [j, other] of [...b].entries()) {
+      next.push(Math.min(next[j]! + 1, row[j + 1]! + 1, row[j]! + (letter === other ? 0 : 1)))
+    }
+    row = next
+  }
+  return row[b.length]!
 }
 
 function contextOf(options: Options, terminal: Terminal, place: Place): Context {

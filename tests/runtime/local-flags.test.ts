@@ -18,6 +18,8 @@ test.each([
   [['--database-url', 'mysql://x'], '--database-url has the form postgres://'],
   [['--prot', '1'], 'the flags are --port'],
   [['serve'], 'the flags are --port'],
+  // What is left of `npm start --port 18555`.
+  [['18555'], 'Flags come after "--": npm start -- --port'],
 ])('%j is refused with what would be right', (args, sentence) => {
   expect(() => parseFlags(args, '/')).toThrow(AppError)
   expect(() => parseFlags(args, '/')).toThrow(sentence)

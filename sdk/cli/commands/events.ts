@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Item, Reply } from '../../client.ts'
+import { GalleyError } from '../../error.ts'
 import { type Command, type Context, command, UsageError } from '../command.ts'
 import { count, time } from '../format.ts'
 import { documentIn } from '../json-document.ts'
@@ -9,6 +10,7 @@ import { fields, table } from '../table.ts'
 import { LIST_OPTIONS, listed } from './listing.ts'
 
 const BATCH = 500
+const LINES_SHOWN = 5
 type Event = Item<'events.list'>
 
 const declare = command({
@@ -63,32 +65,65 @@ const send = command({
   async run(context, [path], { type, source }) {
     const { terminal, cwd, signal } = context
     const text = path === '-' ? await terminal.input() : await readFile(resolve(cwd, path!), 'utf8')
-    const events = text.split('\n').flatMap((line, i) => eventOf(line, i, { type, source }))
+    const file = path === '-' ? 'stdin' : path!
+    const lines = text.split('\n').flatMap((line, i) => (line.trim() === '' ? [] : [{ line, i }]))
+    const events = lines.map(({ line, i }) => ({
+      line: i + 1,
+      event: eventOf(line, `${file}, line ${i + 1}`, { type, source }),
+    }))
     const galley = await context.galley()
     let accepted = 0
     for (let at = 0; at < events.length; at += BATCH) {
-      const body = new TextEncoder().encode(JSON.stringify(events.slice(at, at + BATCH)))
+      const batch = events.slice(at, at + BATCH)
+      const body = new TextEncoder().encode(JSON.stringify(batch.map(({ event }) => event)))
       const headers = { 'content-type': 'application/cloudevents-batch+json' }
       // Sent again an event counts once, so that a lost answer may be asked for again.
       const options = { signal, headers, repeatable: true }
       const read = (response: Response) => response.json() as Promise<Reply<'events.send'>>
-      accepted += (await galley.send('events.send', { body }, options, read)).accepted
+      const reply = await galley.send('events.send', { body }, options, read).catch(error => {
+        throw byLine(error, { file, accepted, lines: batch.map(({ line }) => line) })
+      })
+      accepted += reply.accepted
     }
-    return { json: { accepted }, text: `${count(accepted)} events taken` }
+    const noun = accepted === 1 ? 'event' : 'events'
+    return { json: { accepted }, text: `${count(accepted)} ${noun} taken` }
   },
 })
 
 function eventOf(
   line: string,
-  i: number,
+  where: string,
   preset: { type: string | undefined; source: string | undefined },
-): Record<string, unknown>[] {
-  if (line.trim() === '') return []
+): Record<string, unknown> {
   try {
-    return [{ specversion: '1.0', ...preset, ...JSON.parse(line) }]
+    return { specversion: '1.0', ...preset, ...JSON.parse(line) }
   } catch (error) {
-    throw new UsageError(`Line ${i + 1} is not JSON: ${(error as Error).message}`)
+    throw new UsageError(
+      `${where} is not JSON: ${(error as Error).message}. A file of events has one JSON object a line.`,
+    )
   }
+}
+
+/** The same fault with lines of the file instead of places in a batch, and with what was taken before. */
+function byLine(
+  error: unknown,
+  { file, accepted, lines }: { file: string; accepted: number; lines: number[] },
+): unknown {
+  if (!(error instanceof GalleyError) || !error.errors?.length) return error
+  const wrong = error.errors.slice(0, LINES_SHOWN).map(({ pointer, detail }) => {
+    const [, index, rest] = /^\/(\d+)(\/.*)?$/.exec(pointer) ?? ['', '0', pointer]
+    return `line ${lines[Number(index)]} at ${rest ?? '/'}: ${detail.replace(/\.$/, '')}`
+  })
+  const further = error.errors.length - wrong.length
+  const more = further > 0 ? `; and ${count(further)} more` : ''
+  const before =
+    accepted > 0 ? `${count(accepted)} events before them were taken` : 'none was taken'
+  const text = `${file}, ${wrong.join('; ')}${more}; ${before}.`
+  return new GalleyError(error.code, text, {
+    status: error.status,
+    ...(error.requestId !== undefined && { requestId: error.requestId }),
+    cause: error,
+  })
 }
 
 const tail = command({
@@ -100,7 +135,10 @@ const tail = command({
     listed(context, options, {
       name: 'events.list',
       input: { query: { type } },
-      empty: 'No events yet. Send some with: galley events send <file>',
+      empty:
+        type === undefined
+          ? 'No events yet. Send some with: galley events send <file>'
+          : `No events of the type "${type}". The types: galley events types`,
       columns: [
         { title: 'TIME', of: event => event.time },
         { title: 'TYPE', of: event => event.type },

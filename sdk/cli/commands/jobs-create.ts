@@ -1,5 +1,6 @@
 /** Creating a job: the rows go up, the job is made of them, and may be waited for. */
-import { extname, resolve } from 'node:path'
+import { stat } from 'node:fs/promises'
+import { dirname, extname, resolve } from 'node:path'
 import type { Galley, Job } from '../../client.ts'
 import { createJob } from '../../jobs.ts'
 import { saveResults, withFile } from '../../node.ts'
@@ -38,6 +39,7 @@ An upload that was cut off goes on where it stopped when the command is given ag
     const galley = await context.galley()
     const wanted = version !== undefined && /^\d+$/.test(version) ? Number(version) : version
     const body = { model, version: wanted, format, expires_in_s: expires }
+    await checkFolder(context, '--output', options.output)
     const job = await created(context, galley, path!, body)
     if (!options.wait && options.output === undefined) {
       const next = `Follow it with: galley jobs wait ${job.id}`
@@ -86,6 +88,25 @@ export async function finished(
   const saved = await saveResults(galley, job.id, resolve(context.cwd, output), context)
   const { text, ...rest } = ended(context, job)
   return { ...rest, json: { ...job, saved }, text: `${text}\nThe result is in ${saved.path}.` }
+}
+
+/** That a result can be written, before anything is done for it. Throws UsageError. */
+export async function checkFolder(
+  { cwd }: Context,
+  option: string,
+  path: string | undefined,
+): Promise<void> {
+  if (path === undefined) return
+  const file = resolve(cwd, path)
+  const isFolder = (of: string) =>
+    stat(of).then(
+      found => found.isDirectory(),
+      () => false,
+    )
+  if (!(await isFolder(dirname(file)))) {
+    throw new UsageError(`There is no folder ${dirname(file)} for ${option}: make it first.`)
+  }
+  if (await isFolder(file)) throw new UsageError(`${file} is a folder; ${option} takes a file.`)
 }
 
 /** Of a file of rows, as it is given or by its ending. Throws UsageError. */

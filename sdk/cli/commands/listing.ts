@@ -40,7 +40,9 @@ export async function listed<N extends ListName>(
     if (data.length >= max) break
   }
   const kept = data.slice(0, max)
-  const rest = more ? `\nThere are more than ${count(kept.length)}: add --all, or --limit.` : ''
+  const rest = more
+    ? `\nThere are more than ${count(kept.length)}: add --all, or a greater --limit.`
+    : ''
   const text = kept.length === 0 ? empty : table(context.terminal, columns, kept) + rest
   return { json: { data: kept, has_more: more }, text }
 }

@@ -16,6 +16,10 @@ export async function valuesOf(
   for (const arg of args) {
     const known = infos.find(({ name }) => arg.startsWith(`${name}=`))
     const info = known ?? (infos.length === 1 && args.length === 1 ? infos[0]! : null)
+    const [, other] = /^([A-Za-z_][\w.-]*)=/.exec(arg) ?? []
+    if (!known && other && info?.datatype !== 'BYTES') {
+      throw new UsageError(`There is no input "${other}"; the model takes ${named(infos)}.`)
+    }
     if (!info) throw new UsageError(`"${arg}" names no input; the model takes ${named(infos)}.`)
     const text = known ? arg.slice(info.name.length + 1) : arg
     values.set(info.name, readValue(info, text.startsWith('@') ? await file(text.slice(1)) : text))

@@ -107,7 +107,7 @@ const decide = command({
     'galley decisions decide fraud payment-18 @payment.json --explain',
   ],
   async run(context, [endpoint, id, text], { source, time: at, explain }) {
-    const data = await documentGiven(context, text!)
+    const data = await documentGiven(context, text!, '<data>')
     const galley = await context.galley()
     const body = { id: id!, source, time: at, data, explain: explain || undefined }
     const input = { params: { endpoint: endpoint! }, body }
@@ -115,7 +115,8 @@ const decide = command({
     const made = await galley.request('decisions.decide', input, { signal, repeatable: true })
     const moved = made.explanation?.features ?? []
     const why = moved.length > 0 ? `\n\n${explanationTable(terminal, moved)}` : ''
-    return { json: made, text: madeText(terminal, made) + why }
+    const again = made.repeated ? '\nIt was decided before, and is the same.' : ''
+    return { json: made, text: madeText(terminal, made) + again + why }
   },
 })
 

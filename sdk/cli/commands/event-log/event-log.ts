@@ -21,7 +21,7 @@ const segments = command({
     listed(context, options, {
       name: 'events.segments',
       input: { query: { type, from, to, ...(superseded && { superseded: 'true' as const }) } },
-      empty: 'Nothing is sealed yet: an hour of the log is, some minutes after it is over.',
+      empty: `Nothing is sealed ${type === undefined ? 'yet' : `of the type "${type}"`}: an hour of the log is, some minutes after it is over.`,
       columns: [
         { title: 'HOUR', of: each => time(each.hour) },
         { title: 'TYPE', of: each => `${each.type}@${each.version}` },
@@ -43,7 +43,9 @@ const quality = command({
     listed(context, options, {
       name: 'events.quality',
       input: { query: { type, from, to, ...(failed && { failed: 'true' as const }) } },
-      empty: 'No check has looked at anything: declare "checks" with a type of events.',
+      empty: failed
+        ? 'No check was found that did not hold.'
+        : `No check has looked at anything${type === undefined ? '' : ` of the type "${type}"`}: declare "checks" with a type of events.`,
       columns: [
         { title: 'HOUR', of: each => time(each.hour) },
         { title: 'TYPE', of: each => each.type },

@@ -1,26 +1,13 @@
 /** Features: a file of definitions, planned and applied as one; and values as they are now. */
-import type { Galley, Reply } from '../../../client.ts'
+import type { Reply } from '../../../client.ts'
 import { type Command, type Context, command, UsageError } from '../../command.ts'
 import { time } from '../../format.ts'
-import { documentIn } from '../../json-document.ts'
 import { table } from '../../table.ts'
 import { LIST_OPTIONS, listed } from '../listing.ts'
+import { applied, type Change, changesText, definitionsIn, planned } from './definitions.ts'
 import { prove } from './prove.ts'
 import { skew } from './skew.ts'
 import { trainingSet } from './training-set.ts'
-
-/** In this order each finds what it builds on. */
-const PARTS = ['event_types', 'views', 'services'] as const
-type Part = (typeof PARTS)[number]
-type Definition = { part: Part; name: string; body: never }
-type Change = {
-  part: string
-  name: string
-  change: string
-  version: number | null
-  hash: string
-  warnings: { pointer: string; detail: string }[]
-}
 
 const FILE =
   'The file is JSON with any of {"event_types": {…}, "views": {…}, "services": {…}}, each a definition by name; "-" reads it from stdin.'
@@ -29,13 +16,14 @@ const plan = command({
   words: 'features plan',
   takes: ['<file>'],
   summary: 'Say what a file of definitions would change, and change nothing.',
-  about: FILE,
+  about: `${FILE} What builds on something new in the
+same file is checked when it is applied.`,
   examples: ['galley features plan fraud.json'],
   async run(context, [path]) {
     const galley = await context.galley()
     const changes: Change[] = []
     for (const each of await definitionsIn(context, path!)) {
-      changes.push(await planned(galley, each, context.signal))
+      changes.push(await planned(galley, each, changes, context.signal))
     }
     return { json: { changes }, text: changesText(context, changes) }
   },
@@ -51,7 +39,7 @@ const apply = command({
     const galley = await context.galley()
     const changes: Change[] = []
     for (const each of await definitionsIn(context, path!)) {
-      changes.push(await applied(galley, each, context.signal))
+      changes.push(await applied(galley, each, changes, context.signal))
     }
     return { json: { changes }, text: changesText(context, changes) }
   },
@@ -145,75 +133,6 @@ function valuesText(terminal: Context['terminal'], { features, results }: Reply<
     ({ entity, entity_key, seq, at }) => `${entity} ${entity_key}: seq ${seq} at ${at}`,
   )
   return [table(terminal, columns, rows), ...seen].join('\n')
-}
-
-async function definitionsIn(context: Context, path: string): Promise<Definition[]> {
-  const file = await documentIn(context, path)
-  const unknown = Object.keys(file).find(name => !PARTS.includes(name as Part))
-  if (unknown !== undefined) {
-    throw new UsageError(`The file holds "${unknown}"; it may hold ${PARTS.join(', ')}.`)
-  }
-  return PARTS.flatMap(part =>
-    Object.entries((file[part] ?? {}) as Record<string, never>).map(([name, body]) => ({
-      part,
-      name,
-      body,
-    })),
-  )
-}
-
-async function planned(
-  galley: Galley,
-  { part, name, body }: Definition,
-  signal: AbortSignal,
-): Promise<Change> {
-  // A type has no plan of its own: what it would become is told when it is applied.
-  if (part === 'event_types')
-    return { part, name, change: '?', version: null, hash: '', warnings: [] }
-  const found =
-    part === 'views'
-      ? await galley.request('views.plan', { params: { view: name }, body }, { signal })
-      : await galley.request('services.plan', { params: { service: name }, body }, { signal })
-  return { part, ...found }
-}
-
-async function applied(
-  galley: Galley,
-  { part, name, body }: Definition,
-  signal: AbortSignal,
-): Promise<Change> {
-  if (part === 'event_types') {
-    const type = await galley.request(
-      'event_types.declare',
-      { params: { type: name }, body },
-      { signal },
-    )
-    return { part, name, change: 'applied', version: type.version, hash: '', warnings: [] }
-  }
-  const { version, hash, warnings } =
-    part === 'views'
-      ? await galley.request('views.apply', { params: { view: name }, body }, { signal })
-      : await galley.request('services.apply', { params: { service: name }, body }, { signal })
-  return { part, name, change: 'applied', version, hash, warnings }
-}
-
-function changesText({ terminal }: Context, changes: Change[]): string {
-  if (changes.length === 0) return 'The file defines nothing.'
-  const rows = table(
-    terminal,
-    [
-      { title: 'WHAT', of: (row: Change) => row.part.replace('_', ' ').replace(/s$/, '') },
-      { title: 'NAME', of: row => row.name },
-      { title: 'CHANGE', of: row => row.change },
-      { title: 'VERSION', right: true, of: row => row.version ?? '-' },
-      { title: 'HASH', of: row => row.hash.slice(0, 12) },
-    ],
-    changes,
-  )
-  const warnings = changes.flatMap(({ name, warnings }) =>
-    warnings.map(({ pointer, detail }) => `warning: ${name}${pointer}: ${detail}`),
-  )
-  return [rows, ...warnings].join('\n')
 }
 
 function entitiesOf(pairs: string[]): Record<string, string> {

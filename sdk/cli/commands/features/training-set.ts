@@ -4,10 +4,10 @@ import type { Job } from '../../../client.ts'
 import { createTrainingSet, type TrainingSetInput } from '../../../jobs.ts'
 import { withFile } from '../../../node.ts'
 import { type Context, command, UsageError } from '../../command.ts'
-import { seconds } from '../../format.ts'
+import { seconds, timestamp } from '../../format.ts'
 import { progress } from '../../progress.ts'
 import { jobText, waited } from '../jobs.ts'
-import { finished, formatOf } from '../jobs-create.ts'
+import { checkFolder, finished, formatOf } from '../jobs-create.ts'
 
 export const trainingSet = command({
   words: 'features training-set',
@@ -38,11 +38,12 @@ waits for the set. The same labels with the same --as-of and --log-position give
       ...serviceRef(ref!),
       format: formatOf(spine, options.format),
       mode: modeOf(options.mode),
-      as_of: options['as-of'],
+      as_of: momentOf(options['as-of']),
       log_position: positionOf(options['log-position']),
       statuses: options.statuses,
       expires_in_s: options.expires ? seconds('--expires', options.expires) : undefined,
     }
+    await checkFolder(context, '--out', options.out)
     const job = await created(context, spine, input)
     if (options.out === undefined) {
       const next = `Follow it with: galley jobs wait ${job.id}`
@@ -82,6 +83,13 @@ function serviceRef(text: string): { service: string; version?: number } {
 function modeOf(given: string | undefined): 'as_served' | 'as_corrected' | undefined {
   if (given === undefined || given === 'as_served' || given === 'as_corrected') return given
   throw new UsageError(`--mode is as_served or as_corrected, not "${given}".`)
+}
+
+/** As it is given where it is whole: to the microsecond, which a set is made again by. */
+function momentOf(given: string | undefined): string | undefined {
+  if (given === undefined) return undefined
+  const moment = timestamp('--as-of', given)
+  return /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/.test(given) ? given : moment
 }
 
 function positionOf(given: string | undefined): number | undefined {

@@ -2,6 +2,7 @@
 const DEMOS: Record<string, () => Promise<unknown>> = {
   'main-job': () => import('./main-job.ts'),
   fraud: () => import('./fraud/demo.ts'),
+  loans: () => import('./fraud/loans.ts'),
 }
 
 const [name = 'main-job'] = process.argv.slice(2)

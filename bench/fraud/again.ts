@@ -1,24 +1,25 @@
 /**
- * The decisions made again in two other ways. Skew: a training set over the times at which they read must
- * hold the very values that they were made by. Replay: the whole decision, recomputed one by one.
+ * Decisions made again in two other ways. Skew: a training set over the times at which they read must hold
+ * the very values that they were made by. Replay: the whole decision, recomputed one by one.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { VIEWS } from '../../examples/fraud/definitions.ts'
-import { dataOf } from '../../examples/fraud/events.ts'
-import type { Decided, Recorded } from './live.ts'
-import type { Scene } from './scene.ts'
+import type { Contract, Galley } from '#sdk/client.ts'
+import type { Product } from '../product.ts'
+import type { Decided, Recorded } from './decide.ts'
 import { rowsOf } from './table.ts'
 import { makeTrainingSet } from './training-set.ts'
 
+type View = Contract['views.apply']['input']['body']
 export type Skew = {
   compared: number
   mismatches: number
   /** Of the first that differ. */
   examples: string[]
 }
+export type Replays = { asked: number; equal: number }
 
 const EXAMPLES_MAX = 5
 const REPLAYS = 300
@@ -30,30 +31,32 @@ const BY_COMMAND = 3
  * entity's views are compared with those in the record of the decision, to the bit.
  */
 export async function measureSkew(
-  { galley }: Scene,
+  galley: Galley,
   decided: readonly Decided[],
-  o: { records: ReadonlyMap<string, Recorded>; folder: string },
+  o: {
+    service: string
+    views: Record<string, View>
+    records: ReadonlyMap<string, Recorded>
+    folder: string
+  },
 ): Promise<Skew> {
-  const path = join(o.folder, 'live.parquet')
-  const questions = decided.flatMap(({ payment, reply }) =>
+  const path = join(o.folder, 'skew.parquet')
+  const questions = decided.flatMap(({ id, data, reply }) =>
     reply.reads.map(({ entity, at }) => ({
-      ...dataOf(payment),
+      ...data,
       timestamp: at,
       asked_of: entity,
-      decision: payment.id,
+      decision: id,
     })),
   )
-  await makeTrainingSet(galley, { service: 'fraud', questions, mode: 'as_served' }, path)
+  await makeTrainingSet(galley, { service: o.service, questions, mode: 'as_served' }, path)
   const rows = await rowsOf(`select * from read_parquet('${path}')`)
-  const skew: Skew = {
-    compared: 0,
-    mismatches: Math.abs(rows.length - questions.length),
-    examples: [],
-  }
+  const mismatches = Math.abs(rows.length - questions.length)
+  const skew: Skew = { compared: 0, mismatches, examples: [] }
   for (const row of rows) {
     const id = String(row.decision)
     const { features } = o.records.get(id)!.outcome!
-    for (const [view, { entity, features: named }] of Object.entries(VIEWS)) {
+    for (const [view, { entity, features: named }] of Object.entries(o.views)) {
       if (entity !== row.asked_of) continue
       for (const name of Object.keys(named)) {
         const [served, trained] = [features[`${view}.${name}`], row[`${view}__${name}`]]
@@ -76,28 +79,29 @@ function isSame(served: unknown, trained: unknown): boolean {
 
 /** How many of a sample are the same again; the last few are asked for by `galley replay`. */
 export async function replaySample(
-  scene: Scene,
-  decided: readonly Decided[],
-): Promise<{ asked: number; equal: number }> {
-  const step = Math.max(1, Math.floor(decided.length / REPLAYS))
-  const ids = decided.filter((_, i) => i % step === 0).map(({ payment }) => payment.id)
+  product: Product,
+  galley: Galley,
+  o: { endpoint: string; decided: readonly Decided[] },
+): Promise<Replays> {
+  const step = Math.max(1, Math.floor(o.decided.length / REPLAYS))
+  const ids = o.decided.filter((_, i) => i % step === 0).map(({ id }) => id)
   let [next, equal] = [0, 0]
   const replayer = async () => {
     for (let i = next++; i < ids.length; i = next++) {
-      const input = { params: { endpoint: 'fraud' }, body: { id: ids[i]! } }
-      const again = await scene.galley.request('decisions.replay', input, { repeatable: true })
+      const input = { params: { endpoint: o.endpoint }, body: { id: ids[i]! } }
+      const again = await galley.request('decisions.replay', input, { repeatable: true })
       if (again.equal && again.decided !== null) equal++
     }
   }
   await Promise.all(Array.from({ length: REPLAYERS }, replayer))
   const named = ids.slice(-BY_COMMAND)
-  for (const id of named) if (await replayByCommand(scene, id)) equal++
+  for (const id of named) if (await replayByCommand(product, o.endpoint, id)) equal++
   return { asked: ids.length + named.length, equal }
 }
 
-async function replayByCommand({ product }: Scene, id: string): Promise<boolean> {
+async function replayByCommand({ url, key }: Product, endpoint: string, id: string) {
   const command = fileURLToPath(new URL('../../sdk/cli/galley.ts', import.meta.url))
-  const args = ['replay', 'fraud', id, '--json', '--url', product.url, '--key', product.key]
+  const args = ['replay', endpoint, id, '--json', '--url', url, '--key', key]
   const child = spawn(process.execPath, [command, ...args], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

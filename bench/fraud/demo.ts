@@ -4,7 +4,7 @@
  * (velocity) makes the model better by 0.05 of AUC.
  *
  *   --transactions 1000000  --cards 20000  --seed 7   the world
- *   --rate 100  --seconds 60  --attacks 60             the busy minute; attacks of each kind
+ *   --rate 100  --seconds 30  --attacks 60             the rush that is decided live; attacks of each kind
  *   --edge node                                        or workerd
  *   --output <folder>                                  writes report.json and pictures there
  */
@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util'
 import { writePictures } from '../../examples/fraud/pictures.ts'
 import { type Product, startProduct } from '../product.ts'
 import { runFraud } from './run.ts'
+import { edgeOf, rounded, wholeOf } from './values.ts'
 
 const AUC_GAIN_MIN = 0.05
 
@@ -25,7 +26,7 @@ const { values } = parseArgs({
     cards: { type: 'string', default: '20000' },
     seed: { type: 'string', default: '7' },
     rate: { type: 'string', default: '100' },
-    seconds: { type: 'string', default: '60' },
+    seconds: { type: 'string', default: '30' },
     attacks: { type: 'string', default: '60' },
     edge: { type: 'string', default: 'node' },
     output: { type: 'string' },
@@ -36,12 +37,12 @@ let product: Product | null = null
 try {
   product = await startProduct({ edge: edgeOf(values.edge) })
   const done = await runFraud(product, folder, {
-    transactions: wholeOf('transactions'),
-    cards: wholeOf('cards'),
-    seed: wholeOf('seed'),
-    rate: wholeOf('rate'),
-    seconds: wholeOf('seconds'),
-    attacks: wholeOf('attacks'),
+    transactions: wholeOf('transactions', values.transactions),
+    cards: wholeOf('cards', values.cards),
+    seed: wholeOf('seed', values.seed),
+    rate: wholeOf('rate', values.rate),
+    seconds: wholeOf('seconds', values.seconds),
+    attacks: wholeOf('attacks', values.attacks),
   })
   if (values.output !== undefined) {
     mkdirSync(values.output, { recursive: true })
@@ -74,19 +75,4 @@ try {
 } finally {
   await product?.stop()
   rmSync(folder, { recursive: true, force: true })
-}
-
-function wholeOf(name: Exclude<keyof typeof values, 'output' | 'edge'>): number {
-  const value = Number(values[name])
-  if (Number.isSafeInteger(value) && value > 0) return value
-  throw new Error(`--${name} takes a whole number above 0, not "${values[name]}"`)
-}
-
-function edgeOf(text: string): 'node' | 'workerd' {
-  if (text === 'node' || text === 'workerd') return text
-  throw new Error(`--edge is node or workerd, not "${text}"`)
-}
-
-function rounded(value: number): number {
-  return Math.round(value * 1e4) / 1e4
 }

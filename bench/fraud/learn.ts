@@ -15,6 +15,7 @@ import { makeTrainingSet } from './training-set.ts'
 /** One honest payment of so many is learned from, and weighs as much as they did. */
 const HONEST_OF = 5
 const EPOCHS = 12
+const HIDDEN = [24, 12]
 
 export type Kind = keyof typeof ROWS
 /** `fit`: learned from; `choose`: thresholds are chosen on it; `held`: judges. */
@@ -34,7 +35,12 @@ export async function makeHistorySet(scene: Scene, folder: string): Promise<stri
 export async function learn(scene: Scene, set: string, kind: Kind): Promise<void> {
   const data = await dataOf(set, ROWS[kind])
   const began = performance.now()
-  const network = fit(data, { seed: scene.size.seed, epochs: EPOCHS, balance: HONEST_OF })
+  const network = fit(data, {
+    seed: scene.size.seed,
+    epochs: EPOCHS,
+    balance: HONEST_OF,
+    hidden: HIDDEN,
+  })
   const seconds = ((performance.now() - began) / 1_000).toFixed(1)
   await scene.galley.publish(modelOf(kind), { 'fraud.onnx': toOnnx(network) })
   const frauds = data.labels.reduce((sum, label) => sum + label, 0)

@@ -1,20 +1,22 @@
 /** The fraud example from its first event to its last label, on a running product. */
 import { cheapest, costOf } from '../../examples/fraud/costs.ts'
 import { EVENT_TYPES, endpoint, SERVICE, VIEWS } from '../../examples/fraud/definitions.ts'
+import { timeText } from '../../examples/fraud/events.ts'
 import { quality } from '../../examples/fraud/measure.ts'
 import { binned, type Kind, modelReport, type Report } from '../../examples/fraud/report.ts'
 import type { Product } from '../product.ts'
-import { measureSkew, replaySample, type Skew } from './again.ts'
-import { tellHistory } from './history.ts'
+import { measureSkew, type Replays, replaySample, type Skew } from './again.ts'
+import { recordsOf, tellLabels } from './decide.ts'
 import { learn, makeHistorySet, type Scored, score } from './learn.ts'
-import { type Decided, decideLive, type Live, recordsOf, tellLabels } from './live.ts'
+import { decideLive, type Live, type PaymentDecided } from './live.ts'
 import { count, DAYS, makeScene, type Scene, type Size, SPANS } from './scene.ts'
+import { sendHistory } from './send.ts'
 
 export type Show = Size & { rate: number; seconds: number; attacks: number }
 export type Done = {
   report: Report
   skew: Skew
-  replays: { asked: number; equal: number }
+  replays: Replays
   seconds: number
 }
 
@@ -35,7 +37,7 @@ export async function runFraud(product: Product, folder: string, show: Show): Pr
   )
   await declare(scene)
   say('declared: 3 event types, 5 feature views, 1 service; history is told')
-  const told = await tellHistory(scene)
+  const told = await sendHistory(scene)
   const eventsPerS = Math.round(told.events / told.seconds)
   say(`${count(told.events)} events are durable and in features, ${count(eventsPerS)}/s`)
 
@@ -63,16 +65,18 @@ export async function runFraud(product: Product, folder: string, show: Show): Pr
   say(`${count(show.rate)} payments a second are decided for ${show.seconds} s by another process`)
   const live = await decideLive(scene, folder, show)
   say(`  p50 ${live.load.p50_ms} ms, p99 ${live.load.p99_ms} ms, longest ${live.load.max_ms} ms`)
-  const records = await recordsOf(scene, live.decided)
-  await tellLabels(scene, live.decided)
+  const records = await recordsOf(scene.galley, 'fraud', live.decided)
+  await tellLabels(scene.galley, 'fraud', live.decided.map(labelOf(scene)))
   say(`${count(live.decided.length)} labels are told`)
 
-  const skew = await measureSkew(scene, live.decided, { records, folder })
+  const asked = { service: 'fraud', views: VIEWS, records, folder }
+  const skew = await measureSkew(scene.galley, live.decided, asked)
   say(
     `${count(skew.compared)} features of decisions compared with a training set: ${skew.mismatches} differ`,
   )
   for (const example of skew.examples) say(`  ${example}`)
-  const replays = await replaySample(scene, live.decided)
+  const again = { endpoint: 'fraud', decided: live.decided }
+  const replays = await replaySample(product, scene.galley, again)
   say(`${replays.equal} of ${replays.asked} decisions are the same to the bit when made again`)
 
   const { held } = scores.velocity
@@ -109,13 +113,22 @@ async function declare({ galley }: Scene): Promise<void> {
   await galley.request('services.apply', { params: { service: 'fraud' }, body: SERVICE })
 }
 
-function latencyOf({ load, decided }: Live, { rate, seconds }: Show): Report['latency'] {
+/** Weeks later it is known what a payment was. */
+function labelOf({ shift }: Scene) {
+  return ({ id, payment }: PaymentDecided) => ({
+    id,
+    label: payment.attack !== null,
+    at: timeText(payment.labelTime + shift),
+  })
+}
+
+function latencyOf({ load, measured }: Live, { rate, seconds }: Show): Report['latency'] {
   const { p50_ms, p90_ms, p99_ms, max_ms } = load
-  const bins = binned(decided.slice(-load.requests).map(({ ms }) => ms))
+  const bins = binned(measured.map(({ ms }) => ms))
   return { rate, seconds, p50_ms, p90_ms, p99_ms, max_ms, bins }
 }
 
-function answersOf(decided: readonly Decided[]): Report['answers'] {
+function answersOf(decided: readonly PaymentDecided[]): Report['answers'] {
   const answers: Report['answers'] = {}
   for (const { payment, reply } of decided) {
     const pattern = payment.attack ?? 'honest'
@@ -125,7 +138,7 @@ function answersOf(decided: readonly Decided[]): Report['answers'] {
   return answers
 }
 
-function liveOf(decided: readonly Decided[]): Report['live'] {
+function liveOf(decided: readonly PaymentDecided[]): Report['live'] {
   const scored = decided.map(({ payment, reply }) => ({
     score: reply.score!,
     label: payment.attack === null ? 0 : 1,

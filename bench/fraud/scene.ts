@@ -11,7 +11,8 @@ import { busyness, payments } from '../../examples/fraud/stream.ts'
 import { makeWorld, type World } from '../../examples/fraud/world.ts'
 import type { Product } from '../product.ts'
 
-export const DAYS = 30
+/** A month, and so far into its last day that people are awake. */
+export const DAYS = 30 + 14 / 24
 /** The world goes on while it is told of, for so long. */
 const AHEAD_DAYS = 1 / 24
 /** Windows with hops begin at whole hops: who moves the world by less changes its features. */

@@ -165,3 +165,9 @@ export function endpoint({ review, decline }: Thresholds): Endpoint {
     otherwise: 'approve',
   }
 }
+
+/** As `galley features apply` takes it: `node examples/fraud/definitions.ts > fraud.json`. */
+if (import.meta.main) {
+  const all = { event_types: EVENT_TYPES, views: VIEWS, services: { fraud: SERVICE } }
+  process.stdout.write(`${JSON.stringify(all, null, 2)}\n`)
+}

@@ -1,5 +1,5 @@
 /**
- * A busy minute: what is decided while callers wait. So many payments a second come from cards each of
+ * A rush: what is decided while callers wait. So many payments a second come from cards each of
  * which pays at most once, so that every card's own past stays as usual, and among them a wave of attacks
  * that keep their own pace; most began within the hour before.
  */
@@ -8,18 +8,18 @@ import { ATTACKS, type Draft, HOUR, inOrder, type Payment, purchase, SECOND } fr
 import { type Random, randomOf } from './random.ts'
 import type { World } from './world.ts'
 
-export type Minute = {
+export type Rush = {
   /** What these attacks did before it. */
   before: Payment[]
   /** Oldest first; the n-th is due n / rate seconds after the start. */
   live: Payment[]
 }
 
-/** `start`: microseconds of this world's clock. `attacks`: of each kind, begun within an hour and the minute. */
-export function busyMinute(
+/** `start`: microseconds of this world's clock. `attacks`: of each kind, begun within the hour before or during it. */
+export function rush(
   world: World,
   o: { seed: number; start: number; seconds: number; rate: number; attacks: number },
-): Minute {
+): Rush {
   const random = randomOf(o.seed ^ 0x27d4eb2f)
   const end = o.start + o.seconds * SECOND
   const attacks: Draft[] = []

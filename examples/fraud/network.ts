@@ -1,5 +1,5 @@
 /**
- * A small network for rare events: two hidden layers, fitted by Adam (Kingma, Ba 2015) on the weighted
+ * A small network for rare events: hidden layers, fitted by Adam (Kingma, Ba 2015) on the weighted
  * cross entropy, written as ONNX with its standardisation inside. Same rows and seed, same bytes.
  */
 import { Graph, model, tensor } from '#core/models/onnx/build.ts'
@@ -9,17 +9,25 @@ export type Rows = { rows: Float32Array; width: number; labels: Uint8Array }
 type Layer = { from: number; to: number; weights: Float64Array; bias: Float64Array }
 export type Network = { mean: number[]; scale: number[]; layers: Layer[] }
 
-const HIDDEN = [24, 12]
 const RATE = 2e-3
 const BATCH = 256
 const BETA_1 = 0.9
 const BETA_2 = 0.999
 
-/** Fits on rows × width values. A fraud weighs as much as `balance` honest rows. */
-export function fit(data: Rows, o: { seed: number; epochs: number; balance: number }): Network {
+export type Fit = {
+  seed: number
+  epochs: number
+  /** A rare row weighs as much as so many others. */
+  balance: number
+  /** Widths of the hidden layers; none makes it a logistic regression. */
+  hidden: readonly number[]
+}
+
+/** Fits on rows × width values. */
+export function fit(data: Rows, o: Fit): Network {
   const random = randomOf(o.seed)
   const { mean, scale } = standardise(data)
-  const sizes = [data.width, ...HIDDEN, 1]
+  const sizes = [data.width, ...o.hidden, 1]
   const layers = sizes.slice(1).map((to, i): Layer => {
     const from = sizes[i]!
     const weights = Float64Array.from(

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ATTACKS } from './payment.ts'
-import { type Kind, LOGITS, type Point, type Report } from './report.ts'
+import { type Kind, LOGITS, type ModelReport, type Point, type Report } from './report.ts'
 import {
   type Axis,
   bar,
@@ -39,6 +39,7 @@ export const PICTURES: Record<string, (report: Report) => string> = {
       points: 'roc',
       across: share('share of honest payments stopped'),
       up: share('share of frauds caught'),
+      start: () => [0, 0],
       summary: ({ auc }) => `AUC ${auc.toFixed(3)}`,
     }),
   'precision-recall': report =>
@@ -47,6 +48,7 @@ export const PICTURES: Record<string, (report: Report) => string> = {
       points: 'precision_recall',
       across: share('recall: share of frauds caught'),
       up: share('precision: share of frauds among what is stopped'),
+      start: ({ precision_recall: [first] }) => [0, first![1]],
       summary: ({ average_precision }) => `average precision ${average_precision.toFixed(3)}`,
     }),
   scores: scoresByPattern,
@@ -64,15 +66,16 @@ function curves(
     points: 'roc' | 'precision_recall'
     across: Axis
     up: Axis
-    summary: (model: Report['models'][Kind]) => string
+    /** Where nothing is stopped yet. */
+    start: (model: ModelReport) => Point
+    summary: (model: ModelReport) => string
   },
 ): string {
   const plot = { x: 56, y: 84, width: 420, height: 300, across: o.across, up: o.up }
-  const start: Point[] = o.points === 'roc' ? [[0, 0]] : []
   const drawn = Object.entries(KINDS).flatMap(([kind, { colour, named }], i) => {
     const model = models[kind as Kind]
     return [
-      curve(plot, [...start, ...model[o.points]], colour),
+      curve(plot, [o.start(model), ...model[o.points]], colour),
       words(i === 0 ? 16 : 270, 46, `${named}: ${o.summary(model)}`, 'start', colour),
     ]
   })

@@ -1,8 +1,11 @@
-/** The fraud example's pictures show a report, whatever is in it. */
+/** The fraud example's pictures show a report, whatever is in it, and those in the project show its own. */
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { PICTURES } from '../../../examples/fraud/pictures.ts'
 import { binned, modelReport, type Report } from '../../../examples/fraud/report.ts'
+
+const FOLDER = new URL('../../../examples/fraud/pictures/', import.meta.url)
 
 const payments = fc
   .array(
@@ -57,4 +60,12 @@ test('each payment and each decision is in one bin', () => {
       },
     ),
   )
+})
+
+test('the pictures in the project are drawn from the report beside them', () => {
+  const read = (name: string) => readFileSync(new URL(name, FOLDER), 'utf8')
+  const report = JSON.parse(read('report.json')) as Report
+  for (const [name, draw] of Object.entries(PICTURES)) {
+    expect(draw(report)).toBe(read(`${name}.svg`))
+  }
 })

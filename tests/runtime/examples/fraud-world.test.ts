@@ -1,8 +1,10 @@
 /** The fraud example's world: anybody can make it again, and what is sent of it gives nothing away. */
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { EVENT_TYPES } from '../../../examples/fraud/definitions.ts'
+import { EVENT_TYPES, SERVICE, VIEWS } from '../../../examples/fraud/definitions.ts'
 import { paymentEvent, profiles, question, timeText } from '../../../examples/fraud/events.ts'
-import { busyMinute } from '../../../examples/fraud/live.ts'
+import { rush } from '../../../examples/fraud/live.ts'
 import { ATTACKS, COMPLAINT_DAYS_MAX, DAY, SECOND, START } from '../../../examples/fraud/payment.ts'
 import { busyness, payments } from '../../../examples/fraud/stream.ts'
 import { makeWorld } from '../../../examples/fraud/world.ts'
@@ -59,11 +61,11 @@ test('profiles of all cards and shops are told as of before the first payment', 
   expect(told.every(({ time }) => time! < timeText(START))).toBe(true)
 })
 
-test('in the busy minute an honest card pays once, attacks go on, and its start is kept to', () => {
+test('in the rush an honest card pays once, attacks go on, and its start is kept to', () => {
   const o = { seed: 7, start: START + 30 * DAY, seconds: 20, rate: 30, attacks: 8 }
   const many = () => makeWorld({ seed: 7, cards: 4_000, merchants: 60 })
-  const { before, live } = busyMinute(many(), o)
-  expect(busyMinute(many(), o)).toEqual({ before, live })
+  const { before, live } = rush(many(), o)
+  expect(rush(many(), o)).toEqual({ before, live })
   expect(live).toHaveLength(600)
   const honest = live.filter(({ attack }) => attack === null)
   expect(new Set(honest.map(({ card_id }) => card_id)).size).toBe(honest.length)
@@ -75,4 +77,14 @@ test('in the busy minute an honest card pays once, attacks go on, and its start 
   expect(live.every(({ time }) => time >= o.start && time < end)).toBe(true)
   const ids = [...before, ...live].map(({ id }) => id)
   expect(new Set(ids).size).toBe(ids.length)
+})
+
+test('the definitions print themselves as the command line takes them', () => {
+  const path = new URL('../../../examples/fraud/definitions.ts', import.meta.url)
+  const printed = execFileSync(process.execPath, [fileURLToPath(path)], { encoding: 'utf8' })
+  expect(JSON.parse(printed)).toEqual({
+    event_types: EVENT_TYPES,
+    views: VIEWS,
+    services: { fraud: SERVICE },
+  })
 })

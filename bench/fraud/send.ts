@@ -1,7 +1,6 @@
-/** Tells the product what has happened: many requests at once, each answered when features see its events. */
-import type { Reply } from '#sdk/client.ts'
+/** Events by the thousand: many requests at once, each answered when features see its events. */
+import type { Galley, Reply } from '#sdk/client.ts'
 import { type CloudEvent, paymentEvent, profiles } from '../../examples/fraud/events.ts'
-import type { Payment } from '../../examples/fraud/payment.ts'
 import { count, type Scene } from './scene.ts'
 
 const TOGETHER = 1_000
@@ -10,29 +9,32 @@ const TOLD_EVERY_MS = 10_000
 /** An answer waits for the disk, behind others. */
 const TIMEOUT_MS = 120_000
 
-export async function tellHistory(scene: Scene): Promise<{ events: number; seconds: number }> {
-  const { world, stream, past, shift } = scene
+export async function sendHistory({
+  galley,
+  world,
+  stream,
+  past,
+  shift,
+  say,
+}: Scene): Promise<{ events: number; seconds: number }> {
   const began = performance.now()
-  await sendAll(scene, profiles(world, shift), event => event)
-  await sendAll(scene, stream.slice(0, past), payment => paymentEvent(payment, shift))
-  const seconds = (performance.now() - began) / 1_000
-  return { events: world.cards.length + world.merchants.length + past, seconds }
+  const known = profiles(world, shift)
+  await sendEvents(galley, known, event => event)
+  await sendEvents(galley, stream.slice(0, past), each => paymentEvent(each, shift), say)
+  return { events: known.length + past, seconds: (performance.now() - began) / 1_000 }
 }
 
-/** Payments of `past` that features see before the next line runs. */
-export function tell(scene: Scene, past: readonly Payment[]): Promise<void> {
-  return sendAll(scene, past, payment => paymentEvent(payment, scene.shift))
-}
-
-async function sendAll<T>(
-  { galley, say }: Scene,
+/** Features see all of them when it resolves. */
+export async function sendEvents<T>(
+  galley: Galley,
   given: readonly T[],
   eventOf: (item: T) => CloudEvent,
+  say: (line: string) => void = () => {},
 ): Promise<void> {
   let next = 0
-  let told = 0
-  let toldAt = performance.now()
-  const began = toldAt
+  let sent = 0
+  const began = performance.now()
+  let toldAt = began
   const sender = async () => {
     for (let at = next; at < given.length; at = next) {
       next += TOGETHER
@@ -43,12 +45,12 @@ async function sendAll<T>(
       const options = { headers, repeatable: true, timeoutMs: TIMEOUT_MS }
       const read = (response: Response) => response.json() as Promise<Reply<'events.send'>>
       await galley.send('events.send', { query: { wait: 'true' }, body }, options, read)
-      told += events.length
+      sent += events.length
       const now = performance.now()
       if (now - toldAt < TOLD_EVERY_MS) continue
       toldAt = now
-      const perS = Math.round(told / ((now - began) / 1_000))
-      say(`  ${count(told)} of ${count(given.length)} events, ${count(perS)}/s`)
+      const perS = Math.round(sent / ((now - began) / 1_000))
+      say(`  ${count(sent)} of ${count(given.length)} events, ${count(perS)}/s`)
     }
   }
   await Promise.all(Array.from({ length: SENDERS }, sender))

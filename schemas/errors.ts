@@ -17,6 +17,7 @@ export const ERRORS = {
   stale_epoch: { status: 409, title: 'This lease has ended; another runner holds the step.' },
   in_use: { status: 409, title: 'The resource is in use.' },
   event_conflict: { status: 409, title: 'An event with this source and id has another body.' },
+  not_proven: { status: 409, title: 'A version must be proven before it serves.' },
   plan_wanted: { status: 409, title: 'The object does not know this plan; send it along.' },
   payload_too_large: { status: 413, title: 'The body is larger than this route takes.' },
   unsupported_media_type: {

@@ -61,6 +61,7 @@ export type ErrorCode =
   | 'stale_epoch'
   | 'in_use'
   | 'event_conflict'
+  | 'not_proven'
   | 'plan_wanted'
   | 'payload_too_large'
   | 'unsupported_media_type'

@@ -10,6 +10,7 @@ import type { ServicePlan } from '#schemas/feature.ts'
 import { featureServices } from '#schemas/tables/features.ts'
 import { compileService, outputsOf } from './compile.ts'
 import { nameOf } from './expression/tree.ts'
+import { mustBeProven } from './promotion.ts'
 import { newestPlans } from './view-registry.ts'
 
 type Row = typeof featureServices.$inferSelect
@@ -23,6 +24,7 @@ export async function planService(unit: Unit, input: Input) {
   return { name: input.service, change, version, hash: plan.hash, warnings: [] }
 }
 
+/** The service as it is now: unchanged, or its next version. Throws `not_proven`. */
 export async function applyService(unit: Unit, call: Call, input: Input) {
   const { tenantId } = call.caller
   const { service: name, ...definition } = input
@@ -31,6 +33,7 @@ export async function applyService(unit: Unit, call: Call, input: Input) {
   )
   const { plan, newest } = await compiled(unit, input)
   if (newest?.hash === plan.hash) return { ...shown(newest), warnings: [] }
+  await mustBeProven(unit, newest?.plan ?? null, plan)
   const version = (newest?.version ?? 0) + 1
   const { hash } = plan
   const row: Row = {

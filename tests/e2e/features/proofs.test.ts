@@ -1,5 +1,8 @@
 /** A view proven on a tenant's own log, over the API and from the command line. */
 import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -100,4 +103,42 @@ test('a read is sampled, and the log gives what it gave', async () => {
     views: [{ view: 'velocity', version: 1, sampled: 1, checked: 1, mismatches: 0 }],
     mismatches: [],
   })
+})
+
+test('a service moves to another version of a view only when that is proven', async () => {
+  const { url } = await product()
+  const options = { key: tenant.key }
+  const path = '/v1/feature-services/gated'
+  const view = {
+    entity: 'card',
+    event_type: 'payment',
+    features: { n: { agg: 'count', window: '1h' } },
+  }
+  await ok('PUT', '/v1/feature-views/gated', view, options)
+  await ok('PUT', path, { features: ['gated:*'] }, options)
+  const before = await ok<{ views: object[] }>('GET', path, undefined, options)
+  const next = { ...view, features: { n: { agg: 'count', window: '2h' } } }
+  await ok('PUT', '/v1/feature-views/gated', next, options)
+  const { detail } = await refused(
+    'PUT',
+    path,
+    { features: ['gated:*'] },
+    409,
+    'not_proven',
+    options,
+  )
+  expect(detail).toContain('galley features prove gated@2')
+  expect(await ok('GET', path, undefined, options)).toEqual(before)
+  const folder = mkdtempSync(join(tmpdir(), 'galley-gate-'))
+  const file = join(folder, 'definitions.json')
+  writeFileSync(file, JSON.stringify({ services: { gated: { features: ['gated:*'] } } }))
+  const env = { GALLEY_URL: url, GALLEY_KEY: tenant.key, XDG_CONFIG_HOME: '/nowhere' }
+  const args = [ENTRY, 'features', 'apply', file, '--json']
+  const { stdout } = await promisify(execFile)(process.execPath, args, { env })
+  expect(JSON.parse(stdout)).toMatchObject({
+    changes: [{ name: 'gated', change: 'next', version: 2 }],
+  })
+  const after = await ok<{ views: object[] }>('GET', path, undefined, options)
+  expect(after.views).toMatchObject([{ name: 'gated', version: 2 }])
+  rmSync(folder, { recursive: true })
 })

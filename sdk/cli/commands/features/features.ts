@@ -5,6 +5,7 @@ import { time } from '../../format.ts'
 import { table } from '../../table.ts'
 import { LIST_OPTIONS, listed } from '../listing.ts'
 import { applied, type Change, changesText, definitionsIn, planned } from './definitions.ts'
+import { notProven, proveNext } from './promotion.ts'
 import { prove } from './prove.ts'
 import { skew } from './skew.ts'
 import { trainingSet } from './training-set.ts'
@@ -33,13 +34,17 @@ const apply = command({
   words: 'features apply',
   takes: ['<file>'],
   summary: 'Define event types, views and services; what is the same stays as it is.',
-  about: FILE,
+  about: `${FILE}
+A version of a view that follows one that serves is proven on your log before its service moves to it.`,
   examples: ['galley features apply fraud.json'],
   async run(context, [path]) {
     const galley = await context.galley()
     const changes: Change[] = []
     for (const each of await definitionsIn(context, path!)) {
-      changes.push(await applied(galley, each, changes, context.signal))
+      const done = await applied(galley, each, changes, context.signal).catch(notProven)
+      const failure = done ? null : await proveNext(context, galley, each.name)
+      if (failure) return { json: { changes }, text: changesText(context, changes), failure }
+      changes.push(done ?? (await applied(galley, each, changes, context.signal)))
     }
     return { json: { changes }, text: changesText(context, changes) }
   },

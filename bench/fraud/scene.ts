@@ -24,7 +24,7 @@ const SHOPS_MIN = 40
  * on what is before `known`: by `heldOut` all complaints about that have come in. Scores are judged by what
  * comes from then on.
  */
-export const SPANS = { first: 3, choose: 12, known: 14, heldOut: 14 + COMPLAINT_DAYS_MAX } as const
+export const SPANS = { first: 3, choose: 10, known: 12, heldOut: 12 + COMPLAINT_DAYS_MAX } as const
 
 export type Size = { transactions: number; cards: number; seed: number }
 export type Scene = {

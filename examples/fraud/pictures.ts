@@ -79,7 +79,7 @@ function curves(
       words(i === 0 ? 16 : 270, 46, `${named}: ${o.summary(model)}`, 'start', colour),
     ]
   })
-  return picture(500, 434, [words(16, 24, o.title), frame(plot), ...drawn])
+  return picture(o.title, { width: 500, height: 434 }, [frame(plot), ...drawn])
 }
 
 /** One row for honest payments and one for each attack, both models in it. */
@@ -115,11 +115,8 @@ function scoresByPattern({ models }: Report): string {
   const legend = Object.values(KINDS).map(({ colour, named }, i) =>
     words(90 + 110 * i, 46, named, 'start', colour),
   )
-  return picture(580, 64 + rows.length * (height + 24) + 30, [
-    words(16, 24, 'Scores by pattern: share of payments at each score'),
-    ...legend,
-    ...drawn,
-  ])
+  const size = { width: 580, height: 64 + rows.length * (height + 24) + 30 }
+  return picture('Scores by pattern: share of payments at each score', size, [...legend, ...drawn])
 }
 
 function latencies({ latency }: Report): string {
@@ -144,8 +141,8 @@ function latencies({ latency }: Report): string {
     const right = Math.log10(below)
     return bar(plot, { left: right - 0.1, right, height: count }, '#74a9cf')
   })
-  return picture(560, 350, [
-    words(16, 24, `Decisions at ${rate} a second for ${seconds} s, asked by another process`),
+  const title = `Decisions at ${rate} a second for ${seconds} s, asked by another process`
+  return picture(title, { width: 560, height: 350 }, [
     frame(plot),
     ...bars,
     mark(plot, Math.log10(p50_ms), `half: ${p50_ms.toFixed(1)} ms`, '#2b8a3e'),

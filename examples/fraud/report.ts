@@ -12,8 +12,11 @@ export type ModelReport = Quality & {
   cost: number
   roc: Point[]
   precision_recall: Point[]
-  /** Share of each attack's payments that are caught when one honest payment in a thousand is stopped. */
-  caught: Record<Attack, number>
+  /**
+   * Share of each attack's payments that are caught when one honest payment in a thousand is stopped; null:
+   * there was no such attack.
+   */
+  caught: Record<Attack, number | null>
   /** Payments by the logit of their score; see LOGITS. */
   scores: Record<'honest' | Attack, number[]>
 }
@@ -55,7 +58,9 @@ export function modelReport(scored: readonly ScoredPayment[], thresholds: Thresh
   const { hits: positives, alarms: negatives } = steps.at(-1)!
   const line = steps.findLast(({ alarms }) => alarms <= negatives / 1_000)?.score ?? Infinity
   const shareAbove = (payments: readonly ScoredPayment[]) =>
-    payments.filter(({ score }) => score >= line).length / (payments.length || 1)
+    payments.length === 0
+      ? null
+      : payments.filter(({ score }) => score >= line).length / payments.length
   const of = (attack: string | null) => scored.filter(each => each.attack === attack)
   const byAttack = <T>(value: (payments: ScoredPayment[]) => T) =>
     Object.fromEntries(ATTACKS.map(attack => [attack, value(of(attack))])) as Record<Attack, T>

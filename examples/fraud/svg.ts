@@ -14,11 +14,17 @@ const INK = '#343a40'
 const PALE = '#dee2e6'
 const FONT = 'system-ui, sans-serif'
 
-/** A whole picture; `parts` are drawn in their order. */
-export function picture(width: number, height: number, parts: readonly string[]): string {
+/** A whole picture under its title; `parts` are drawn in their order. */
+export function picture(
+  title: string,
+  { width, height }: { width: number; height: number },
+  parts: readonly string[],
+): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="${FONT}" font-size="12" fill="${INK}">`,
+    `<title>${escaped(title)}</title>`,
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
+    words(16, 24, title),
     ...parts,
     '</svg>\n',
   ].join('\n')
@@ -74,8 +80,7 @@ export function words(
   anchor: 'start' | 'middle' | 'end' = 'start',
   colour: Colour = INK,
 ): string {
-  const escaped = text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
-  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}" fill="${colour}">${escaped}</text>`
+  return `<text x="${round(x)}" y="${round(y)}" text-anchor="${anchor}" fill="${colour}">${escaped(text)}</text>`
 }
 
 /** Where a value stands; what is outside stands at the edge. */
@@ -87,6 +92,10 @@ function place({ x, y, width, height, across, up }: Plot, a: number, b: number):
 
 function stroke(path: string, colour: Colour, width: number): string {
   return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="${width}" stroke-linejoin="round"/>`
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 }
 
 function write({ written = String }: Axis, tick: number): string {

@@ -140,6 +140,11 @@ function stored(name: string, definition: FieldDefinition): Field {
 
 function checkEntities({ entities, fields }: EventType): void {
   for (const [entity, of] of Object.entries(entities)) {
+    // It would be another text than the value alone, by which everybody would ask for it.
+    if (Array.isArray(of) && of.length === 1) {
+      const detail = `A key of one field is its name alone: write "${of[0]}", not a list.`
+      throw wrongAt(`/entities/${entity}`, detail)
+    }
     for (const field of typeof of === 'string' ? [of] : of) {
       const found = Object.hasOwn(fields, field) ? fields[field] : undefined
       if (!found)

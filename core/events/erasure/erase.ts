@@ -131,7 +131,10 @@ async function inSegment(work: Work, segment: Segment): Promise<void> {
         .update(eventSegments)
         .set({ state: 'superseded', supersededBy: id })
         .where(eq(eventSegments.id, segment.id))
-      await elsewhere(unit, work, { keys: keysOf(places), segments: 1 })
+      const keys = keysOf(places)
+      // The others are counted when their rows are removed.
+      const events = keys.length - (await countInLog(unit, keys))
+      await elsewhere(unit, work, { keys, events, segments: 1 })
     })
   } finally {
     await spool.close()
@@ -175,7 +178,8 @@ async function removeRows(work: Work, numbers: number[]): Promise<void> {
       const unit = { tx, clock: deps.clock }
       // Without the lease another may be sealing just these rows.
       await held.mustHold(unit)
-      await elsewhere(unit, work, { keys: keysOf(places), events: true })
+      const keys = keysOf(places)
+      await elsewhere(unit, work, { keys, events: keys.length })
       await tx.execute(sql`delete from event_positions where number = any(${listed})`)
       await tx.execute(sql`delete from events where number = any(${listed})`)
     })
@@ -186,13 +190,13 @@ async function removeRows(work: Work, numbers: number[]): Promise<void> {
 async function elsewhere(
   unit: Unit,
   { deps, erasure }: Work,
-  { keys, events, segments = 0 }: { keys: string[]; events?: true; segments?: number },
+  { keys, events, segments = 0 }: { keys: string[]; events: number; segments?: number },
 ): Promise<void> {
   const { rowCount } = await unit.tx.execute(
     sql`delete from event_rejections where key = any(${columnOf(keys)(key => key)}::uuid[])`,
   )
   const more: Erased = {
-    events: events ? keys.length : 0,
+    events,
     segments,
     decisions: await deps.eraseBesides(unit, keys),
     rejections: rowCount ?? 0,
@@ -203,6 +207,14 @@ async function elsewhere(
   await unit.tx.execute(sql`update event_erasures
     set state = 'running', erased = jsonb_build_object(${sql.join(sum, sql`, `)})
     where id = ${erasure.id}`)
+}
+
+/** How many of the events have rows in the database still. */
+async function countInLog({ tx }: Unit, keys: readonly string[]): Promise<number> {
+  const { rows } = await tx.execute<{ count: number }>(sql`
+    select count(*)::int as count from events where (day, number) in (
+      select day, number from event_keys where key = any(${columnOf(keys)(key => key)}::uuid[]))`)
+  return rows[0]!.count
 }
 
 function keysOf(places: readonly Place[]): string[] {

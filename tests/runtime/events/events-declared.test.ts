@@ -117,6 +117,7 @@ test.each<[string, Definition, string]>([
   ['a bound of texts', withField('x', { type: 'string', max: 3 }), '/fields/x/max'],
   ['a scale of ints', withField('x', { type: 'int', scale: 2 }), '/fields/x/scale'],
   ['a key from nowhere', { ...BASE, entities: { card: 'cart' } }, '/entities/card'],
+  ['a key of one field as a list', { ...BASE, entities: { card: ['card'] } }, '/entities/card'],
   ['a key of a decimal', { ...BASE, entities: { card: 'amount' } }, '/entities/card'],
 ])('%s is refused where it is wrong', async (_, definition, pointer) => {
   const declare = await declarer()

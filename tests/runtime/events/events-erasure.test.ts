@@ -227,6 +227,29 @@ test('rows that a killed process had written down for a file are gone when the n
   expect(readdirSync(parent)).toEqual([])
 })
 
+test('events that stand in files alone are erased and counted like those that the database still has', async () => {
+  const tenantId = await scene.newTenant()
+  await events.ingest(scene, tenantId, made(tenantId, 0, 6))
+  scene.clock.forward(2 * HOUR)
+  while (await events.sealNext(scene, tenantId));
+  const old = `delete from events where tenant_id = $1 and number in (
+    select number from event_positions where tenant_id = $1 and entity = 'card'
+    order by number limit 3)`
+  await admin.query(old, [tenantId])
+  await admin.query(
+    `delete from event_positions where tenant_id = $1 and number not in (
+      select number from events where tenant_id = $1)`,
+    [tenantId],
+  )
+  const { id } = await request(tenantId)
+  scene.clock.forward(3 * MINUTE)
+  await events.eraseDue(scene)
+  const { state, erased } = await inTenant({ db }, tenantId, unit =>
+    events.erasure(unit, { erasure_id: id }),
+  )
+  expect([state, erased.events, erased.segments]).toEqual(['done', 2, 1])
+})
+
 test('an entity that nothing tells about, and a key of another form, are refused with what would be right', async () => {
   const tenantId = await scene.newTenant()
   const refusal = (key: string | string[], entity: string) =>

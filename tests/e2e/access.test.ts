@@ -47,6 +47,8 @@ beforeAll(async () => {
     version: String(version),
     alias: 'champion',
     number: '1',
+    // An hour is not over in a test: of segments that there are, tests/runtime/events asks.
+    segment_id: newId('segment'),
     ...feature,
   }
   never = {
@@ -56,7 +58,9 @@ beforeAll(async () => {
     upload_id: newId('upload'),
     job_id: newId('run'),
     model: named('neverxx').slice(0, model.length).padEnd(model.length, 'x'),
+    segment_id: newId('segment'),
     ...Object.fromEntries(Object.keys(feature).map(name => [name, `never_${name}`])),
+    erasure_id: newId('erasure'),
   }
 })
 
@@ -77,7 +81,9 @@ async function featuresOf(key: string) {
     events: { '*': { type: names.type } },
     secrets: { [hook.secret_name]: 'kept from everybody' },
   })
-  return { ...names, endpoint, ...hook }
+  const subject = { entity: 'card', key: 'kept from everybody' }
+  const { id } = await ok<{ id: string }>('POST', '/v1/events/erasures', subject, { key }, 202)
+  return { ...names, endpoint, ...hook, erasure_id: id }
 }
 
 const EVENT_TYPE = { fields: { card_id: { type: 'string' } }, entities: { card: 'card_id' } }
@@ -99,7 +105,14 @@ const QUERIES: Record<string, string> = {
   'events.find': '?source=s&id=x',
 }
 const pathOf = (route: Route, ids: Record<string, string>) =>
-  route.path.replaceAll(/:([a-z_]+)/g, (_, name) => ids[name]!) + (QUERIES[route.name] ?? '')
+  route.path.replaceAll(/:([a-z_]+)/g, (_, name) => idIn(ids, name)) + (QUERIES[route.name] ?? '')
+
+/** A parameter that nobody has given an id would be the same for everybody, and so show nothing. */
+function idIn(ids: Record<string, string>, name: string): string {
+  const id = ids[name]
+  if (id === undefined) throw new Error(`no ${name} of the victim's is known here`)
+  return id
+}
 
 /** A body that the route would take, were the ids one's own. */
 function bodyOf(route: Route): unknown {
@@ -180,15 +193,16 @@ describe('another tenant’s id is answered as one that never existed, to the by
       '/v1/tenants',
       '/v1/event-types',
       '/v1/events',
+      '/v1/events/erasures',
       '/v1/hook-sources',
       '/v1/feature-views',
       '/v1/feature-services',
       '/v1/decision-endpoints',
     ]) {
       const text = JSON.stringify(await ok('GET', path, undefined, { key: spy.key }))
-      const { job_id, model, type, view, service, endpoint, source } = real
+      const { job_id, erasure_id, model, type, view, service, endpoint, source } = real
       const names = [model, type, view, service, endpoint, source]
-      const ids = [victim.id, victim.keyId, job_id, ...names]
+      const ids = [victim.id, victim.keyId, job_id, erasure_id, ...names]
       for (const id of ids) expect(text).not.toContain(id)
     }
     const { total } = await ok<{ total: { receipts: number } }>('GET', '/v1/usage', undefined, {

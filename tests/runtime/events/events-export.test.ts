@@ -10,7 +10,7 @@ import type { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import { logRelation } from '#core/events/sealing/segment.ts'
 import { openSpool } from '#functions/segments/spool.ts'
-import type { TenantId } from '#schemas/ids.ts'
+import { newId, type TenantId } from '#schemas/ids.ts'
 import { callOf, inTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
 import { eventOf, newScene, TYPE } from './scene.ts'
@@ -187,6 +187,25 @@ test('an hour that is sealed while somebody reads is there once, whichever state
       expect([statements, reader, rows]).toEqual([statements, reader, 2])
     }
   }
+})
+
+test('a segment of another tenant is answered as one that never existed', async () => {
+  const [owner, spy] = [await scene.newTenant(), await scene.newTenant()]
+  const receivedAt = (scene.clock.now() - 2 * HOUR) * 1_000
+  const data = { card: 'c', amount: 5 }
+  await events.ingest(scene, owner, [eventOf(owner, { id: 'e', data }, receivedAt)])
+  await events.sealNext({ ...scene, blobs: blobsOfTest(), openSpool }, owner)
+  const { segments } = await inTenant({ db }, owner, unit =>
+    events.exportPlan(unit, { type: TYPE.type }),
+  )
+  const fileFor = (tenantId: TenantId, segment_id: string) =>
+    inTenant({ db }, tenantId, unit => events.segmentFile(unit, { segment_id }))
+  const refusal = (segment_id: string) =>
+    fileFor(spy, segment_id).catch(({ code, public: text }: AppError) => ({ code, text }))
+  const { id, bytes } = segments[0]!
+  expect((await fileFor(owner, id)).size).toBe(bytes)
+  expect(await refusal(id)).toEqual(await refusal(newId('segment')))
+  expect(await refusal(id)).toMatchObject({ code: 'not_found' })
 })
 
 test('a type that nobody declared, and a cursor of something else, are refused', async () => {

@@ -2,6 +2,7 @@
  * Proofs on a tenant's own data: a view is computed from its log in both ways, at the moments at which answers
  * change, and the bits are compared. A run of one step, of a moment that is pinned like that of a training set.
  */
+import { sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -9,7 +10,7 @@ import * as events from '#core/events/events.ts'
 import { sha256Hex } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as usage from '#core/usage/usage.ts'
-import type { ViewPlan } from '#schemas/feature.ts'
+import type { ServicePlan, ViewPlan } from '#schemas/feature.ts'
 import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
 import type { ProofFound, ProofSpec } from '#schemas/tables/jobs.ts'
 import { viewPlan } from './view-registry.ts'
@@ -119,4 +120,28 @@ export async function finish(
     bytesOut: size,
   }
   await usage.append(unit, [{ context, receipts: [receipt] }])
+}
+
+/**
+ * What serves is followed by another version of a view only when that was proven on the tenant's own log.
+ * A first version follows nothing: it needs no proof. Throws `not_proven`.
+ */
+export async function mustBeProven(
+  { tx }: Unit,
+  serving: ServicePlan | null,
+  next: ServicePlan,
+): Promise<void> {
+  const before = new Map(serving?.views.map(({ view, hash }) => [view, hash]))
+  for (const { view, version, hash } of next.views) {
+    if (!before.has(view) || before.get(view) === hash) continue
+    const proven = await tx.execute(sql`
+      select 1 from runs where kind = 'proof' and state = 'done' and spec->>'viewHash' = ${hash}
+        and lineage->>'mismatches' = '0' limit 1`)
+    if (proven.rows.length > 0) continue
+    const detail = `Version ${version} of the view "${view}" would follow another that serves, and has no proof without a mismatch: prove it (\`galley features prove ${view}@${version}\`), then apply the service again.`
+    throw new AppError('not_proven', {
+      public: detail,
+      errors: [{ pointer: '/features', detail }],
+    })
+  }
 }

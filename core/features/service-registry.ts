@@ -10,7 +10,7 @@ import type { ServicePlan } from '#schemas/feature.ts'
 import { featureServices } from '#schemas/tables/features.ts'
 import { compileService, outputsOf } from './compile.ts'
 import { nameOf } from './expression/tree.ts'
-import { mustBeProven } from './promotion.ts'
+import { mustBeProven } from './proofs.ts'
 import { newestPlans } from './view-registry.ts'
 
 type Row = typeof featureServices.$inferSelect

@@ -9,6 +9,7 @@ import { audit } from '#core/tenants/tenants.ts'
 import type { ViewDefinition } from '#schemas/contracts/features.ts'
 import type { ViewPlan } from '#schemas/feature.ts'
 import { featureViews } from '#schemas/tables/features.ts'
+import { extentOf, wrongAt } from './compile/feature.ts'
 import { compileView } from './compile.ts'
 import { nameOf } from './expression/tree.ts'
 import { leaksOf } from './leakage.ts'
@@ -102,7 +103,19 @@ async function compiled(unit: Unit, { view: name, ...definition }: Input) {
       errors: [{ pointer: '/event_type', detail }],
     })
   }
-  return { plan: await compileView(name, definition, type), newest: await newestOf(unit, name) }
+  const plan = await compileView(name, definition, type)
+  await mustBeKept(unit, plan)
+  return { plan, newest: await newestOf(unit, name) }
+}
+
+/** Serving and training would differ where a window reaches back to what the objects have forgotten. */
+async function mustBeKept(unit: Unit, { eventType, features }: ViewPlan): Promise<void> {
+  const extentMs = Math.max(0, ...features.map(({ span }) => extentOf(span))) / 1_000
+  const since = await events.keptSince(unit, eventType)
+  if (unit.clock.now() - extentMs >= since) return
+  const dated = (ms: number) => new Date(ms).toISOString().slice(0, 10)
+  const detail = `The longest window reaches back to before ${dated(since)}, and events of ${eventType} from before it were kept online for less when they came: look back less, or declare this again after ${dated(since + extentMs)}.`
+  throw wrongAt('/features', detail)
 }
 
 async function newestOf(unit: Unit, name: string): Promise<Row | null> {

@@ -6,7 +6,7 @@ import { afterAll, expect, test } from 'vitest'
 import { product } from '../product.ts'
 import { demo } from './demo-run.ts'
 
-const SMALL = { transactions: 12_000, cards: 240, seconds: 6, rate: 50, attacks: 6 }
+const SMALL = { transactions: 12_000, cards: 240, seconds: 6, rate: 50, attacks: 6, seed: 3 }
 const FEATURES_READ = 16
 const LOANS = 2_000
 

@@ -38,7 +38,9 @@ describe('answers that are not successes', () => {
           method,
           path.replaceAll(/:[a-z_]+/g, 'x'),
         )
-        expect([method, path, status, body.code]).toEqual([method, path, 405, 'method_not_allowed'])
+        // Feast's form has no code.
+        const code = path.startsWith('/feast') ? undefined : 'method_not_allowed'
+        expect([method, path, status, body.code]).toEqual([method, path, 405, code])
         expect(headers.get('allow')?.split(', ')).toEqual(expect.arrayContaining(methods))
         expect(body.detail).toContain(methods[0])
         if (path.startsWith('/v2')) expect(body.error).toBe(body.detail)

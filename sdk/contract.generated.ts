@@ -1183,7 +1183,6 @@ export type Contract = {
         time_to: string | null
         known_from: string | null
         known_to: string | null
-        watermarks: Record<string, Array<number>>
         sealed_at: string
       }>
       rest: string | null

@@ -103,11 +103,9 @@ async function inObjects(work: Work, places: readonly Place[], isOwn = false): P
 /** A segment without the subject takes the place of one with it. */
 async function inSegments(work: Work): Promise<void> {
   const { deps, tenantId, erasure, entityKey } = work
-  const partition = String(partitionOf(erasure.entity, entityKey))
-  const all = await deps.db.tenant(tenantId, tx => sealedSegments({ tx }))
-  for (const segment of all) {
-    if (Object.hasOwn(segment.watermarks, partition)) await inSegment(work, segment)
-  }
+  const partition = partitionOf(erasure.entity, entityKey)
+  const some = await deps.db.tenant(tenantId, tx => sealedSegments({ tx }, { partition }))
+  for (const segment of some) await inSegment(work, segment)
 }
 
 async function inSegment(work: Work, segment: Segment): Promise<void> {

@@ -42,7 +42,7 @@ export async function exportPlan(unit: Unit, { type: name, from, to }: Wanted) {
   const low = from === undefined ? null : microsOf(from)
   const high = to === undefined ? null : microsOf(to)
   const sealed = await sealedUpTo(unit)
-  const segments = (await sealedSegments(unit, name)).filter(
+  const segments = (await sealedSegments(unit, { type: name })).filter(
     ({ rows, eventTimeFrom, eventTimeTo }) =>
       rows > 0 && (high === null || eventTimeFrom! < high) && (low === null || eventTimeTo! >= low),
   )

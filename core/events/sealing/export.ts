@@ -94,7 +94,7 @@ async function filesOf(
   type: string,
   { asOf, to }: { asOf: number; to: number },
 ): Promise<SegmentFile[]> {
-  const segments = await sealedSegments(unit, type)
+  const segments = await sealedSegments(unit, { type })
   return segments
     .filter(
       ({ rows, knownFrom, numberFrom }) =>

@@ -1,5 +1,5 @@
 /** The manifest: which segments there are. A file is stored before its row says so, and gone after it. */
-import { and, asc, eq, gt, gte, inArray, lt, ne, sql } from 'drizzle-orm'
+import { and, asc, eq, getTableColumns, gt, gte, inArray, lt, ne, sql } from 'drizzle-orm'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Clock, Database, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -10,16 +10,27 @@ import { textOf } from '../time.ts'
 import type { SegmentContent } from './files.ts'
 import type { Held } from './lease.ts'
 
-export type Segment = typeof eventSegments.$inferSelect
+type Row = typeof eventSegments.$inferSelect
+export type Segment = Omit<Row, 'watermarks'>
 type Deps = { db: Database; blobs: Blobs; clock: Clock }
 
-/** In the order in which they were sealed. */
-export function sealedSegments({ tx }: Pick<Unit, 'tx'>, type?: string): Promise<Segment[]> {
+/** Watermarks take tens of kilobytes a segment, and there may be as many as hours in years. */
+const { watermarks: _, ...COLUMNS } = getTableColumns(eventSegments)
+
+/** Of a type, or with rows of a partition; in the order in which they were sealed. */
+export function sealedSegments(
+  { tx }: Pick<Unit, 'tx'>,
+  { type, partition }: { type?: string; partition?: number },
+): Promise<Segment[]> {
   const ofType = type === undefined ? undefined : eq(eventSegments.type, type)
+  const withRows =
+    partition === undefined
+      ? undefined
+      : sql`jsonb_exists(${eventSegments.watermarks}, ${String(partition)})`
   return tx
-    .select()
+    .select(COLUMNS)
     .from(eventSegments)
-    .where(and(eq(eventSegments.state, 'sealed'), ofType))
+    .where(and(eq(eventSegments.state, 'sealed'), ofType, withRows))
     .orderBy(asc(eventSegments.id))
 }
 
@@ -96,7 +107,7 @@ export async function segments(unit: Unit, query: Listed) {
     .from(eventSegments)
     .where(
       and(
-        inArray(eventSegments.state, states as Segment['state'][]),
+        inArray(eventSegments.state, states as Row['state'][]),
         after ? gt(eventSegments.id, after) : undefined,
         query.type === undefined ? undefined : eq(eventSegments.type, query.type),
         query.from === undefined ? undefined : gte(eventSegments.hour, new Date(query.from)),
@@ -105,7 +116,8 @@ export async function segments(unit: Unit, query: Listed) {
     )
     .orderBy(asc(eventSegments.id))
     .limit(query.limit + 1)
-  return pageOf(rows, query, row => cursorOf('event_segments', row.id), shown)
+  const withMarks = (row: Row) => ({ ...shown(row), watermarks: row.watermarks })
+  return pageOf(rows, query, row => cursorOf('event_segments', row.id), withMarks)
 }
 
 /** Where its bytes are. Throws `not_found`. */
@@ -141,7 +153,6 @@ export function shown(row: Segment) {
     time_to: time(row.eventTimeTo),
     known_from: time(row.knownFrom),
     known_to: time(row.knownTo),
-    watermarks: row.watermarks,
     sealed_at: row.sealedAt.toISOString(),
   }
 }

@@ -189,6 +189,21 @@ test('an hour that is sealed while somebody reads is there once, whichever state
   }
 })
 
+test('the plan of an export is short, however many partitions its segments have', async () => {
+  const tenantId = await scene.newTenant()
+  const receivedAt = (scene.clock.now() - 2 * HOUR) * 1_000
+  const sent = Array.from({ length: 2_000 }, (_, i) =>
+    eventOf(tenantId, { id: `e${i}`, data: { card: `c${i}`, amount: i } }, receivedAt),
+  )
+  await events.ingest(scene, tenantId, sent)
+  await events.sealNext({ ...scene, blobs: blobsOfTest(), openSpool }, tenantId)
+  const plan = await inTenant({ db }, tenantId, unit =>
+    events.exportPlan(unit, { type: TYPE.type }),
+  )
+  expect(plan.segments).toMatchObject([{ events: 2_000, rows: 2_000 }])
+  expect(JSON.stringify(plan).length).toBeLessThan(2_000)
+})
+
 test('a segment of another tenant is answered as one that never existed', async () => {
   const [owner, spy] = [await scene.newTenant(), await scene.newTenant()]
   const receivedAt = (scene.clock.now() - 2 * HOUR) * 1_000

@@ -7,6 +7,7 @@
  * int, decimal (unscaled) and time, DOUBLE, VARCHAR, BOOLEAN. The spine has `row`, `entity_key` and `t`.
  * All times are microseconds.
  */
+import { sqlText } from '#core/sql-text.ts'
 import type { FeaturePlan, Span, ViewPlan } from '#schemas/feature.ts'
 import { filterSql, parseExpression } from './expression.ts'
 import type { Ir } from './finalize.ts'
@@ -120,11 +121,7 @@ function visible(
   const place = isOrdered ? [`${PLACE} as place`] : []
   const selected = [...place, ...fields, ...new Set(squares)].map(sql => `, ${sql}`).join('')
   return `select entity_key, event_time, ${since} as since, ${until} as until${selected}
-    from ${log} where entity = ${text(view.entity)} and ${known}
+    from ${log} where entity = ${sqlText(view.entity)} and ${known}
     and known_at - event_time <= ${view.latenessMax} and ${filter}
     and ${isServed ? `(${undone} is null or ${undone} > known_at)` : `${undone} is null`}`
-}
-
-function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`
 }

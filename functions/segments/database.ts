@@ -35,7 +35,3 @@ export async function openAnalysis(folder: string): Promise<Analysis> {
     },
   }
 }
-
-export function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`
-}

@@ -1,4 +1,5 @@
 /** Rows of the log on disk, and the Parquet files that are made of them, in a folder that is gone afterwards. */
+
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { appendFile, mkdir, mkdtemp, rm, stat } from 'node:fs/promises'
@@ -6,8 +7,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { LogRow, OpenSpool, SegmentContent, SegmentFacts, Spool } from '#core/events/events.ts'
 import { measureSql, rowsAsSegment } from '#core/events/sealing/segment.ts'
+import { sqlText } from '#core/sql-text.ts'
 import type { EventType } from '#schemas/event.ts'
-import { type Analysis, openAnalysis, text } from './database.ts'
+import { type Analysis, openAnalysis } from './database.ts'
 
 const FORMAT = '(format parquet, compression zstd, row_group_size 122880)'
 /** Events without a place first; of one partition in its own order. */
@@ -34,7 +36,7 @@ export async function openSpool(parent = tmpdir()): Promise<Spool> {
   async function written(sql: string, type?: EventType): Promise<SegmentContent> {
     const db = await analysis()
     const path = join(folder, `segment-${made++}.parquet`)
-    await db.run(`copy (${sql}) to ${text(path)} ${FORMAT}`)
+    await db.run(`copy (${sql}) to ${sqlText(path)} ${FORMAT}`)
     const content = await contentOf(db, path)
     return { ...content, measured: type ? await measured(db, type, path) : {} }
   }
@@ -56,7 +58,7 @@ export async function openSpool(parent = tmpdir()): Promise<Spool> {
     async segmentOf(type: EventType) {
       // An export's file may be without rows; it has the columns all the same.
       const path = await append(type.type, '')
-      const rows = rowsAsSegment(type, path.replaceAll("'", "''"))
+      const rows = rowsAsSegment(type, path)
       return written(`select * from ${rows} order by ${ORDER}`, type)
     },
     without(path, who) {
@@ -77,12 +79,12 @@ export async function openSpool(parent = tmpdir()): Promise<Spool> {
 type Who = { entity: string; entityKey: string }
 
 function fileOf(path: string): string {
-  return `read_parquet(${text(path)})`
+  return `read_parquet(${sqlText(path)})`
 }
 
 function numbersOf(path: string, { entity, entityKey }: Who): string {
   return `select number from ${fileOf(path)}
-    where entity = ${text(entity)} and entity_key = ${text(entityKey)}`
+    where entity = ${sqlText(entity)} and entity_key = ${sqlText(entityKey)}`
 }
 
 function linesOf(rows: readonly LogRow[]): string {

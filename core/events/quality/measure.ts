@@ -2,6 +2,7 @@
  * Checks of a segment: all of them in one pass over its events, as SQL for DuckDB, and what follows from
  * the numbers that it gives.
  */
+import { sqlText } from '#core/sql-text.ts'
 import type { Check, EventType } from '#schemas/event.ts'
 
 /** By the check's name; null: there was nothing to be measured. */
@@ -48,7 +49,7 @@ function expressionOf(check: Check, fields: EventType['fields']): string | null 
     case 'set': {
       const column = `f_${check.field}`
       const isText = fields[check.field]!.type === 'string'
-      const values = check.values.map(v => (isText ? text(String(v)) : String(v)))
+      const values = check.values.map(v => (isText ? sqlText(String(v)) : String(v)))
       return shareOf(`${column} not in (${values.join(', ')})`, `count(${column})`)
     }
     case 'uniqueness': {
@@ -114,8 +115,4 @@ function judged(
 ): Verdict {
   const ok = value === null || ((min === null || value >= min) && (max === null || value <= max))
   return { name, kind, value, min, max, ok }
-}
-
-function text(value: string): string {
-  return `'${value.replaceAll("'", "''")}'`
 }

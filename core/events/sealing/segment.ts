@@ -1,4 +1,5 @@
 /** What the columns of a segment are, and how the log is read from segments and rows: SQL for DuckDB. */
+import { sqlText } from '#core/sql-text.ts'
 import type { EventType, Field } from '#schemas/event.ts'
 
 /** `sql`: the column's type. `from`: its value, where `data` is the JSON of the event's data. */
@@ -38,7 +39,7 @@ export const ROW_COLUMNS =
 /** Rows as lines of JSON, as a relation with the columns of a segment. */
 export function rowsAsSegment(type: EventType, file: string): string {
   const columns = segmentColumns(type).map(({ name, from }) => `${from} as ${name}`)
-  return `(select ${columns.join(', ')} from read_json('${file}',
+  return `(select ${columns.join(', ')} from read_json(${sqlText(file)},
     format = 'newline_delimited', columns = ${ROW_COLUMNS}))`
 }
 
@@ -53,7 +54,7 @@ export function logRelation(
 ): string {
   const parts = [
     // A segment that was sealed under an earlier contract lacks the fields that came later.
-    ...files.segments.map(file => `select * from read_parquet('${file}')`),
+    ...files.segments.map(file => `select * from read_parquet(${sqlText(file)})`),
     ...files.rows.map(file => `select * from ${rowsAsSegment(type, file)}`),
     `select ${segmentColumns(type)
       .map(({ name, sql }) => `null::${sql} as ${name}`)

@@ -2,6 +2,7 @@
  * A filter as a condition of DuckDB's SQL, with the evaluator's result on every row. What is taken is
  * what both do exactly: comparisons, `in`, `is null` and logic over fields and literals.
  */
+import { sqlText } from '#core/sql-text.ts'
 import { type Expression, isExact, type Literal, wrong } from './tree.ts'
 
 /** `columnOf` gives the SQL of a field: BIGINT for int, decimal (unscaled) and time, DOUBLE, VARCHAR, BOOLEAN. */
@@ -73,7 +74,7 @@ export function filterSql(
 
 function literalSql({ value, of }: Literal): string {
   if (value === null) return 'null'
-  if (typeof value === 'string') return `'${value.replaceAll("'", "''")}'`
+  if (typeof value === 'string') return sqlText(value)
   if (typeof value === 'boolean') return String(value)
   return of.type === 'float' ? `'${value}'::double` : `${value}::bigint`
 }

@@ -1,6 +1,6 @@
 /** `npm start`: everything on this machine, until Ctrl-C. */
 import { Socket } from 'node:net'
-import { relative } from 'node:path'
+import { isAbsolute, relative } from 'node:path'
 import { AppError } from '#core/error.ts'
 import { PLACES } from './children.ts'
 import { isLaunched } from './env.ts'
@@ -36,9 +36,11 @@ async function start(flags: Flags): Promise<void> {
   // Loads while the database starts.
   const migrations = import('#platform/db/migrate.ts')
   const migrate: GalleyDeps['migrate'] = async config => (await migrations).migrate(config)
+  // A first start takes seconds: it makes a database.
+  process.stdout.write(`Starting Galley, with data in ${placed(flags.dataFolder)} …\n`)
   galley = await startGalley(flags, { clock, places: PLACES, migrate }, interrupted.signal)
   const lines = [
-    `Galley runs at ${galley.url} · data in ${relative(cwd, flags.dataFolder) || '.'} · edge ${flags.edge}`,
+    `Galley runs at ${galley.url} · data in ${placed(flags.dataFolder)} · edge ${flags.edge}`,
     ...notice(flags),
   ]
   if (!flags.bare) {
@@ -58,9 +60,15 @@ function phase({ log }: Galley, name: string): number {
 }
 
 function notice({ host, dataFolder }: Flags): string[] {
-  const logs = `logs in ${relative(cwd, dataFolder) || '.'}/log · Ctrl-C stops it`
+  const logs = `logs in ${placed(dataFolder)}/log · Ctrl-C stops it`
   if (['127.0.0.1', 'localhost', '::1'].includes(host)) return [logs]
   return [logs, `${host} can be reached from other machines, without TLS: put a proxy in front.`]
+}
+
+/** A folder as short as it can be understood. */
+function placed(folder: string): string {
+  const path = relative(cwd, folder)
+  return path.startsWith('..') || isAbsolute(path) ? folder : path || '.'
 }
 
 /** Drains; a second request, a while after the first, no longer waits. */

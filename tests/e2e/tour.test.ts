@@ -1,6 +1,6 @@
-/** The README's commands, run as they stand there, in one shell, against the running product. */
+/** The commands of the README and of the guide to the command line, as they stand there, in one shell, against the product. */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -30,7 +30,28 @@ test('every command of the README works, in order, and prints what is shown', as
   expect(outputs.at(-2)).toMatch(/^shop +iris +1 +1 /m)
 })
 
-async function shell(blocks: string[]): Promise<{ code: number; out: string; err: string }> {
+test('every command on events, features and decisions in the guide works, in order, beside the files it names', async () => {
+  const guide = readFileSync(join(ROOT, 'docs/cli.md'), 'utf8')
+  const sections = guide
+    .split(/^## /m)
+    .filter(text => /^(Events and features|Decisions)\n/.test(text))
+  const blocks = sections.flatMap(text => snippetsOf(text).map(snippet => snippet.commands))
+  expect(blocks.length).toBeGreaterThan(7)
+  const folder = join(home, 'payments')
+  cpSync(join(ROOT, 'examples/payments'), folder, { recursive: true })
+  const program = `'${process.execPath}' '${join(ROOT, 'sdk/cli/galley.ts')}'`
+  const beginning = `galley() { ${program} "$@"; }`
+  // What a reader of the guide waits for by reading.
+  const paced = blocks.flatMap(block => [block, 'sleep 1'])
+  const { code, out, err } = await shell([beginning, ...paced], { cwd: folder })
+  expect(code, `${out}\n${err}`).toBe(0)
+  expect(out).toContain('The same, to the last bit.')
+})
+
+async function shell(
+  blocks: string[],
+  { cwd = ROOT }: { cwd?: string } = {},
+): Promise<{ code: number; out: string; err: string }> {
   const { url, key } = await product()
   const script = blocks.map(block => `${block}\necho\necho '${END_OF_SNIPPET}'\n`).join('')
   // npm finds the project by where it stands; a login of whoever runs this must not be seen.
@@ -43,7 +64,7 @@ async function shell(blocks: string[]): Promise<{ code: number; out: string; err
     GALLEY_KEY: key,
   }
   const child = spawn('sh', ['-eu', '-c', script], {
-    cwd: ROOT,
+    cwd,
     env,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

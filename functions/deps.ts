@@ -4,6 +4,7 @@ import type { OpenSpool } from '#core/events/events.ts'
 import type { Verifier } from '#core/internal/signing.ts'
 import type { Vault } from '#core/internal/vault.ts'
 import type { KnownContexts } from '#core/usage/usage.ts'
+import type { TenantId } from '#schemas/ids.ts'
 
 export type FunctionsDeps = {
   db: Database
@@ -15,6 +16,8 @@ export type FunctionsDeps = {
   verifier: Verifier
   vault: Vault
   openSpool: OpenSpool
+  /** For whom a file of an export is being made. */
+  exporting: Set<TenantId>
   contexts: KnownContexts
   /** Wakes the outbox relay after a commit, so that promised messages leave at once. */
   promised(): void

@@ -18,6 +18,7 @@ import type { RouteName, RouteOf } from '#schemas/contracts/all.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { publishSettled } from './publish.ts'
 import { begunErasure } from './seal.ts'
+import { exportRest } from './segments/exports.ts'
 
 type Params<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
   ? Record<Name, string> & Params<`/${Rest}`>
@@ -97,7 +98,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'events.segments': { tx: (unit, _, query) => events.segments(unit, query) },
   'events.segment_content': { tx: (unit, _, input) => events.segmentFile(unit, input) },
   'events.export': { tx: (unit, _, query) => events.exportPlan(unit, query) },
-  'events.export_rest': { run: events.exportRest },
+  'events.export_rest': { run: exportRest },
 
   'views.apply': { tx: features.applyView },
   'views.plan': { tx: (unit, _, input) => features.planView(unit, input) },

@@ -16,11 +16,34 @@ const FORMAT = '(format parquet, compression zstd, row_group_size 122880)'
 const ORDER = 'partition nulls first, seq, number'
 const READ_BYTES = 262_144
 
-/** In a folder for nothing else: what those that were killed have left there is gone first. */
+/** At once in a process: the engine of each takes some hundred megabytes. */
+const OPEN_MAX = 4
+
+/**
+ * In a folder for nothing else: what those that were killed have left there is gone first. Who opens one too
+ * many waits until another is closed.
+ */
 export async function spoolsIn(parent: string): Promise<OpenSpool> {
   await rm(parent, { recursive: true, force: true })
   await mkdir(parent, { recursive: true, mode: 0o700 })
-  return () => openSpool(parent)
+  const waiting: (() => void)[] = []
+  let open = 0
+  const leave = () => {
+    const next = waiting.shift()
+    if (next) next()
+    else open--
+  }
+  return async () => {
+    if (open < OPEN_MAX) open++
+    else await new Promise<void>(resolve => waiting.push(resolve))
+    try {
+      const spool = await openSpool(parent)
+      return { ...spool, close: () => spool.close().finally(leave) }
+    } catch (error) {
+      leave()
+      throw error
+    }
+  }
 }
 
 export async function openSpool(parent = tmpdir()): Promise<Spool> {

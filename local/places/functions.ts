@@ -58,6 +58,7 @@ const deps: FunctionsDeps = {
   verifier,
   vault: await openVault(env.secret),
   openSpool: await spoolsIn(env.scratchFolder),
+  exporting: new Set(),
   contexts: new Map(),
   promised: () => wake(),
 }

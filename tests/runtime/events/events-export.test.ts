@@ -1,5 +1,5 @@
 /** The log for readers of our own: every page of one moment, and the relation that features are computed from. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DuckDBInstance } from '@duckdb/node-api'
@@ -9,7 +9,8 @@ import type { Tx } from '#core/deps.ts'
 import type { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import { logRelation } from '#core/events/sealing/segment.ts'
-import { openSpool } from '#functions/segments/spool.ts'
+import { exportRest } from '#functions/segments/exports.ts'
+import { openSpool, spoolsIn } from '#functions/segments/spool.ts'
 import { newId, type TenantId } from '#schemas/ids.ts'
 import { callOf, inTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
@@ -187,6 +188,49 @@ test('an hour that is sealed while somebody reads is there once, whichever state
       expect([statements, reader, rows]).toEqual([statements, reader, 2])
     }
   }
+})
+
+test('files of exports are made one at a time for a tenant, and no tenant waits for another', async () => {
+  const [flooding, other] = [await scene.newTenant(), await scene.newTenant()]
+  const begun = Promise.withResolvers<void>()
+  const goOn = Promise.withResolvers<void>()
+  const slow = async () => {
+    begun.resolve()
+    await goOn.promise
+    return openSpool()
+  }
+  const deps = { ...scene, blobs: blobsOfTest(), openSpool, exporting: new Set<TenantId>() }
+  const ask = async (tenantId: TenantId, open: typeof openSpool) => {
+    await events.ingest(scene, tenantId, [
+      eventOf(tenantId, { id: 'e', data: { card: 'c', amount: 5 } }),
+    ])
+    const { rest } = await inTenant({ db }, tenantId, unit =>
+      events.exportPlan(unit, { type: TYPE.type }),
+    )
+    return exportRest({ ...deps, openSpool: open }, callOf(tenantId), { cursor: rest! })
+  }
+  const first = ask(flooding, slow)
+  await begun.promise
+  await expect(ask(flooding, openSpool)).rejects.toMatchObject({ code: 'rate_limited' })
+  expect(await ask(other, openSpool)).toMatchObject({ rows: 1 })
+  goOn.resolve()
+  expect(await first).toMatchObject({ rows: 1 })
+  expect(await ask(flooding, openSpool)).toMatchObject({ rows: 1 })
+})
+
+test('so many spools are open at once, and the next waits until one is closed', async () => {
+  const parent = join(folder, 'spools')
+  const open = await spoolsIn(parent)
+  const spools = await Promise.all(Array.from({ length: 4 }, open))
+  const fifth = open()
+  // By then a folder of its own would be there.
+  for (const spool of spools) await spool.add([{ type: TYPE.type } as events.LogRow])
+  expect(readdirSync(parent)).toHaveLength(4)
+  await spools[0]!.close()
+  await (await fifth).add([])
+  expect(readdirSync(parent)).toHaveLength(4)
+  await Promise.all([...spools.slice(1), await fifth].map(spool => spool.close()))
+  expect(readdirSync(parent)).toEqual([])
 })
 
 test('the plan of an export is short, however many partitions its segments have', async () => {

@@ -25,11 +25,13 @@ type Needs = {
 
 export async function receive(edge: Needs, c: Context, call: Call): Promise<Response> {
   const { deps, limits } = edge
+  const held = await edge.hooks.resolve(c.req.param('source')!)
+  // Before the body is read: nobody has to hold megabytes for an address that there is not.
+  if (!held) throw unsigned()
+  const { caller, source } = held
   const bytes = await deps.http.body(c, HOOK_BODY_BYTES_MAX)
   const header = (name: string) => deps.http.header(c, name)
-  const held = await edge.hooks.resolve(c.req.param('source')!)
   const id = await senderOf(deps, held, { header, body: bytes })
-  const { caller, source } = held!
   // From here on it is the tenant's request; before, anybody could have used its limit up.
   call.caller = caller
   if (!limits.spendAtHand(caller, 'events', deps.clock.now())) await limits.spend(caller, 'events')
@@ -38,7 +40,7 @@ export async function receive(edge: Needs, c: Context, call: Call): Promise<Resp
   const rule = ruleFor(source, kinds)
   // Who sends has no use for a refusal of what was never wanted: it would only send it again.
   if (!rule) return Response.json({ accepted: 0, ignored: ignored(kinds) }, { status: 202 })
-  const event = await eventOf(edge, held!, rule, { id, body })
+  const event = await eventOf(edge, held, rule, { id, body })
   await ask(deps, '/internal/events/accept', { tenantId: caller.tenantId, events: [event] })
   return Response.json({ accepted: 1 }, { status: 202 })
 }
@@ -46,11 +48,9 @@ export async function receive(edge: Needs, c: Context, call: Call): Promise<Resp
 /** The id that the sender gave beside the body. Throws `invalid_signature`, for each reason alike. */
 async function senderOf(
   { clock }: EdgeDeps,
-  held: HeldSource | null,
+  { source, keys }: HeldSource,
   received: Parameters<typeof judged>[2],
 ): Promise<string | null> {
-  if (!held) throw unsigned()
-  const { source, keys } = held
   const about = { nowMs: clock.now(), toleranceS: source.tolerance_s }
   const found = await judged(source.scheme, keys, received, about)
   if (found.verdict === 'genuine') return found.id

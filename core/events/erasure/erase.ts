@@ -22,7 +22,7 @@ const SETTLED_MS = 120_000
 const SCANNED_ROWS = 100_000
 const KEYS_PER_CALL = 500
 
-/** Removes what another feature keeps of the events, and says how much. */
+/** Removes what other features keep of the events, and of who was asked for; says how many decisions. */
 export type EraseBesides = (unit: Unit, eventKeys: string[]) => Promise<number>
 export type EraseDeps = SealDeps & { features: FeatureObjects; eraseBesides: EraseBesides }
 type Work = { deps: EraseDeps; tenantId: TenantId; erasure: Erasure; held: Held; entityKey: string }
@@ -59,7 +59,10 @@ async function eraseOne(deps: EraseDeps, tenantId: TenantId, erasure: Erasure): 
     }
     await clearAway(deps, tenantId, held)
     await deps.db.tenant(tenantId, async tx => {
-      await held.mustHold({ tx, clock: deps.clock })
+      const unit = { tx, clock: deps.clock }
+      await held.mustHold(unit)
+      // A subject may be named where it has no events: in what was answered to who asked for it.
+      await deps.eraseBesides(unit, [])
       const end = { state: 'done' as const, subject: null, finishedAt: new Date(deps.clock.now()) }
       const next = isSettled ? end : { state: 'running' as const }
       await tx.update(eventErasures).set(next).where(eq(eventErasures.id, erasure.id))

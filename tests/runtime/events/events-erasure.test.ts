@@ -250,6 +250,16 @@ test('events that stand in files alone are erased and counted like those that th
   expect([state, erased.events, erased.segments]).toEqual(['done', 2, 1])
 })
 
+test('what else may name a subject forgets it also where the subject has no events', async () => {
+  const tenantId = await scene.newTenant()
+  await request(tenantId, 'asked-for-in-vain')
+  scene.clock.forward(3 * MINUTE)
+  const asked: string[][] = []
+  const eraseBesides: events.EraseBesides = async (_, keys) => asked.push(keys) && 0
+  await events.eraseDue({ ...scene, eraseBesides })
+  expect(asked).toEqual([[]])
+})
+
 test('an entity that nothing tells about, and a key of another form, are refused with what would be right', async () => {
   const tenantId = await scene.newTenant()
   const refusal = (key: string | string[], entity: string) =>

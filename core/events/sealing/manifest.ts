@@ -34,7 +34,7 @@ export function sealedSegments(
     .orderBy(asc(eventSegments.id))
 }
 
-/** Stores a file whose row says `writing` until the manifest is changed. */
+/** Stores a file whose row says `writing` until the manifest is changed. Throws `conflict` like `renew`. */
 export async function store(
   deps: Deps,
   tenantId: TenantId,
@@ -61,6 +61,13 @@ export async function store(
     })
   })
   await deps.blobs.put(blob, content.content(), { sha256, sizeMax: bytes })
+  try {
+    await held.renew()
+  } catch (error) {
+    // Whoever has it now has removed the row, and would never find the file.
+    await deps.blobs.delete(blob)
+    throw error
+  }
   return id
 }
 

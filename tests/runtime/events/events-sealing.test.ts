@@ -198,6 +198,23 @@ test('an hour is sealed when it is over and everything in it has its place, and 
   expect(await readLog(scene, tenantId, TYPE.type)).toEqual(await loggedRows(admin, tenantId))
 })
 
+test('who comes back after its lease was taken leaves no file behind that nobody knows of', async () => {
+  const tenantId = await scene.newTenant()
+  await events.ingest(scene, tenantId, [sent(tenantId, 1)])
+  scene.clock.forward(2 * HOUR)
+  const { blobs } = scene
+  const put: typeof blobs.put = async (...given) => {
+    // Asleep before it stores: the next one clears away and seals.
+    const ended = 'update event_seals set held_until = null where tenant_id = $1'
+    await admin.query(ended, [tenantId])
+    expect(await events.sealNext(scene, tenantId)).toBe(true)
+    return blobs.put(...given)
+  }
+  const asleep = events.sealNext({ ...scene, blobs: { ...blobs, put } }, tenantId)
+  await expect(asleep).rejects.toMatchObject({ code: 'conflict' })
+  await mustBeSealed(tenantId)
+})
+
 test('a retraction that waited is sealed with its places, in whichever hour its event came', async () => {
   const tenantId = await scene.newTenant()
   const retraction = { id: 'r', retracts: 'e1' }

@@ -104,6 +104,9 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'views.plan': { tx: (unit, _, input) => features.planView(unit, input) },
   'views.list': { tx: (unit, _, query) => features.views(unit, query) },
   'views.get': { tx: (unit, _, input) => features.view(unit, input) },
+  'tables.put': { tx: putTable },
+  'tables.list': { tx: (unit, _, query) => features.tables.list(unit, query) },
+  'tables.get': { tx: (unit, _, input) => features.tables.get(unit, input) },
   'features.skew': { tx: unit => features.skew.report(unit) },
   'services.apply': { tx: features.applyService },
   'services.plan': { tx: (unit, _, input) => features.planService(unit, input) },
@@ -127,6 +130,11 @@ function createJob(unit: Unit, call: Call, input: InputOf<'jobs.create'>) {
   if (input.kind === 'proof') return features.proofs.create(unit, call, input)
   if (input.kind === 'skew') return features.checks.create(unit, call, input)
   return bulk.create(unit, call, input)
+}
+
+function putTable(unit: Unit, call: Call, input: InputOf<'tables.put'>) {
+  const sizeOf = async (sha256: string) => (await models.uploads.fileOf(unit, sha256))?.size
+  return features.tables.put(unit, call, input, sizeOf)
 }
 
 async function whoami(unit: Unit, { caller }: Call) {

@@ -31,7 +31,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/events/type', ['edge'], eventTypeOf),
   internal('/internal/hooks/source', ['edge'], hookSourceOf),
   internal('/internal/events/accept', ['edge'], accept),
-  internal('/internal/events/ingest', ['edge'], ingestNow),
+  internal('/internal/events/ingest', ['edge', 'runner'], ingestNow),
   internal('/internal/events/decided', ['edge'], ingestDecided),
   internal('/internal/events/export', ['runner'], exportEvents),
   internal('/internal/features/service', ['edge'], servicePlanOf),
@@ -159,6 +159,7 @@ function leaseStep(deps: FunctionsDeps, input: OfTenant<{ stepId: StepId; runner
     if (kind === 'training_set') return training.sets.assignment(unit, reply)
     if (kind === 'proof') return features.proofs.assignment(unit, reply)
     if (kind === 'skew') return features.checks.assignment(unit, reply)
+    if (kind === 'import') return features.tables.assignment(unit, reply)
     return bulk.assignment(unit, reply)
   })
 }
@@ -173,7 +174,12 @@ function heartbeat(
 type Finished = {
   stepId: StepId
   epoch: number
-  outcome: bulk.Outcome | training.sets.Outcome | features.proofs.Outcome | features.checks.Outcome
+  outcome:
+    | bulk.Outcome
+    | training.sets.Outcome
+    | features.proofs.Outcome
+    | features.checks.Outcome
+    | features.tables.Outcome
 }
 
 function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
@@ -182,6 +188,9 @@ function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
     if (outcome.kind === 'make') return training.sets.finish(unit, { stepId, epoch, outcome })
     if (outcome.kind === 'prove') return features.proofs.finish(unit, { stepId, epoch, outcome })
     if (outcome.kind === 'check') return features.checks.finish(unit, { stepId, epoch, outcome })
+    if (outcome.kind === 'import') {
+      return features.tables.finish(unit, { stepId, epoch, outcome })
+    }
     return bulk.finish(unit, { stepId, epoch, outcome })
   })
 }

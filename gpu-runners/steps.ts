@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log, Message, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import type { checks, proofs } from '#core/features/features.ts'
+import type { checks, proofs, tables } from '#core/features/features.ts'
 import type * as bulk from '#core/inference/bulk.ts'
 import type { leases } from '#core/jobs/jobs.ts'
 import { HEARTBEAT_MS } from '#core/jobs/lease-times.ts'
@@ -12,9 +12,14 @@ import { QUEUES } from '#schemas/queues.ts'
 import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 
-export type Assignment = bulk.Assignment | sets.Assignment | proofs.Assignment | checks.Assignment
+export type Assignment =
+  | bulk.Assignment
+  | sets.Assignment
+  | proofs.Assignment
+  | checks.Assignment
+  | tables.Assignment
 type Reply = Assignment | Exclude<leases.LeaseReply, { status: 'leased' }>
-type Outcome = bulk.Outcome | sets.Outcome | proofs.Outcome | checks.Outcome
+type Outcome = bulk.Outcome | sets.Outcome | proofs.Outcome | checks.Outcome | tables.Outcome
 export type OnProgress = (progress: leases.Progress) => void
 export type StepDeps = {
   queue: Queue

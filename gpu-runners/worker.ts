@@ -62,6 +62,10 @@ const work = async (assignment: Assignment, signal: AbortSignal, onProgress: OnP
     const { checkReads } = await import('./features/skew/job.ts')
     return checkReads({ ...deps, scratch }, assignment, signal)
   }
+  if (assignment.kind === 'import') {
+    const { importTable } = await import('./features/tables/job.ts')
+    return importTable({ ...deps, scratch }, assignment, signal, onProgress)
+  }
   const { runStep } = await import('./bulk/bulk.ts')
   return runStep({ ...deps, scratch, withModel }, assignment, signal)
 }

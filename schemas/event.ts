@@ -50,6 +50,9 @@ export type EventType = {
   checks?: Record<string, Check>
 }
 
+/** Of the types whose events are the rows of imported tables. */
+export const TABLE_PREFIX = 'table.'
+
 export type Event = {
   /** 128 bits in hex, from (tenant, source, id): the same event has the same key, however it comes. */
   key: string

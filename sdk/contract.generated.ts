@@ -95,6 +95,36 @@ export type ApiKey = {
   rotated_from: string | null
 }
 
+export type ImportJob = {
+  id: string
+  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+  rows_total: number | null
+  rows_done: number
+  rows_failed: number
+  progress: number
+  result: {
+    size: number
+    sha256: string | null
+    url: string
+  } | null
+  error: {
+    code: string
+    detail: string
+  } | null
+  created_at: string
+  started_at: string | null
+  ended_at: string | null
+  expires_at: string
+  kind: 'import'
+  table: string
+  version: number
+  file: {
+    sha256: string
+    size: number
+    format: 'jsonl' | 'parquet'
+  }
+}
+
 export type InferenceBody = {
   kind?: 'inference'
   model: string
@@ -151,7 +181,7 @@ export type IssuedKey = {
   key: string
 }
 
-export type Job = InferenceJob | TrainingSetJob | ProofJob | SkewJob
+export type Job = InferenceJob | TrainingSetJob | ProofJob | SkewJob | ImportJob
 
 export type JobBody = InferenceBody | TrainingSetBody | ProofBody | SkewBody
 
@@ -1831,6 +1861,114 @@ export type Contract = {
       }>
     }
   }
+  /** Import a table; the same file under the same definition is the same version. */
+  'tables.put': {
+    input: {
+      params: { table: string }
+      body: {
+        file: {
+          sha256: string
+          format: 'jsonl' | 'parquet'
+        }
+        fields: Record<string, {
+          type: 'int' | 'decimal' | 'float' | 'string' | 'bool' | 'time'
+          scale?: number
+          optional?: true
+          default?: string | number | boolean
+          enum?: Array<string | number>
+          min?: number
+          max?: number
+          length_max?: number
+        }>
+        entities: Record<string, string | Array<string>>
+        time?: string
+      }
+    }
+    reply: {
+      name: string
+      version: number
+      file: {
+        sha256: string
+        size: number
+        format: 'jsonl' | 'parquet'
+      }
+      time: string | null
+      event_type: string
+      event_type_version: number
+      job: string
+      state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+      rows: number | null
+      rows_done: number
+      error: {
+        code: string
+        detail: string
+      } | null
+      created_at: string
+    }
+  }
+  /** List tables, each at its newest version. */
+  'tables.list': {
+    input: {
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        name: string
+        version: number
+        file: {
+          sha256: string
+          size: number
+          format: 'jsonl' | 'parquet'
+        }
+        time: string | null
+        event_type: string
+        event_type_version: number
+        job: string
+        state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+        rows: number | null
+        rows_done: number
+        error: {
+          code: string
+          detail: string
+        } | null
+        created_at: string
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Show the versions of a table, the newest first. */
+  'tables.get': {
+    input: {
+      params: { table: string }
+    }
+    reply: {
+      versions: Array<{
+        name: string
+        version: number
+        file: {
+          sha256: string
+          size: number
+          format: 'jsonl' | 'parquet'
+        }
+        time: string | null
+        event_type: string
+        event_type_version: number
+        job: string
+        state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+        rows: number | null
+        rows_done: number
+        error: {
+          code: string
+          detail: string
+        } | null
+        created_at: string
+      }>
+    }
+  }
   /** Read features as of now, in the form of Feast's feature server. */
   'feast.read': {
     input: {
@@ -2405,6 +2543,9 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'services.get': { method: 'GET', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
   'features.read': { method: 'POST', path: '/v1/features/:service/read', idempotent: false, raw: false, json: true },
   'features.skew': { method: 'GET', path: '/v1/features/skew', idempotent: false, raw: false, json: true },
+  'tables.put': { method: 'PUT', path: '/v1/tables/:table', idempotent: false, raw: false, json: true },
+  'tables.list': { method: 'GET', path: '/v1/tables', idempotent: false, raw: false, json: true },
+  'tables.get': { method: 'GET', path: '/v1/tables/:table', idempotent: false, raw: false, json: true },
   'feast.read': { method: 'POST', path: '/feast/get-online-features', idempotent: false, raw: false, json: true },
   'feast.health': { method: 'GET', path: '/feast/health', idempotent: false, raw: false, json: false },
   'endpoints.apply': { method: 'PUT', path: '/v1/decision-endpoints/:endpoint', idempotent: false, raw: false, json: true },

@@ -5,7 +5,7 @@
 import { AppError } from '#core/error.ts'
 import { sha256Hex } from '#core/internal/signing.ts'
 import type { ServiceDefinition, ViewDefinition } from '#schemas/contracts/features.ts'
-import type { EventType } from '#schemas/event.ts'
+import { type EventType, TABLE_PREFIX } from '#schemas/event.ts'
 import type { ServicePlan, TransformPlan, ValueType, ViewPlan } from '#schemas/feature.ts'
 import { canonical } from './canonical.ts'
 import { DAY, microsOf } from './compile/duration.ts'
@@ -15,6 +15,8 @@ import { filterSql, namesOf, parseExpression, type Scope } from './expression.ts
 
 /** Of a view in which no feature has an extent of its own. */
 const LATENESS_DEFAULT = DAY
+/** A row of a table may hold since long before it was imported: longer than any two times are apart. */
+const LATENESS_OF_TABLES = 100_000 * DAY
 
 export { canonical }
 
@@ -40,7 +42,9 @@ export async function compileView(
   const extent = Math.max(0, ...features.map(({ span }) => extentOf(span)))
   const latenessMax = definition.allowed_lateness
     ? microsOf(definition.allowed_lateness)
-    : extent || LATENESS_DEFAULT
+    : eventType.type.startsWith(TABLE_PREFIX)
+      ? LATENESS_OF_TABLES
+      : extent || LATENESS_DEFAULT
   const kept = eventType.online_days * DAY
   if (extent > kept) {
     const detail = `The longest window is ${days(extent)} days, and events of ${eventType.type} are kept online for ${eventType.online_days}: declare the type with more online_days, or look back less.`

@@ -7,6 +7,7 @@ import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core
 import { audit } from '#core/tenants/tenants.ts'
 import { newId, type RunId } from '#schemas/ids.ts'
 import {
+  type ImportSpec,
   type InferenceSpec,
   type ProofSpec,
   type RunKind,
@@ -26,6 +27,7 @@ export type ShownJob = ReturnType<typeof shown>
 
 /** What a run is to do, and the kind of its first step. */
 export type Plan =
+  | { kind: Extract<RunKind, 'import'>; first: Extract<StepKind, 'import'>; spec: ImportSpec }
   | { kind: Extract<RunKind, 'skew'>; first: Extract<StepKind, 'check'>; spec: SkewSpec }
   | { kind: Extract<RunKind, 'proof'>; first: Extract<StepKind, 'prove'>; spec: ProofSpec }
   | { kind: Extract<RunKind, 'inference'>; first: Extract<StepKind, 'plan'>; spec: InferenceSpec }

@@ -172,7 +172,7 @@ export async function fail(unit: Unit, input: Failure): Promise<void> {
 }
 
 function isWholeRun({ kind }: Step): boolean {
-  return kind === 'make' || kind === 'prove' || kind === 'check'
+  return kind !== 'plan' && kind !== 'shard' && kind !== 'merge'
 }
 
 async function releaseWaiting(unit: Unit, run: Run): Promise<void> {

@@ -1,5 +1,6 @@
 /** A job as its owner sees it. */
 import type {
+  ImportSpec,
   InferenceSpec,
   ProofFound,
   ProofSpec,
@@ -11,19 +12,10 @@ import type {
 import type { Run } from './runs.ts'
 
 export function shown(run: Run) {
-  const { spec } = run
-  const about =
-    'service' in spec
-      ? trainingSet(spec, run.lineage as TrainingSetLineage | null)
-      : 'view' in spec
-        ? proof(spec, run.lineage as ProofFound | null)
-        : 'reads' in spec
-          ? skew(spec, run.lineage as SkewFound | null)
-          : inference(spec)
   return {
     id: run.id,
     state: run.state,
-    ...about,
+    ...aboutOf(run),
     rows_total: run.rowsTotal,
     rows_done: run.rowsDone,
     rows_failed: run.rowsFailed,
@@ -37,6 +29,18 @@ export function shown(run: Run) {
     ended_at: run.endedAt?.toISOString() ?? null,
     expires_at: run.expiresAt!.toISOString(),
   }
+}
+
+function aboutOf({ spec, lineage }: Run) {
+  if ('service' in spec) return trainingSet(spec, lineage as TrainingSetLineage | null)
+  if ('view' in spec) return proof(spec, lineage as ProofFound | null)
+  if ('reads' in spec) return skew(spec, lineage as SkewFound | null)
+  if ('table' in spec) return imported(spec)
+  return inference(spec)
+}
+
+function imported({ table, tableVersion, input }: ImportSpec) {
+  return { kind: 'import' as const, table, version: tableVersion, file: input }
 }
 
 function inference({ model, version, digest, input }: InferenceSpec) {

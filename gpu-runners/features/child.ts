@@ -11,10 +11,12 @@ import {
   type Proven,
   type Recomputed,
   type Request,
+  type RowsMade,
   WrongSpine,
 } from './messages.ts'
 import { prove } from './proof/prove.ts'
 import { recompute } from './skew/recompute.ts'
+import { writeRows } from './tables/rows.ts'
 
 process.on('disconnect', () => process.exit(0))
 // Ctrl-C reaches the whole process group; the runner decides when this ends.
@@ -27,12 +29,17 @@ process.on('message', (request: Request) => {
   )
 })
 
-async function perform({ folder, limits, ...work }: Request): Promise<Made | Proven | Recomputed> {
+async function perform({
+  folder,
+  limits,
+  ...work
+}: Request): Promise<Made | Proven | Recomputed | RowsMade> {
   process.chdir(folder)
   const began = performance.now()
   const database = await openDatabase(limits)
   const report = (progress: Progress) => process.send!({ progress })
   try {
+    if (work.task === 'rows') return await writeRows(database, work)
     if (work.task === 'check') return await recompute(database, work.checks)
     const done =
       work.task === 'set'

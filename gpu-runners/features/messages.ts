@@ -1,6 +1,7 @@
 /** What is asked of the process that makes training sets, and what comes back. */
 import type { Knowledge } from '#core/features/sql.ts'
 import type { sets } from '#core/training/training.ts'
+import type { EventType } from '#schemas/event.ts'
 import type { FeatureValue, ServicePlan, Status, ViewPlan } from '#schemas/feature.ts'
 import type { ProofFound } from '#schemas/tables/jobs.ts'
 
@@ -46,7 +47,16 @@ export type Limits = { memoryMb: number; threads: number }
 export type SetWork = { task: 'set' } & TrainingSet
 export type ProofWork = { task: 'proof' } & Proof
 export type CheckWork = { task: 'check'; checks: Check[] }
-export type Work = SetWork | ProofWork | CheckWork
+export type RowsWork = {
+  task: 'rows'
+  file: SpineFile
+  time: string | null
+  fields: EventType['fields']
+}
+export type Work = SetWork | ProofWork | CheckWork | RowsWork
+/** Lines of `{time, data}` in a file of the folder, as an event would bring them. */
+export const ROWS = 'rows.jsonl'
+export type RowsMade = { rows: number }
 /** Reads of a view, by the log of its event type. */
 export type Check = {
   view: ViewPlan
@@ -64,7 +74,13 @@ export type Made = { rows: number; columns: string[]; parts: number; spentUs: nu
 /** `memory`, `disk`: it ran out of them; `data`: what is wrong with the spine; `fault`: anything else. */
 export type Failed = { failed: 'memory' | 'disk' | 'data' | 'fault'; text: string }
 export type Reply<W extends Work> =
-  | (W extends ProofWork ? Proven : W extends CheckWork ? Recomputed : Made)
+  | (W extends ProofWork
+      ? Proven
+      : W extends CheckWork
+        ? Recomputed
+        : W extends RowsWork
+          ? RowsMade
+          : Made)
   | Failed
   | { progress: Progress }
 

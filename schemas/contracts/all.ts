@@ -10,6 +10,7 @@ import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { platformRoutes } from './platform.ts'
 import { skewRoutes } from './skew.ts'
+import { tableRoutes } from './tables.ts'
 import { tenantRoutes } from './tenants.ts'
 import { usageRoutes } from './usage.ts'
 
@@ -24,6 +25,7 @@ export const ROUTES = [
   ...hookRoutes,
   ...featureRoutes,
   ...skewRoutes,
+  ...tableRoutes,
   ...feastRoutes,
   ...decisionRoutes,
   ...usageRoutes,

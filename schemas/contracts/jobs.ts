@@ -151,7 +151,22 @@ export const skewJob = z.object({
   skew: z.object({ checked: z.number(), mismatches: z.number(), pending: z.number() }).nullable(),
 })
 
-export const job = z.discriminatedUnion('kind', [inferenceJob, trainingSetJob, proofJob, skewJob])
+/** Made by putting a table. */
+export const importJob = z.object({
+  ...common,
+  kind: z.literal('import'),
+  table: z.string(),
+  version: z.number(),
+  file: shownFile,
+})
+
+export const job = z.discriminatedUnion('kind', [
+  inferenceJob,
+  trainingSetJob,
+  proofJob,
+  skewJob,
+  importJob,
+])
 
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 

@@ -16,7 +16,7 @@ import {
   timestamp,
 } from 'drizzle-orm/pg-core'
 import type { FeatureValue, ServicePlan, Status, ViewPlan } from '#schemas/feature.ts'
-import type { KeyId, TenantId } from '#schemas/ids.ts'
+import type { KeyId, RunId, TenantId } from '#schemas/ids.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true })
 const tenant = () => text('tenant_id').$type<TenantId>().notNull()
@@ -81,4 +81,25 @@ export const featureReads = pgTable(
     primaryKey({ columns: [t.tenantId, t.id] }),
     index('feature_reads_unchecked').on(t.tenantId).where(sql`state = 'new'`),
   ],
+)
+
+/** Imported tables: every version, known by the digest of its file. Its rows are events of `table.<name>`. */
+export const featureTables = pgTable(
+  'feature_tables',
+  {
+    tenantId: tenant(),
+    name: text('name').notNull(),
+    version: integer('version').notNull(),
+    sha256: text('sha256').notNull(),
+    size: bigint('size', { mode: 'number' }).notNull(),
+    format: text('format').$type<'jsonl' | 'parquet'>().notNull(),
+    /** The column that says since when a row holds; null: since the import. */
+    time: text('time'),
+    /** Of the event type. */
+    typeVersion: integer('type_version').notNull(),
+    /** That imports it. */
+    runId: text('run_id').$type<RunId>().notNull(),
+    createdAt: at('created_at').notNull(),
+  },
+  t => [primaryKey({ columns: [t.tenantId, t.name, t.version] })],
 )

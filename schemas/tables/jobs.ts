@@ -21,9 +21,9 @@ const tenant = () => text('tenant_id').$type<TenantId>().notNull()
 
 export type RunState = 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
 export type StepState = 'waiting' | 'queued' | 'leased' | 'done' | 'failed' | 'canceled'
-export type RunKind = 'inference' | 'training_set' | 'proof' | 'skew'
-/** `make`, `prove`, `check`: the one step of a training set, of a proof, of a check for skew. */
-export type StepKind = 'plan' | 'shard' | 'merge' | 'make' | 'prove' | 'check'
+export type RunKind = 'inference' | 'training_set' | 'proof' | 'skew' | 'import'
+/** `make`, `prove`, `check`, `import`: the one step of a training set, a proof, a check for skew, an import. */
+export type StepKind = 'plan' | 'shard' | 'merge' | 'make' | 'prove' | 'check' | 'import'
 
 export const runs = pgTable(
   'runs',
@@ -37,7 +37,7 @@ export const runs = pgTable(
     project: text('project'),
     tags: jsonb('tags').$type<Record<string, string>>().notNull().default({}),
     /** What to do; pinned at creation, so that a later alias flip does not change a job under way. */
-    spec: jsonb('spec').$type<InferenceSpec | TrainingSetSpec | ProofSpec | SkewSpec>().notNull(),
+    spec: jsonb('spec').$type<RunSpec>().notNull(),
     rowsTotal: bigint('rows_total', { mode: 'number' }),
     rowsDone: bigint('rows_done', { mode: 'number' }).notNull().default(0),
     rowsFailed: bigint('rows_failed', { mode: 'number' }).notNull().default(0),
@@ -59,6 +59,18 @@ export const runs = pgTable(
     index('runs_expiring').on(t.expiresAt).where(sql`state in ('queued', 'running')`),
   ],
 )
+
+export type RunSpec = InferenceSpec | TrainingSetSpec | ProofSpec | SkewSpec | ImportSpec
+
+/** A version of a table, whose rows become events. */
+export type ImportSpec = {
+  table: string
+  tableVersion: number
+  /** Microseconds: since when rows hold that do not say so themselves. */
+  importedAt: number
+  time: string | null
+  input: InputFile
+}
 
 export type InputFile = { sha256: string; size: number; format: 'jsonl' | 'parquet' }
 

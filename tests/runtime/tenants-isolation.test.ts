@@ -69,6 +69,8 @@ const SEED: Record<string, string> = {
     values ($1, 'h', $1, '{}', '[]', now(), now())`,
   feature_views: `insert into feature_views (tenant_id, name, version, hash, definition, plan)
     values ($1, 'v', 1, 'h', '{}', '{}')`,
+  feature_tables: `insert into feature_tables (tenant_id, name, version, sha256, size, format, type_version, run_id, created_at)
+    values ($1, 't', 1, 'd', 1, 'jsonl', 1, 'r', now())`,
   feature_reads: `insert into feature_reads (tenant_id, key_id, view, version, entity, entity_key, at, values, statuses)
     values ($1, 'k', 'v', 1, 'card', 'c', 1, '[]', '[]')`,
   feature_services: `insert into feature_services (tenant_id, name, version, hash, definition, plan)

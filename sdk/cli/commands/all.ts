@@ -5,6 +5,7 @@ import { decisions } from './decisions/decisions.ts'
 import { eventLog } from './event-log/event-log.ts'
 import { events } from './events.ts'
 import { features } from './features/features.ts'
+import { tables } from './features/tables.ts'
 import { hooks } from './hooks.ts'
 import { jobs } from './jobs.ts'
 import { jobsCreate } from './jobs-create.ts'
@@ -28,6 +29,7 @@ export const COMMANDS: Command[] = [
   ...eventLog,
   ...hooks,
   ...features,
+  ...tables,
   ...decisions,
   usage,
   receipts,

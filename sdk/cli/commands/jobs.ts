@@ -138,6 +138,7 @@ export function ended({ terminal }: Context, job: Job): Output {
 /** The model, service or view, with its version. */
 function ofWhat(job: Job): string {
   if (job.kind === 'skew') return 'sampled reads'
+  if (job.kind === 'import') return `${job.table}@${job.version}`
   const { kind, version } = job
   const name = kind === 'inference' ? job.model : kind === 'proof' ? job.view : job.service
   return `${name}@${version}`
@@ -163,6 +164,7 @@ export function jobText(terminal: Terminal, job: Job): string {
 function aboutOf(job: Job): Record<string, string | undefined> {
   const fileText = (file: { size: number; format: string }) => `${bytes(file.size)} ${file.format}`
   if (job.kind === 'inference') return { model: ofWhat(job), input: fileText(job.input) }
+  if (job.kind === 'import') return { table: ofWhat(job), input: fileText(job.file) }
   const moment = `${job.as_of}, log position ${job.log_position}`
   if (job.kind === 'training_set') {
     const mode = job.mode.replace('_', ' ')

@@ -5,7 +5,7 @@
 import type { NodePgDatabase } from 'drizzle-orm/node-postgres'
 import type { Judge } from '#schemas/decision.ts'
 import type { Event, Placement, Position } from '#schemas/event.ts'
-import type { ServicePlan, ViewValues } from '#schemas/feature.ts'
+import type { ExplainedEvent, ServicePlan, ViewPlan, ViewValues } from '#schemas/feature.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import type { QueueName } from '#schemas/queues.ts'
 import type { Signature } from '#schemas/signature.ts'
@@ -149,6 +149,8 @@ export type FeatureObject = {
    * step. Asked again for the same event it gives the same snapshot. Throws `event_conflict`.
    */
   decide(input: DecideFeatures): Promise<Decided>
+  /** What a view is for an entity, and which events make it so. */
+  explain(input: ExplainFeatures): Promise<Explained>
   /** Forgets events, with what was decided by them; may be asked again. */
   erase(input: EraseEvents): Promise<{ erased: number }>
 }
@@ -173,6 +175,9 @@ export type ReadFeatures = PlanRef & {
   /** By partition: throws `not_fresh` unless at least this seq has been applied. */
   minSeq?: Record<number, number>
 }
+/** `at` (microseconds): as of then; else as of now. Events are those inside any span, the newest first. */
+export type ExplainFeatures = EntityKey & { view: ViewPlan; at?: number; eventsMax: number }
+export type Explained = EntityRead & { events: ExplainedEvent[]; eventsTotal: number }
 /** What one reader saw of one entity. */
 export type EntityRead = EntityKey & {
   partition: number

@@ -104,6 +104,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'views.plan': { tx: (unit, _, input) => features.planView(unit, input) },
   'views.list': { tx: (unit, _, query) => features.views(unit, query) },
   'views.get': { tx: (unit, _, input) => features.view(unit, input) },
+  'views.explain': { run: features.explain },
   'tables.put': { tx: putTable },
   'tables.list': { tx: (unit, _, query) => features.tables.list(unit, query) },
   'tables.get': { tx: (unit, _, input) => features.tables.get(unit, input) },

@@ -93,3 +93,16 @@ export type ViewValues = {
   /** Of the newest event in the span, for `latest` spans; null otherwise. */
   eventTimes: (number | null)[]
 }
+
+/** An event of an entity as a part of a view's values, or why it is none. Times in microseconds. */
+export type ExplainedEvent = {
+  eventTime: number
+  knownAt: number
+  seq: number
+  retractedAt: number | null
+  data: Record<string, Value>
+  /** Of which features it is a part. */
+  features: string[]
+  /** Why it is part of none, although it is in a span. */
+  leftOut: 'not_known_yet' | 'late' | 'retracted' | 'filtered' | 'older' | null
+}

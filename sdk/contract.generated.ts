@@ -1831,6 +1831,42 @@ export type Contract = {
       }>
     }
   }
+  /** Show the values of a view for one entity, and the events that make them. */
+  'views.explain': {
+    input: {
+      params: { view: string }
+      body: {
+        key: string | number | boolean | Array<string | number | boolean>
+        version?: number
+        at?: string
+      }
+    }
+    reply: {
+      view: string
+      version: number
+      hash: string
+      entity: string
+      entity_key: string
+      partition: number
+      seq: number
+      at: string
+      values: Array<{
+        feature: string
+        value: number | string | boolean | null | Array<number | string | boolean | null>
+        status: 'PRESENT' | 'NULL_VALUE' | 'NOT_FOUND' | 'OUTSIDE_MAX_AGE'
+      }>
+      events: Array<{
+        time: string
+        known_at: string
+        seq: number
+        retracted_at: string | null
+        data: Record<string, number | string | boolean | null | Array<number | string | boolean | null>>
+        features: Array<string>
+        left_out: 'not_known_yet' | 'late' | 'retracted' | 'filtered' | 'older' | null
+      }>
+      events_total: number
+    }
+  }
   /** What reads that were sampled gave, and whether the log gives the same. */
   'features.skew': {
     input: {}
@@ -2542,6 +2578,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'services.list': { method: 'GET', path: '/v1/feature-services', idempotent: false, raw: false, json: true },
   'services.get': { method: 'GET', path: '/v1/feature-services/:service', idempotent: false, raw: false, json: true },
   'features.read': { method: 'POST', path: '/v1/features/:service/read', idempotent: false, raw: false, json: true },
+  'views.explain': { method: 'POST', path: '/v1/feature-views/:view/explain', idempotent: false, raw: false, json: true },
   'features.skew': { method: 'GET', path: '/v1/features/skew', idempotent: false, raw: false, json: true },
   'tables.put': { method: 'PUT', path: '/v1/tables/:table', idempotent: false, raw: false, json: true },
   'tables.list': { method: 'GET', path: '/v1/tables', idempotent: false, raw: false, json: true },

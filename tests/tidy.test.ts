@@ -149,7 +149,7 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
     objects: { tenant: () => ({ leaseRate: gone }) },
     features: {
       partitionsPerObject: 1024,
-      group: () => ({ apply: gone, read: gone, decide: gone, erase: gone }),
+      group: () => ({ apply: gone, read: gone, decide: gone, explain: gone, erase: gone }),
     },
     blobs: { putPart: gone, get: gone },
     signer: { sign: async () => '' },

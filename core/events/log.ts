@@ -112,7 +112,7 @@ async function typesOf(unit: Unit, rows: Row[]): Promise<Map<string, EventType>>
 }
 
 /** Values as their sender wrote them: decimals in units, times as texts. */
-function inUnits({ fields }: EventType, data: Row['data']): Row['data'] {
+export function inUnits({ fields }: EventType, data: Row['data']): Row['data'] {
   const entries = Object.entries(data).map(([name, value]) => {
     const field = fields[name]
     if (typeof value !== 'number' || !field) return [name, value]

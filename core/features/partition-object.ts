@@ -11,6 +11,8 @@ import type {
   EntityKey,
   EntityRead,
   EraseEvents,
+  Explained,
+  ExplainFeatures,
   ObjectSql,
   PlanRef,
   ReadFeatures,
@@ -21,6 +23,7 @@ import type { Snapshot } from '#schemas/decision.ts'
 import type { Event, Placement, Position } from '#schemas/event.ts'
 import { ObjectClock } from './online/clock.ts'
 import { erase } from './online/erase.ts'
+import { explained } from './online/explained.ts'
 import { type Applied, isForgotten, Rows } from './online/rows.ts'
 import { Seqs } from './online/seqs.ts'
 import { type DecidedPlace, Snapshots } from './online/snapshots.ts'
@@ -113,6 +116,14 @@ export class PartitionObject {
       reads: all,
     })
     return { position, reads: all, repeated: false, endpoint }
+  }
+
+  explain({ view, entity, entityKey, at: given, eventsMax }: ExplainFeatures): Explained {
+    const at = given ?? this.#time.tick()
+    const compiled = compileForReading(view)
+    const read = this.#readOf(new Map([[entity, [compiled]]]), { entity, entityKey }, at)
+    const rows = this.#rows.of(entity, entityKey, view.eventType)
+    return { ...read, ...explained(compiled, rows, at, eventsMax) }
   }
 
   erase(input: EraseEvents): { erased: number } {

@@ -8,11 +8,11 @@ import { compileScoring, type Scoring } from '#core/decisions/scoring.ts'
 import type { EntityKey } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { entityKeyOf } from '#core/events/contract.ts'
+import { type Show, showAs } from '#core/features/explain/shown.ts'
 import { compileReader, type Reader } from '#core/features/reader.ts'
 import type { DecisionPlan } from '#schemas/decision.ts'
 import type { Event } from '#schemas/event.ts'
 import type { FeatureValue } from '#schemas/feature.ts'
-import { type Show, showAs } from '../features/shown.ts'
 
 export type Decider = {
   plan: DecisionPlan

@@ -3,9 +3,9 @@
  * seconds, digits that no double holds as they are. Made as text, for that is most of what a read costs.
  */
 import { textOf } from '#core/events/time.ts'
+import { showAs } from '#core/features/explain/shown.ts'
 import type { Value } from '#schemas/event.ts'
 import type { FeatureValue, Status, ValueType } from '#schemas/feature.ts'
-import { showAs } from './shown.ts'
 
 export type Column = { values: FeatureValue[]; statuses: Status[]; times: (number | null)[] }
 type Write = (value: FeatureValue) => string

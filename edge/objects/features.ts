@@ -10,7 +10,7 @@ import { openSigner, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { functionsOf, readEnv, type WorkerEnv } from '../env.ts'
 import { sqlOf } from './sql.ts'
 
-const METHODS = ['apply', 'read', 'decide', 'erase'] as const
+const METHODS = ['apply', 'read', 'decide', 'explain', 'erase'] as const
 export type FeatureMethod = (typeof METHODS)[number]
 /** Errors travel as documents: a thrown one loses its code on the way. */
 export type FeatureOutcome = { value: unknown } | { problem: Problem }

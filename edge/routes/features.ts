@@ -4,11 +4,11 @@ import type { Call } from '#core/caller.ts'
 import type { EntityRead } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { textOf } from '#core/events/time.ts'
+import { type Show, showAs } from '#core/features/explain/shown.ts'
 import type { EdgeDeps } from '../deps.ts'
 import { type MinSeq, readRows } from '../features/read.ts'
 import { invalidAt, keysOf, type Reader } from '../features/reader.ts'
 import type { Sampler } from '../features/sampler.ts'
-import { type Show, showAs } from '../features/shown.ts'
 import type { ServiceDirectory } from '../service-directory.ts'
 
 const BODY_BYTES_MAX = 1 << 20

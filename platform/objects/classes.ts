@@ -33,6 +33,8 @@ export const OBJECT_CLASSES = {
       read: input => answerOf(() => object.read(input as Parameters<PartitionObject['read']>[0])),
       decide: input =>
         answerOf(() => object.decide(input as Parameters<PartitionObject['decide']>[0])),
+      explain: input =>
+        answerOf(() => object.explain(input as Parameters<PartitionObject['explain']>[0])),
       erase: input =>
         answerOf(() => object.erase(input as Parameters<PartitionObject['erase']>[0])),
       outgoing: input => object.outgoing(input as Parameters<PartitionObject['outgoing']>[0]),

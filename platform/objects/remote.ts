@@ -3,6 +3,7 @@ import type {
   Clock,
   Decided,
   EntityRead,
+  Explained,
   FeatureObjects,
   Objects,
   PlanRef,
@@ -44,6 +45,8 @@ export function remoteFeatures(call: CallObject, partitionsPerObject: number): F
           valueIn(await call<Answer<Applied>>('features', name, 'apply', input)),
         read: input => callByPlan<{ reads: EntityRead[] }>(call, name, 'read', input),
         decide: input => callByPlan<Decided>(call, name, 'decide', input),
+        explain: async input =>
+          valueIn(await call<Answer<Explained>>('features', name, 'explain', input)),
         erase: async input =>
           valueIn(await call<Answer<{ erased: number }>>('features', name, 'erase', input)),
       }

@@ -2,6 +2,7 @@
 import { decisionRoutes } from './decisions.ts'
 import { eventLogRoutes } from './event-log.ts'
 import { eventRoutes } from './events.ts'
+import { explainRoutes } from './explain.ts'
 import { feastRoutes } from './feast.ts'
 import { featureRoutes } from './features.ts'
 import { hookRoutes } from './hooks.ts'
@@ -9,7 +10,6 @@ import { inferenceRoutes } from './inference.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { platformRoutes } from './platform.ts'
-import { skewRoutes } from './skew.ts'
 import { tableRoutes } from './tables.ts'
 import { tenantRoutes } from './tenants.ts'
 import { usageRoutes } from './usage.ts'
@@ -24,7 +24,7 @@ export const ROUTES = [
   ...eventLogRoutes,
   ...hookRoutes,
   ...featureRoutes,
-  ...skewRoutes,
+  ...explainRoutes,
   ...tableRoutes,
   ...feastRoutes,
   ...decisionRoutes,

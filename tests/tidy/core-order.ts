@@ -43,6 +43,7 @@ const FRONT: Record<string, string[]> = {
   features: [
     'features.ts',
     'compile.ts',
+    'explain/shown.ts',
     'expression.ts',
     'finalize.ts',
     'online/view.ts',

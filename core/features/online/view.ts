@@ -58,7 +58,7 @@ export function valuesOf(view: CompiledView, rows: readonly Row[], at: number): 
 }
 
 /** The first event time of the span. */
-function startOf(span: Exclude<Span, { kind: 'latest' }>, at: number): number {
+export function startOf(span: Exclude<Span, { kind: 'latest' }>, at: number): number {
   const from = at - span.length
   if (span.kind === 'sliding') return from
   // Whole numbers throughout: a quotient would round.

@@ -5,6 +5,7 @@
 
 import { compileForReading, type Row, valuesOf } from '#core/features/online/view.ts'
 import { fieldColumn } from '#core/features/sql.ts'
+import { sqlText } from '#core/sql-text.ts'
 import type { Value } from '#schemas/event.ts'
 import type { ViewPlan, ViewValues } from '#schemas/feature.ts'
 import { type Database, quoted } from '../database.ts'
@@ -108,7 +109,7 @@ async function eventsOf(
 ): Promise<Map<string, Row[]>> {
   const names = Object.keys(fields)
   const columns = names.map(name => `, ${quoted(fieldColumn(name))}`).join('')
-  const listed = keys.map(key => `'${key.replaceAll("'", "''")}'`).join(', ')
+  const listed = keys.map(sqlText).join(', ')
   const found = await database.rows<
     [string, ...unknown[]]
   >(`select entity_key, event_time, known_at, seq,

@@ -1,5 +1,7 @@
 /** From a mismatch to the few events of its entity that still make it (delta debugging: Zeller, 2002). */
+
 import type { Row } from '#core/features/online/view.ts'
+import { sqlText } from '#core/sql-text.ts'
 import type { ViewPlan } from '#schemas/feature.ts'
 import type { Database } from '../database.ts'
 import type { Mismatch } from '../messages.ts'
@@ -19,7 +21,7 @@ export async function shrunk(
   const { key, at } = question
   const answersOf = async (rows: readonly Row[]) => {
     const seqs = rows.map(({ seq }) => seq).join(', ') || 'null'
-    const log = `(select * from proof_log where entity_key = '${key.replaceAll("'", "''")}' and seq in (${seqs}))`
+    const log = `(select * from proof_log where entity_key = ${sqlText(key)} and seq in (${seqs}))`
     const [sql] = await askSql(database, view, log, [question])
     return { sql: sql!, object: kernel(rows, at) }
   }

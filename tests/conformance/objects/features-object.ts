@@ -107,6 +107,23 @@ export function featuresSuite(name: string, open: () => Promise<FeaturesEngine>)
       expect(at).toBeGreaterThan(positions[1]!.knownAt)
     })
 
+    test('a view is explained by the events that make it, as of now and as of then', async () => {
+      fresh()
+      const [early, late] = [eventOf('x1', 100), eventOf('x2', 200)]
+      const { positions } = await apply(object, [early, late])
+      const [view] = plan.views
+      const about = { view: view!, entity: 'card', entityKey: 'c1', eventsMax: 10 }
+      const now = await object.explain(about)
+      expect(now.views[0]!.values).toEqual([2, 300])
+      expect(now.events.map(({ seq, features }) => [seq, features])).toEqual([
+        [2, ['count', 'sum']],
+        [1, ['count', 'sum']],
+      ])
+      const then = await object.explain({ ...about, at: positions[0]!.knownAt, eventsMax: 1 })
+      expect(then.views[0]!.values).toEqual([1, 100])
+      expect(then).toMatchObject({ events: [{ seq: 2, leftOut: 'not_known_yet' }], eventsTotal: 2 })
+    })
+
     test('a plan is told once, and again to an object that has woken', async () => {
       fresh()
       expect((await read(object)).views[0]!.values).toEqual([0, null])

@@ -1,6 +1,6 @@
 /** Features, from a definition to a read: the same numbers for whoever asks, and only for whose they are. */
 import { beforeAll, describe, expect, test } from 'vitest'
-import { named, newTenant, ok, refused, type Tenant } from '../actions.ts'
+import { type Job, named, newTenant, ok, refused, settled, type Tenant } from '../actions.ts'
 import { api } from '../product.ts'
 
 const BATCH = { 'content-type': 'application/cloudevents-batch+json' }
@@ -214,6 +214,9 @@ describe('a definition', () => {
     const pinned = () =>
       ok<{ views: { version: number }[] }>('GET', path, undefined, { key: tenant.key })
     expect((await pinned()).views[0]!.version).toBe(1)
+    const proof = { kind: 'proof', view }
+    const job = await ok<Job>('POST', '/v1/jobs', proof, { key: tenant.key }, 202)
+    await settled(job.id, tenant.key)
     await put(path, { features: [`${view}:n`] })
     expect((await pinned()).views[0]!.version).toBe(2)
   })

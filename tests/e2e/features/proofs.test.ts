@@ -87,6 +87,35 @@ test('the command line says how many values were compared', async () => {
   expect(stdout).toContain('150 values of 5 entities, 0 mismatches')
 })
 
+test('a value is explained by the events that make it', async () => {
+  const { url } = await product()
+  const env = { GALLEY_URL: url, GALLEY_KEY: tenant.key, XDG_CONFIG_HOME: '/nowhere' }
+  const args = [ENTRY, 'features', 'explain', 'velocity', 'c3']
+  const { stdout } = await promisify(execFile)(process.execPath, [...args, '--json'], { env })
+  const found = JSON.parse(stdout)
+  expect(found.values).toMatchObject([
+    { feature: 'n', status: 'PRESENT' },
+    { feature: 'spent', status: 'PRESENT' },
+    { feature: 'last', value: 1, status: 'PRESENT' },
+  ])
+  const parts = found.events.map(({ features }: { features: string[] }) => features)
+  expect(parts.filter((names: string[]) => names.includes('n')).length).toBe(found.values[0].value)
+  expect(found.events[0]).toMatchObject({
+    left_out: 'retracted',
+    features: [],
+    data: { card: 'c3' },
+  })
+  const text = await promisify(execFile)(process.execPath, args, { env })
+  expect(text.stdout).toContain('retracted')
+  const options = { key: tenant.key }
+  const path = '/v1/feature-views/velocity/explain'
+  const wrong = { key: 'c3', at: '2200-01-01T00:00:00Z' }
+  const { errors } = await refused('POST', path, wrong, 422, 'invalid_body', options)
+  expect(errors![0]!.pointer).toBe('/at')
+  await refused('POST', path, { key: ['c3', 'x'] }, 422, 'invalid_body', options)
+  await refused('POST', '/v1/feature-views/none/explain', { key: 'c3' }, 404, 'not_found', options)
+})
+
 test('a read is sampled, and the log gives what it gave', async () => {
   const { url } = await product()
   const options = { key: tenant.key }

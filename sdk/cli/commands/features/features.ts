@@ -5,6 +5,7 @@ import { time } from '../../format.ts'
 import { table } from '../../table.ts'
 import { LIST_OPTIONS, listed } from '../listing.ts'
 import { applied, type Change, changesText, definitionsIn, planned } from './definitions.ts'
+import { explain } from './explain.ts'
 import { notProven, proveNext } from './promotion.ts'
 import { prove } from './prove.ts'
 import { skew } from './skew.ts'
@@ -158,4 +159,14 @@ function jsonOf(text: string): Record<string, unknown> {
   }
 }
 
-export const features: Command[] = [plan, apply, list, show, read, trainingSet, prove, skew]
+export const features: Command[] = [
+  plan,
+  apply,
+  list,
+  show,
+  read,
+  trainingSet,
+  prove,
+  explain,
+  skew,
+]

@@ -57,6 +57,8 @@ function failure(error: unknown): Failed {
   const line = text.split('\n', 1)[0]!
   if (/no space left|max_temp_directory_size/i.test(line)) return { failed: 'disk', text: line }
   if (/^Out of Memory/i.test(line)) return { failed: 'memory', text: line }
+  // A segment of the log that was replaced meanwhile; the spine is always there.
+  if (/No such file|No files found/i.test(line)) return { failed: 'fault', text: line }
   // What a file of a stranger holds: no Parquet, a text where a number belongs.
   const isData = /^(Invalid Input|Conversion|IO|Binder|Out of Range) Error/i.test(line)
   return { failed: isData ? 'data' : 'fault', text: line }

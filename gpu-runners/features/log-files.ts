@@ -81,10 +81,17 @@ async function segmentFiles(
   for (const [i, { blob }] of segments.entries()) {
     signal.throwIfAborted()
     const name = `${prefix}-${i}.parquet`
-    files[name] = await blobs.localFile(blob)
+    files[name] = await blobs.localFile(blob).catch(replacedMeanwhile)
     names.push(name)
   }
   return names
+}
+
+/** An erasure or a longer segment took its place since it was listed: the list of the next try has that. */
+function replacedMeanwhile(error: unknown): never {
+  if (!(error instanceof AppError) || error.code !== 'not_found') throw error
+  const internal = 'a segment was replaced while it was fetched'
+  throw new AppError('unavailable', { internal, retryable: true, cause: error })
 }
 
 /** All that the set may see has its place in the log. */

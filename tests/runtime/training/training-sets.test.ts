@@ -318,6 +318,22 @@ test('a runner that dies at any await leaves nothing that counts, and the next m
   expect(await rowsOf(outcome.key)).toEqual(values)
 }, 120_000)
 
+test('a segment that is replaced between the list and the file is asked for again, not taken for a fault of the labels', async () => {
+  const tenantId = await tenantWithLog()
+  await play(tenantId, 0, 3)
+  scene.clock.forward(2 * HOUR)
+  await seal(tenantId)
+  const { stepId } = await created(tenantId, spineAround(await factsOf(tenantId)))
+  const assignment = await leased(tenantId, stepId, 'runner-1')
+  const replaced = async (key: string) => {
+    await deps.blobs.delete(key)
+    return deps.blobs.localFile(key)
+  }
+  const blobs = { ...deps.blobs, localFile: replaced }
+  const fault = makeSet({ ...deps, blobs }, assignment, never, nothing)
+  await expect(fault).rejects.toMatchObject({ code: 'unavailable', retryable: true })
+}, 60_000)
+
 test('one that is canceled while it is made is dropped', async () => {
   const tenantId = await tenantWithLog()
   await play(tenantId, 0, 2)

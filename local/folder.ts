@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto'
 import {
   chmodSync,
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -16,7 +17,7 @@ import {
   statfsSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { AppError } from '#core/error.ts'
 import type { Edge } from './flags.ts'
@@ -51,6 +52,13 @@ export type DataFolder = {
   lock: Lock
 }
 
+/** By hand: Node's recursive form tries for ever where a file system refuses names, as /proc does. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return
+  makeFolder(dirname(path))
+  mkdirSync(path, { mode: 0o700 })
+}
+
 /** Opens or makes the folder and locks it. Throws an AppError whose public text says what to do. */
 export function openFolder(path: string, edge: Edge, freeBytesMin = FREE_BYTES_MIN): DataFolder {
   try {
@@ -61,7 +69,7 @@ export function openFolder(path: string, edge: Edge, freeBytesMin = FREE_BYTES_M
 }
 
 function open(path: string, edge: Edge, freeBytesMin: number): DataFolder {
-  mkdirSync(path, { recursive: true, mode: 0o700 })
+  makeFolder(path)
   refuseStranger(path)
   chmodSync(path, 0o700)
   refuseFullDisk(path, freeBytesMin)
@@ -175,7 +183,7 @@ function explained(error: unknown, path: string): unknown {
       cause: error,
     })
   const cannotOpen = code === 'ERR_SQLITE_ERROR' && errcode === SQLITE_CANTOPEN
-  if (!cannotOpen && !['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST'].includes(code!))
+  if (!cannotOpen && !['EACCES', 'EPERM', 'EROFS', 'ENOENT', 'ENOTDIR', 'EEXIST'].includes(code!))
     return error
   return new AppError('invalid_request', {
     public: `${path} is not a folder that this user may write to: give it to the user that runs Galley, or choose another one with --data.`,

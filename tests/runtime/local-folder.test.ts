@@ -88,3 +88,7 @@ function refusal(path: string, edge: 'node' | 'workerd' = 'node', freeBytesMin =
     throw error
   }
 }
+
+test('where no folder can be made the start ends with what would be right', () => {
+  expect(refusal('/proc/galley')).toContain('choose another one with --data')
+})

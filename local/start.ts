@@ -77,6 +77,9 @@ function stop(): void {
   if (stoppedAt === undefined) {
     stoppedAt = now
     interrupted.abort()
+    process.stdout.write(
+      'Stopping: what is running is finished first; Ctrl-C again does not wait.\n',
+    )
     if (galley) endWith(galley.stop(), 0)
   } else if (now - stoppedAt > SAME_STOP_MS && galley) {
     endWith(galley.stop(0), 130)

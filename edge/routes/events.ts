@@ -104,7 +104,7 @@ async function judge(
 
 function unknownType(type: unknown): string {
   if (typeof type !== 'string' || type === '') return '"type" must be a text that is not empty.'
-  return `There is no event type "${type.slice(0, 100)}"; declare it by PUT /v1/event-types/{type} first.`
+  return `There is no event type "${type.slice(0, 100)}"; declare it first, by PUT /v1/event-types/${type.slice(0, 100)}.`
 }
 
 function invalid(bad: Split['bad'], count: number): AppError {

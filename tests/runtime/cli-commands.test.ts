@@ -147,7 +147,7 @@ describe('a job', () => {
     const ran = await galley(['jobs', 'wait', 'run_1', '--json'], { url: peer.url })
     expect(ran.code).toBe(1)
     expect(JSON.parse(ran.out).state).toBe('failed')
-    expect(ran.err).toBe('galley: The job is failed: No row fits. (invalid_input)\n')
+    expect(ran.err).toBe('galley: The job has failed: No row fits. (invalid_input)\n')
   })
 
   test('gives its result on stdout and nothing else', async () => {

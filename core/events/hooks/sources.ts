@@ -184,7 +184,7 @@ async function mustFitContracts(unit: Unit, { events }: HookSource): Promise<voi
     const at = `/events/${kind.replaceAll('~', '~0').replaceAll('/', '~1')}`
     const contract = await newestType(unit, type)
     if (!contract) {
-      const says = `There is no event type "${type.slice(0, 100)}"; declare it by PUT /v1/event-types/{type} first.`
+      const says = `There is no event type "${type.slice(0, 100)}"; declare it first, by PUT /v1/event-types/${type.slice(0, 100)}.`
       throw wrongAt(`${at}/type`, says)
     }
     const unknown = Object.keys(fields).find(field => !Object.hasOwn(contract.fields, field))

@@ -130,9 +130,15 @@ export function ended({ terminal }: Context, job: Job): Output {
   const text = jobText(terminal, job)
   if (job.state !== 'done') {
     const why = job.error ? `: ${job.error.detail} (${job.error.code})` : '.'
-    return { json: job, text, failure: `The job is ${job.state}${why}` }
+    return { json: job, text, failure: `The job ${ENDED[job.state] ?? `is ${job.state}`}${why}` }
   }
   return { json: job, text }
+}
+
+const ENDED: Partial<Record<Job['state'], string>> = {
+  failed: 'has failed',
+  canceled: 'was canceled',
+  expired: 'has expired',
 }
 
 /** The model, service or view, with its version. */

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { freePorts } from '#local/ports.ts'
 import { type Product as Running, startProduct } from '../../bench/product.ts'
@@ -25,6 +26,7 @@ export type Product = {
   leftRunning: number
 }
 
+const GUARD_MS_MAX = 10_000
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 export async function openProduct(options: {
@@ -41,7 +43,10 @@ export async function openProduct(options: {
   let running: Running | undefined
   let before: Process[] = []
 
-  function countLeft(): void {
+  /** The database's guard outlives a killed supervisor for as long as its signals take. */
+  async function countLeft(withinMs = 0): Promise<void> {
+    const end = performance.now() + withinMs
+    while (stillThere(before).length > 0 && performance.now() < end) await sleep(100)
     const left = stillThere(before)
     product.leftRunning += left.length
     for (const { pid, command } of left) {
@@ -69,13 +74,13 @@ export async function openProduct(options: {
       })
       product.url = running.url
       product.key = running.key
-      countLeft()
+      await countLeft(GUARD_MS_MAX)
       before = processesOf(product.pid())
     },
     async stop() {
       before = processesOf(product.pid())
       await running!.stop()
-      countLeft()
+      await countLeft()
       before = []
     },
     remove() {

@@ -13,8 +13,8 @@ const LAYOUT = 2
 const STATEMENTS_MAX = 200
 /** At most, of one file; taken as it is used. */
 const CACHE_KIB = 32 * 1024
-/** Pages of 4 KiB in the write-ahead log before they move to the file. */
-const CHECKPOINT_PAGES = 8_000
+/** Pages of 4 KiB in the write-ahead log before they move to the file: whoever commits then waits for all of them. */
+const CHECKPOINT_PAGES = 1_000
 /** A Durable Object refuses these too: the host decides where a transaction begins and ends. */
 const OF_THE_HOST =
   /^\s*(begin|commit|end|rollback|savepoint|release|pragma|attach|detach|vacuum)\b/i

@@ -22,7 +22,7 @@ import { undo, wholeLines, writeWhole } from './segment.ts'
 import { Syncs } from './syncs.ts'
 
 /** With the time that a sync itself takes, within the 50 ms that are promised. */
-const SYNC_MS = 20
+const SYNC_MS = 10
 const SEGMENT_MS = 250
 const SHIP_RETRY_FIRST_MS = 500
 const SHIP_RETRY_MAX_MS = 2_000

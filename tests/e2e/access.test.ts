@@ -5,7 +5,16 @@ import { ROUTES } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import { type Route, SCOPES } from '#schemas/route.ts'
 import { addSub } from '#tests/models.ts'
-import { named, newTenant, ok, publish, sha256Of, startJob, type Tenant } from './actions.ts'
+import {
+  named,
+  newTenant,
+  ok,
+  publish,
+  sha256Of,
+  startJob,
+  type Tenant,
+  upload,
+} from './actions.ts'
 import { api, product } from './product.ts'
 
 const routes = (ROUTES as readonly Route[]).map(route => ({
@@ -64,7 +73,7 @@ beforeAll(async () => {
   }
 })
 
-/** An event type, a view, a service and an endpoint of the tenant, by the names of their parameters. */
+/** An event type, a view, a service, a table and an endpoint of the tenant, by the names of their parameters. */
 async function featuresOf(key: string) {
   const names = { type: 'secret.type', view: 'secret_view', service: 'secret_service' }
   const endpoint = 'secret_endpoint'
@@ -81,9 +90,13 @@ async function featuresOf(key: string) {
     events: { '*': { type: names.type } },
     secrets: { [hook.secret_name]: 'kept from everybody' },
   })
+  const table = 'secret_table'
+  const sha256 = await upload(Buffer.from('{"card_id":"c1"}\n'), key)
+  const rows = { file: { sha256, format: 'jsonl' }, ...EVENT_TYPE }
+  await ok('PUT', `/v1/tables/${table}`, rows, { key }, 202)
   const subject = { entity: 'card', key: 'kept from everybody' }
   const { id } = await ok<{ id: string }>('POST', '/v1/events/erasures', subject, { key }, 202)
-  return { ...names, endpoint, ...hook, erasure_id: id }
+  return { ...names, endpoint, table, ...hook, erasure_id: id }
 }
 
 const EVENT_TYPE = { fields: { card_id: { type: 'string' } }, entities: { card: 'card_id' } }
@@ -98,6 +111,7 @@ const DEFINING = [
   'services.apply',
   'services.plan',
   'endpoints.apply',
+  'tables.put',
 ]
 
 const QUERIES: Record<string, string> = {
@@ -126,6 +140,7 @@ function bodyOf(route: Route): unknown {
     'models.publish': { files: [file] },
     'models.alias': { version: 1 },
     'decisions.replay': { id: 'x' },
+    'views.explain': { key: 'x' },
     'hooks.add_secret': { secret: 'of somebody else' },
     'endpoints.backtest': {
       definition: { event_type: 'x', gate: 'card', service: 'x', ...NO_RULES },
@@ -198,10 +213,11 @@ describe('another tenant’s id is answered as one that never existed, to the by
       '/v1/feature-views',
       '/v1/feature-services',
       '/v1/decision-endpoints',
+      '/v1/tables',
     ]) {
       const text = JSON.stringify(await ok('GET', path, undefined, { key: spy.key }))
-      const { job_id, erasure_id, model, type, view, service, endpoint, source } = real
-      const names = [model, type, view, service, endpoint, source]
+      const { job_id, erasure_id, model, type, view, service, endpoint, table, source } = real
+      const names = [model, type, view, service, endpoint, table, source]
       const ids = [victim.id, victim.keyId, job_id, erasure_id, ...names]
       for (const id of ids) expect(text).not.toContain(id)
     }

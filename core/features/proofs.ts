@@ -7,7 +7,6 @@ import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
-import { sha256Hex } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as usage from '#core/usage/usage.ts'
 import type { ServicePlan, ViewPlan } from '#schemas/feature.ts'
@@ -95,31 +94,15 @@ export async function finish(
     result: { key, size, sha256, lineage: found },
   })
   if (done.status === 'repeated') return
-  const { run, step } = done
-  const spec = run.spec as ProofSpec
-  const work = `${run.id}/${step.number}`
-  const context: usage.ReceiptContext = {
-    tenantId: run.tenantId,
-    keyId: run.keyId,
-    project: run.project,
-    tags: run.tags,
-    kind: 'proof',
-    model: spec.view,
-    version: spec.viewVersion,
-    digest: spec.viewHash,
-    priceBook: usage.PRICE_BOOK,
-  }
-  const receipt: usage.Receipt = {
-    id: usage.receiptId(work, await sha256Hex(usage.receiptText(run.tenantId, work))),
-    work,
-    at: unit.clock.now(),
-    requests: 0,
+  const spec = done.run.spec as ProofSpec
+  const { view: model, viewVersion: version, viewHash: digest } = spec
+  const of = { kind: 'proof' as const, model, version, digest }
+  await usage.bill(unit, done, of, {
     rows,
     computeUs: outcome.computeUs,
     bytesIn: 0,
     bytesOut: size,
-  }
-  await usage.append(unit, [{ context, receipts: [receipt] }])
+  })
 }
 
 /**

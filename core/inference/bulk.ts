@@ -5,7 +5,6 @@
 import type { Call } from '#core/caller.ts'
 import type { Servable, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { sha256Hex } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as usage from '#core/usage/usage.ts'
@@ -101,32 +100,15 @@ export async function finish(
   const { outcome, ...lease } = input
   const done = await jobs.leases.complete(unit, { ...lease, ...completionOf(outcome) })
   if (done.status === 'repeated' || outcome.kind !== 'shard') return
-  const { run, step } = done
-  const spec = run.spec as InferenceSpec
-  const work = `${run.id}/${step.number}`
-  const context: usage.ReceiptContext = {
-    tenantId: run.tenantId,
-    keyId: run.keyId,
-    project: run.project,
-    tags: run.tags,
-    kind: 'bulk',
-    model: spec.model,
-    version: spec.version,
-    digest: spec.digest,
-    priceBook: usage.PRICE_BOOK,
-  }
-  const receipt: usage.Receipt = {
-    id: usage.receiptId(work, await sha256Hex(usage.receiptText(run.tenantId, work))),
-    work,
-    at: unit.clock.now(),
-    requests: 0,
+  const { model, version, digest } = done.run.spec as InferenceSpec
+  const of = { kind: 'bulk' as const, model, version, digest }
+  await usage.bill(unit, done, of, {
     // A row that was refused before it reached the model is reported, not billed.
     rows: outcome.rowsDone - outcome.rowsFailed,
     computeUs: outcome.computeUs,
     bytesIn: outcome.bytesIn,
     bytesOut: outcome.bytesOut,
-  }
-  await usage.append(unit, [{ context, receipts: [receipt] }])
+  })
 }
 
 function completionOf(outcome: Outcome) {

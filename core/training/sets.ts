@@ -9,7 +9,6 @@ import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import { microsOf } from '#core/events/time.ts'
 import * as features from '#core/features/features.ts'
-import { sha256Hex } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as usage from '#core/usage/usage.ts'
@@ -126,31 +125,15 @@ export async function finish(
     result: { key, size, sha256, lineage },
   })
   if (done.status === 'repeated') return
-  const { run, step } = done
-  const spec = run.spec as TrainingSetSpec
-  const work = `${run.id}/${step.number}`
-  const context: usage.ReceiptContext = {
-    tenantId: run.tenantId,
-    keyId: run.keyId,
-    project: run.project,
-    tags: run.tags,
-    kind: 'training_set',
-    model: spec.service,
-    version: spec.serviceVersion,
-    digest: spec.serviceHash,
-    priceBook: usage.PRICE_BOOK,
-  }
-  const receipt: usage.Receipt = {
-    id: usage.receiptId(work, await sha256Hex(usage.receiptText(run.tenantId, work))),
-    work,
-    at: unit.clock.now(),
-    requests: 0,
+  const spec = done.run.spec as TrainingSetSpec
+  const { service: model, serviceVersion: version, serviceHash: digest } = spec
+  const of = { kind: 'training_set' as const, model, version, digest }
+  await usage.bill(unit, done, of, {
     rows,
     computeUs: outcome.computeUs,
     bytesIn: spec.input.size,
     bytesOut: size,
-  }
-  await usage.append(unit, [{ context, receipts: [receipt] }])
+  })
 }
 
 function asOfOf({ clock }: Unit, given: string | undefined): number {

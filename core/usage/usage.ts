@@ -5,9 +5,10 @@ import { AppError } from '#core/error.ts'
 import { cursorOf, numberPosition, type Page, type PageQuery, pageOf } from '#core/page.ts'
 import { receiptContexts as contexts, receipts } from '#schemas/tables/usage.ts'
 
-export { append, type KnownContexts, record } from './ledger.ts'
+export { type KnownContexts, record } from './ledger.ts'
 export * from './receipt.ts'
 export { entriesOf, type Line } from './receipt-log.ts'
+export { bill } from './step.ts'
 
 export type Group = 'model' | 'key' | 'project' | 'job' | 'day' | 'hour'
 export type Quantities = {

@@ -20,6 +20,7 @@ export type ProductOptions = {
   edge?: 'node' | 'workerd'
   dataFolder?: string
   port?: number
+  runners?: number
   /** The project to start; another one than this where faults are planted. */
   root?: string
   env?: Record<string, string>
@@ -40,6 +41,8 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
     String(port),
     '--edge',
     options.edge ?? 'node',
+    '--runners',
+    String(options.runners ?? 1),
   ]
   const began = performance.now()
   const supervisor = spawn(process.execPath, args, {

@@ -80,6 +80,19 @@ export const PLACES: PlaceSpec[] = [
   },
 ]
 
+/** The places of a start: of runners as many as are asked for, each with a name and a log of its own. */
+export function placesFor(places: readonly PlaceSpec[], flags: { edge: Edge; runners: number }) {
+  return places
+    .filter(place => !place.edge || place.edge === flags.edge)
+    .flatMap(place => {
+      if (!place.env?.GALLEY_RUNNER) return [place]
+      return Array.from({ length: flags.runners }, (_, i) => {
+        const env = { ...place.env, GALLEY_RUNNER: `runner-${i}` }
+        return { ...place, name: i === 0 ? place.name : `${place.name}-${i}`, env }
+      })
+    })
+}
+
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
 export function entryPath(place: PlaceSpec): string {

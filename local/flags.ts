@@ -12,6 +12,8 @@ export type Flags = {
   dataFolder: string
   databaseUrl: string | undefined
   edge: Edge
+  /** Runners side by side; a request that one of them was lost with goes to another. */
+  runners: number
   bare: boolean
   help: boolean
 }
@@ -25,9 +27,13 @@ export const HELP = `Starts Galley on this machine.
   --data <folder>        where everything is kept                      (.galley)
   --database-url <url>   a PostgreSQL server instead of the embedded one
   --edge node|workerd    what runs the edge                            (node)
+  --runners <number>     how many runners share the work               (1)
   --bare                 without a first tenant, key and model
   --help
 `
+
+/** More than any one machine has cores for. */
+const RUNNERS_MAX = 64
 
 /** Parses the command line. Throws `invalid_request` with what would be right. */
 export function parseFlags(args: string[], cwd: string): Flags {
@@ -38,6 +44,7 @@ export function parseFlags(args: string[], cwd: string): Flags {
     dataFolder: isAbsolute(values.data) ? values.data : resolve(cwd, values.data),
     databaseUrl: values['database-url'] === undefined ? undefined : urlOf(values['database-url']),
     edge: edgeOf(values.edge),
+    runners: runnersOf(values.runners),
     bare: values.bare,
     help: values.help,
   }
@@ -53,6 +60,7 @@ function parse(args: string[]) {
         data: { type: 'string', default: '.galley' },
         'database-url': { type: 'string' },
         edge: { type: 'string', default: 'node' },
+        runners: { type: 'string', default: '1' },
         bare: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
@@ -64,7 +72,7 @@ function parse(args: string[]) {
       ? ' Flags come after "--": npm start -- --port 4501.'
       : ''
     throw refused(
-      `${reason}: the flags are --port --host --data --database-url --edge --bare --help.${lost}`,
+      `${reason}: the flags are --port --host --data --database-url --edge --runners --bare --help.${lost}`,
     )
   }
 }
@@ -73,6 +81,12 @@ function portOf(text: string): number {
   const port = Number(text)
   if (text !== '' && Number.isInteger(port) && port >= 0 && port <= 65535) return port
   throw refused(`--port is a number from 0 to 65535, not "${text}".`)
+}
+
+function runnersOf(text: string): number {
+  const runners = Number(text)
+  if (/^[0-9]+$/.test(text) && runners >= 1 && runners <= RUNNERS_MAX) return runners
+  throw refused(`--runners is a number from 1 to ${RUNNERS_MAX}, not "${text}".`)
 }
 
 function edgeOf(text: string): Edge {

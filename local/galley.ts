@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { placeKey } from '#core/internal/signing.ts'
-import { entryPath, type PlaceSpec, type SigningKey } from './children.ts'
+import { entryPath, type PlaceSpec, placesFor, type SigningKey } from './children.ts'
 import { inheritedEnv } from './env.ts'
 import type { Flags } from './flags.ts'
 import { type DataFolder, openFolder } from './folder.ts'
@@ -111,7 +111,7 @@ function specs(context: Context): (ChildSpec | StepSpec)[] {
         .migrate({ adminUrl: urls.admin, appPassword: folder.secrets.app_password })
         .catch(error => Promise.reject(notMigrated(error, flags))),
   }
-  const places = deps.places.filter(place => !place.edge || place.edge === flags.edge)
+  const places = placesFor(deps.places, flags)
   const database = flags.databaseUrl ? [] : [postgresSpec(context)]
   return [...database, migrations, ...places.map(place => placeSpec(place, context))]
 }

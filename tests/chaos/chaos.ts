@@ -9,6 +9,7 @@ import { PLACES } from './kills.ts'
 import { type Fault, PLANTED, plant } from './planted.ts'
 import { randomOf } from './random.ts'
 import { plan } from './rounds.ts'
+import { switchScenario } from './switch/switch.ts'
 
 /** What a full run must have done to count. */
 const FULL_ROUNDS = 20
@@ -26,6 +27,7 @@ const PLANTED_PATIENCE_MS = 25_000
 const flags = readFlags(process.argv.slice(2))
 const { seed, edge, keep } = flags
 if (flags.scenario === 'ingest') process.exit((await ingestScenario({ ...flags, print })) ? 0 : 1)
+if (flags.scenario === 'switch') process.exit((await switchScenario({ ...flags, print })) ? 0 : 1)
 const rounds = flags.only
   ? Array.from({ length: flags.rounds }, () => flags.only!)
   : plan(flags.rounds, randomOf(seed))

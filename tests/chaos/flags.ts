@@ -10,8 +10,13 @@ export type Flags = {
   edge: 'node' | 'workerd'
   /** Instead of the plan: these deaths in every round. */
   only: Round | null
-  /** `kill`: everything the product does; `ingest`: events and what follows from them. */
-  scenario: 'kill' | 'ingest'
+  /**
+   * `kill`: everything the product does; `ingest`: events and what follows from them; `switch`: versions
+   * of a model under load.
+   */
+  scenario: 'kill' | 'ingest' | 'switch'
+  /** Of the scenario `switch`. */
+  switches: number
   /** Leaves data folders, with their logs, behind. */
   keep: boolean
 }
@@ -22,6 +27,7 @@ export function readFlags(args: string[]): Flags {
     options: {
       scenario: { type: 'string', default: 'kill' },
       rounds: { type: 'string' },
+      switches: { type: 'string', default: '100' },
       seed: { type: 'string', default: String(Date.now() % 1_000_000) },
       planted: { type: 'string', default: 'all' },
       edge: { type: 'string', default: 'node' },
@@ -32,6 +38,7 @@ export function readFlags(args: string[]): Flags {
   return {
     scenario: values.scenario as Flags['scenario'],
     rounds: Number(values.rounds ?? (values.scenario === 'ingest' ? 10 : 20)),
+    switches: Number(values.switches),
     seed: Number(values.seed),
     planted: faultsOf(values.planted),
     edge: values.edge as Flags['edge'],

@@ -30,8 +30,13 @@ const FOLLOWS_MS = 5_000
 const GONE_MS = 15_000
 
 /** Kills one process of a place with -9. False: there was none. Throws if its children outlive it. */
-export async function killPlace(product: Product, place: Place): Promise<boolean> {
-  const victim = await appearing(product, place)
+export async function killPlace(
+  product: Product,
+  place: Place,
+  choose = (all: Process[]): Process => all[0]!,
+): Promise<boolean> {
+  const there = await appearing(product, place)
+  const victim = there && choose(there)
   if (!victim) return false
   const children = processesOf(victim.pid).slice(1)
   if (!signal(victim, 'SIGKILL')) return false
@@ -62,10 +67,10 @@ export async function failPower(product: Product) {
   return { cutAt, ...cutPower(product.journal, product.dataFolder) }
 }
 
-async function appearing(product: Product, place: Place): Promise<Process | undefined> {
+async function appearing(product: Product, place: Place): Promise<Process[] | undefined> {
   for (const until = performance.now() + APPEARS_MS; performance.now() < until; await sleep(20)) {
-    const [found] = placesOf(product.pid(), place)
-    if (found) return found
+    const found = placesOf(product.pid(), place)
+    if (found.length > 0) return found
   }
   return undefined
 }

@@ -32,6 +32,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export async function openProduct(options: {
   root?: string
   edge: 'node' | 'workerd'
+  runners?: number
   keep?: boolean
 }) {
   const folder = mkdtempSync(join(tmpdir(), 'galley-chaos-'))
@@ -70,6 +71,7 @@ export async function openProduct(options: {
         dataFolder,
         port,
         edge: options.edge,
+        runners: options.runners,
         env: { NODE_OPTIONS: flags.join(' '), NODE_COMPILE_CACHE: join(folder, 'compiled') },
       })
       product.url = running.url

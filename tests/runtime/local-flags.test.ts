@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { AppError } from '#core/error.ts'
+import { PLACES, placesFor } from '#local/children.ts'
 import { parseFlags } from '#local/flags.ts'
 
 test('without flags it listens on this machine only and keeps its data beside the project', () => {
@@ -8,6 +9,7 @@ test('without flags it listens on this machine only and keeps its data beside th
     port: 4500,
     dataFolder: '/home/ada/.galley',
     edge: 'node',
+    runners: 1,
   })
 })
 
@@ -16,6 +18,8 @@ test.each([
   [['--port', '70000'], '--port is a number'],
   [['--edge', 'deno'], '--edge is node or workerd, not "deno"'],
   [['--database-url', 'mysql://x'], '--database-url has the form postgres://'],
+  [['--runners', '0'], '--runners is a number from 1 to'],
+  [['--runners', 'two'], '--runners is a number from 1 to'],
   [['--prot', '1'], 'the flags are --port'],
   [['serve'], 'the flags are --port'],
   // What is left of `npm start --port 18555`.
@@ -23,4 +27,12 @@ test.each([
 ])('%j is refused with what would be right', (args, sentence) => {
   expect(() => parseFlags(args, '/')).toThrow(AppError)
   expect(() => parseFlags(args, '/')).toThrow(sentence)
+})
+
+test('runners side by side have a name, a receipt log and a log file each', () => {
+  const places = placesFor(PLACES, { edge: 'node', runners: 3 })
+  const names = places.map(place => place.name)
+  expect(new Set(names).size).toBe(names.length)
+  const runners = places.flatMap(place => place.env?.GALLEY_RUNNER ?? [])
+  expect(runners).toEqual(['runner-0', 'runner-1', 'runner-2'])
 })

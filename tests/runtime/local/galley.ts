@@ -20,6 +20,7 @@ const flags = {
   dataFolder: dataFolder!,
   databaseUrl: undefined,
   edge: 'node' as const,
+  runners: 1,
   bare: true,
   help: false,
 }

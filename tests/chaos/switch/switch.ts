@@ -1,0 +1,124 @@
+/**
+ * `npm run chaos -- --scenario switch`: a model's alias is switched under load while its runners are
+ * killed. No request is lost, and every answer is what the version that it names says.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Client, openClient } from '../client.ts'
+import { killPlace } from '../kills.ts'
+import { placesOf } from '../processes.ts'
+import { openProduct, type Product } from '../product.ts'
+import { type Random, randomOf } from '../random.ts'
+import { type Asking, askOnce, type Book, emptyBook, startCallers } from './callers.ts'
+import { MODEL, publishVersions, type Version } from './versions.ts'
+
+const RUNNERS = 2
+const VERSIONS = 3
+const PAUSE_MS = [40, 160] as const
+const KILL_EVERY_MS = [700, 1_500] as const
+
+export type SwitchFlags = {
+  root?: string
+  edge: 'node' | 'workerd'
+  switches: number
+  seed: number
+  keep: boolean
+  print(line: string): void
+}
+export type Found = { book: Book; switches: number; kills: number; faults: string[] }
+
+/** Whether nothing was dropped and nothing mixed. Prints one line of JSON. */
+export async function switchScenario(o: SwitchFlags): Promise<boolean> {
+  const found = await attack(o)
+  const { book, faults } = found
+  for (const [why, n] of book.why) o.print(`          ${n} × ${why}`)
+  for (const fault of faults) o.print(`          ${fault}`)
+  o.print(
+    JSON.stringify({
+      chaos: 'switch',
+      runners: RUNNERS,
+      switches: found.switches,
+      requests: book.requests,
+      dropped: book.dropped,
+      mixed: book.mixed,
+      faults: faults.length,
+      kills: found.kills,
+      seed: o.seed,
+      edge: o.edge,
+    }),
+  )
+  return found.switches === o.switches && isClean(found)
+}
+
+export function isClean({ book, faults }: Found): boolean {
+  return book.dropped === 0 && book.mixed === 0 && faults.length === 0 && book.byVersion.size > 1
+}
+
+export async function attack(o: SwitchFlags): Promise<Found> {
+  const product = await openProduct({ ...o, runners: RUNNERS })
+  const onInterrupt = () => {
+    product.remove()
+    process.exit(130)
+  }
+  process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt)
+  try {
+    await product.start()
+    const client = openClient(product.url)
+    const found = await underLoad(product, client, o)
+    client.close()
+    await product.stop()
+    return found
+  } finally {
+    process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
+    product.remove()
+  }
+}
+
+async function underLoad(product: Product, client: Client, o: SwitchFlags): Promise<Found> {
+  const random = randomOf(o.seed)
+  const { key } = product
+  const versions = await publishVersions(client, key, VERSIONS)
+  const book = emptyBook()
+  const asking: Asking = { client, key, versions, book }
+  const found: Found = { book, switches: 0, kills: 0, faults: [] }
+  await flip(asking, versions[0]!)
+  const callers = startCallers(asking, random)
+  const killing = startKilling(product, random, found)
+  let serving = versions[0]!
+  while (found.switches < o.switches) {
+    await sleep(random.int(...PAUSE_MS))
+    serving = random.pick(versions.filter(version => version !== serving))
+    await flip(asking, serving)
+    found.switches++
+    const answered = await askOnce(asking)
+    if (answered && answered !== serving) {
+      found.faults.push(`${serving.number} serves, and ${answered.number} answered`)
+    }
+  }
+  await killing.stop()
+  await callers.stop()
+  return found
+}
+
+async function flip({ client, key }: Asking, { number }: Version): Promise<void> {
+  const path = `/v1/registry/models/${MODEL}/aliases/champion`
+  await client.insist({ key, method: 'PUT', path, body: { version: number } })
+}
+
+/** One of the runners dies whenever all are there. */
+function startKilling(product: Product, random: Random, found: Found) {
+  const stopping = new AbortController()
+  const { signal } = stopping
+  const loop = (async () => {
+    while (!signal.aborted) {
+      await sleep(random.int(...KILL_EVERY_MS), undefined, { signal }).catch(() => {})
+      if (signal.aborted || placesOf(product.pid(), 'runner').length < RUNNERS) continue
+      if (await killPlace(product, 'runner', all => random.pick(all))) found.kills++
+    }
+  })()
+  return {
+    async stop() {
+      stopping.abort()
+      await loop
+    },
+  }
+}

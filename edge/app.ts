@@ -5,7 +5,7 @@
 import { type Context, Hono } from 'hono'
 import type { Call, Caller } from '#core/caller.ts'
 import type { Backtest } from '#core/decisions/decisions.ts'
-import { AppError } from '#core/error.ts'
+import { AppError, fromProblem } from '#core/error.ts'
 import { fromHex, sha256Hex, toBase64Url } from '#core/internal/signing.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
@@ -23,6 +23,7 @@ import { HookDirectory } from './hook-directory.ts'
 import { Authenticator } from './middleware/authenticate.ts'
 import { Limiter } from './middleware/limits.ts'
 import { ModelDirectory } from './models.ts'
+import { nothingAt, wrongMethod } from './routes/absent.ts'
 import * as blobs from './routes/blobs.ts'
 import { replay } from './routes/decision-replay.ts'
 import * as decisions from './routes/decisions.ts'
@@ -80,12 +81,7 @@ export function createApp(deps: EdgeDeps): Hono {
     const others = METHODS.filter(method => !taken.includes(method))
     app.on(others, path, () => wrongMethod(deps, path))
   }
-  app.notFound(c => {
-    const nothing = `There is nothing at ${c.req.path}; /openapi.json lists what there is.`
-    const detail = feast.absence(c.req.path) ?? nothing
-    const error = new AppError('not_found', { public: detail })
-    return errorReply(deps.log, error, { requestId: newId('request'), form: formOf(c.req.path) })
-  })
+  app.notFound(c => nothingAt(deps, c.req.path))
   return app
 }
 
@@ -192,6 +188,9 @@ async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<
     idempotencyKey: deps.http.header(c, 'idempotency-key'),
     seal: route.secret ? await sealOf(deps.http.header(c, 'authorization')!) : undefined,
   })
+  if (!reply.ok && route.errors !== 'problem') {
+    throw fromProblem(await reply.json().catch(() => ({})), reply.headers.get('retry-after'))
+  }
   if (route.method !== 'GET' && reply.ok) forget(edge, route, call.caller)
   const headers: Record<string, string> = { 'galley-request-id': call.requestId }
   for (const name of CARRIED_HEADERS) {
@@ -219,21 +218,6 @@ function forget(edge: Edge, { name }: Route, { tenantId }: Caller): void {
 /** The key under which a reply with a secret is stored: only who sends the API key can open it. */
 async function sealOf(authorization: string): Promise<string> {
   return toBase64Url(fromHex(await sha256Hex(`galley idempotency seal\n${authorization}`)))
-}
-
-function wrongMethod({ log }: EdgeDeps, path: string): Response {
-  const methods = ROUTES.filter(route => route.path === path).map(route => route.method)
-  const allow = methods.join(', ')
-  const error = new AppError('method_not_allowed', { public: `This path takes ${allow}.` })
-  const reply = errorReply(log, error, { requestId: newId('request'), form: formOf(path) })
-  reply.headers.set('allow', allow)
-  return reply
-}
-
-/** Where no route answers, the path alone says which protocol was meant. */
-function formOf(path: string): Route['errors'] {
-  const [, first = ''] = path.split('/')
-  return ({ v2: 'oip', feast: 'feast' } as const)[first] ?? 'problem'
 }
 
 const NOBODY = {

@@ -37,7 +37,21 @@ export function errorReply(log: Log, error: unknown, about: About): Response {
 
 function bodyOf(form: Route['errors'], document: Problem) {
   if (form === 'oip') return { error: document.detail, ...document }
+  if (form === 'openai') return { error: openaiError(document), ...document }
   return form === 'feast' ? feastError(document) : document
+}
+
+/** `param` names the field of the request, as its clients show it. */
+function openaiError({ status, detail, code, errors }: Problem) {
+  const param = errors?.[0]?.pointer.replace(/^\//, '').replaceAll('/', '.') ?? null
+  const type = OPENAI_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
+  return { message: detail, type, param, code }
+}
+
+const OPENAI_TYPES: Record<number, string> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  429: 'rate_limit_error',
 }
 
 /** What its client raises: the JSON text of an exception's class and message. */

@@ -71,6 +71,9 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'models.alias': { tx: models.setAlias },
   'models.unalias': { tx: models.removeAlias },
 
+  'openai.models': { tx: async unit => ({ object: 'list', data: await models.served(unit) }) },
+  'openai.model': { tx: (unit, _, input) => models.servedModel(unit, input) },
+
   'jobs.create': { tx: createJob },
   'jobs.list': { tx: (unit, _, query) => jobs.list(unit, query) },
   'jobs.get': { tx: (unit, _, input) => jobs.get(unit, input) },

@@ -73,7 +73,7 @@ export type Route = {
   secret?: boolean
   bodyBytesMax: number
   /** Which error form the route speaks. */
-  errors: 'problem' | 'oip' | 'feast'
+  errors: 'problem' | 'oip' | 'feast' | 'openai'
   policy: Policy
 }
 

@@ -253,6 +253,7 @@ export type Quantities = {
   compute_us: number
   bytes_in: number
   bytes_out: number
+  tokens: number
 }
 
 export type Receipt = {
@@ -273,6 +274,7 @@ export type Receipt = {
   compute_us: number
   bytes_in: number
   bytes_out: number
+  tokens: number
 }
 
 export type Signature = {
@@ -779,6 +781,31 @@ export type Contract = {
     reply: {
       model_name: string
       outputs: Array<unknown>
+    }
+  }
+  /** List the models that have a ready version, in the form of OpenAI. */
+  'openai.models': {
+    input: {}
+    reply: {
+      object: 'list'
+      data: Array<{
+        id: string
+        object: 'model'
+        created: number
+        owned_by: string
+      }>
+    }
+  }
+  /** Show a model that has a ready version, in the form of OpenAI. */
+  'openai.model': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      id: string
+      object: 'model'
+      created: number
+      owned_by: string
     }
   }
   /** Run a model over every row of an uploaded file, make a training set from labels, prove a feature view, or check reads for skew. */
@@ -2471,6 +2498,7 @@ export type Contract = {
         compute_us: number
         bytes_in: number
         bytes_out: number
+        tokens: number
         group: Record<string, string | null>
       }>
     }
@@ -2540,6 +2568,8 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'oip.version_ready': { method: 'GET', path: '/v2/models/:model/versions/:version/ready', idempotent: false, raw: false, json: true },
   'oip.infer': { method: 'POST', path: '/v2/models/:model/infer', idempotent: false, raw: true, json: true },
   'oip.infer_version': { method: 'POST', path: '/v2/models/:model/versions/:version/infer', idempotent: false, raw: true, json: true },
+  'openai.models': { method: 'GET', path: '/v1/models', idempotent: false, raw: false, json: true },
+  'openai.model': { method: 'GET', path: '/v1/models/:model', idempotent: false, raw: false, json: true },
   'jobs.create': { method: 'POST', path: '/v1/jobs', idempotent: true, raw: false, json: true },
   'jobs.list': { method: 'GET', path: '/v1/jobs', idempotent: false, raw: false, json: true },
   'jobs.get': { method: 'GET', path: '/v1/jobs/:job_id', idempotent: false, raw: false, json: true },

@@ -9,6 +9,7 @@ import { modelAliases, models } from '#schemas/tables/models.ts'
 import { aliasesOf, locked, modelOf } from './resolve.ts'
 
 export { pin, resolve } from './resolve.ts'
+export { served, servedModel } from './served.ts'
 export * as uploads from './uploads.ts'
 export * as validation from './validation.ts'
 export { publish, remove, type ShownVersion, version, versions } from './versions.ts'

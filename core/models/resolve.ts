@@ -90,7 +90,7 @@ async function defaultNumber(unit: Unit, name: string): Promise<number | null> {
   return row?.number ?? null
 }
 
-function missing(name: string, wanted?: string): AppError {
+export function missing(name: string, wanted?: string): AppError {
   return new AppError('not_found', {
     public:
       wanted === undefined

@@ -93,17 +93,19 @@ function insertion(tenantId: TenantId, headSeq: string, rows: Row[]) {
   const texts = (name: 'id' | 'work') => sql.param(rows.map(row => row[name]))
   // The array's literal by ourselves: the driver would look for what to escape in each number.
   const numbers = (name: Exclude<keyof Row, 'id' | 'work'>) =>
-    sql.param(`{${rows.map(row => row[name]).join()}}`)
+    sql.param(`{${rows.map(row => row[name] ?? 0).join()}}`)
   return sql`
-    insert into receipts (tenant_id, seq, id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out)
+    insert into receipts (tenant_id, seq, id, context, work, at, requests, rows, compute_us, bytes_in,
+      bytes_out, tokens)
     select ${tenantId}, ${headSeq}::bigint + nth, id, context, work, to_timestamp(at / 1000),
-      requests, rows, compute_us, bytes_in, bytes_out
+      requests, rows, compute_us, bytes_in, bytes_out, tokens
     from unnest(
       ${texts('id')}::text[], ${numbers('context')}::bigint[], ${texts('work')}::text[],
       ${numbers('at')}::float8[], ${numbers('requests')}::bigint[], ${numbers('rows')}::bigint[],
-      ${numbers('computeUs')}::bigint[], ${numbers('bytesIn')}::bigint[], ${numbers('bytesOut')}::bigint[]
+      ${numbers('computeUs')}::bigint[], ${numbers('bytesIn')}::bigint[], ${numbers('bytesOut')}::bigint[],
+      ${numbers('tokens')}::bigint[]
     ) with ordinality
-      as given(id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out, nth)`
+      as given(id, context, work, at, requests, rows, compute_us, bytes_in, bytes_out, tokens, nth)`
 }
 
 function textOf({ tenantId: _, ...rest }: ReceiptContext): string {

@@ -31,6 +31,8 @@ export type Receipt = {
   computeUs: number
   bytesIn: number
   bytesOut: number
+  /** Of text that a tokeniser cut, or of token ids that were sent; absent where there is no text. */
+  tokens?: number
 }
 
 /** Prices come with billing; until then every receipt names the book that has none. */

@@ -16,7 +16,7 @@ type Step = {
   step: { number: number }
 }
 type Of = Pick<ReceiptContext, 'kind' | 'model' | 'version' | 'digest'>
-type Used = Pick<Receipt, 'rows' | 'computeUs' | 'bytesIn' | 'bytesOut'>
+type Used = Pick<Receipt, 'rows' | 'computeUs' | 'bytesIn' | 'bytesOut' | 'tokens'>
 
 /** In the transaction that ends the step; a second time changes nothing. */
 export async function bill(unit: Unit, { run, step }: Step, of: Of, used: Used): Promise<void> {

@@ -18,6 +18,7 @@ export type Quantities = {
   compute_us: number
   bytes_in: number
   bytes_out: number
+  tokens: number
 }
 
 /** More than anybody reads, and few enough to hold. */
@@ -80,7 +81,7 @@ function totalsOf(groups: Group[], { from, to }: Period): SQL {
     with parts as (
       select context ${sql.join(partColumns)}, count(*) as receipts, sum(requests) as requests,
         sum(rows) as rows, sum(compute_us) as compute_us, sum(bytes_in) as bytes_in,
-        sum(bytes_out) as bytes_out
+        sum(bytes_out) as bytes_out, sum(tokens) as tokens
       from receipts
       where true ${from ? sql`and at >= ${from}::timestamptz` : sql``}
         ${to ? sql`and at < ${to}::timestamptz` : sql``}
@@ -91,7 +92,7 @@ function totalsOf(groups: Group[], { from, to }: Period): SQL {
     )
     select ${sql.join(groupColumns)} sum(receipts) as receipts, sum(requests) as requests,
       sum(rows) as rows, sum(compute_us) as compute_us, sum(bytes_in) as bytes_in,
-      sum(bytes_out) as bytes_out
+      sum(bytes_out) as bytes_out, sum(tokens) as tokens
     from parts join receipt_contexts on receipt_contexts.id = parts.context
     ${groups.length > 0 ? grouped : sql``}
     limit ${GROUPS_MAX + 1}`
@@ -118,6 +119,7 @@ function quantitiesOf(row: Record<string, string | null | undefined>): Quantitie
     compute_us: Number(row.compute_us ?? 0),
     bytes_in: Number(row.bytes_in ?? 0),
     bytes_out: Number(row.bytes_out ?? 0),
+    tokens: Number(row.tokens ?? 0),
   }
 }
 
@@ -151,5 +153,6 @@ function shown({
     compute_us: receipt.computeUs,
     bytes_in: receipt.bytesIn,
     bytes_out: receipt.bytesOut,
+    tokens: receipt.tokens,
   }
 }

@@ -9,6 +9,7 @@ import { hookRoutes } from './hooks.ts'
 import { inferenceRoutes } from './inference.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
+import { openaiRoutes } from './openai/openai.ts'
 import { platformRoutes } from './platform.ts'
 import { tableRoutes } from './tables.ts'
 import { tenantRoutes } from './tenants.ts'
@@ -19,6 +20,7 @@ export const ROUTES = [
   ...tenantRoutes,
   ...modelRoutes,
   ...inferenceRoutes,
+  ...openaiRoutes,
   ...jobRoutes,
   ...eventRoutes,
   ...eventLogRoutes,

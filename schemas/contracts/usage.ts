@@ -12,6 +12,7 @@ export const quantities = z.object({
   compute_us: z.number(),
   bytes_in: z.number(),
   bytes_out: z.number(),
+  tokens: z.number(),
 })
 
 export const usageQuery = z.strictObject({

@@ -59,6 +59,7 @@ export const receipts = pgTable(
     computeUs: count('compute_us'),
     bytesIn: count('bytes_in'),
     bytesOut: count('bytes_out'),
+    tokens: count('tokens'),
   },
   t => [
     primaryKey({ columns: [t.tenantId, t.id] }),

@@ -16,8 +16,9 @@ export type Receipt = {
   compute_us: number
   bytes_in: number
   bytes_out: number
+  tokens: number
 }
-export const SUMMED = ['requests', 'rows', 'compute_us', 'bytes_in', 'bytes_out'] as const
+export const SUMMED = ['requests', 'rows', 'compute_us', 'bytes_in', 'bytes_out', 'tokens'] as const
 export type Sums = Record<(typeof SUMMED)[number] | 'receipts', number>
 
 export type Reader = {
@@ -36,7 +37,15 @@ export function openReader(client: Client, tenant: Tenant): Reader {
   const reader: Reader = {
     tenant,
     byWork: new Map(),
-    sums: { receipts: 0, requests: 0, rows: 0, compute_us: 0, bytes_in: 0, bytes_out: 0 },
+    sums: {
+      receipts: 0,
+      requests: 0,
+      rows: 0,
+      compute_us: 0,
+      bytes_in: 0,
+      bytes_out: 0,
+      tokens: 0,
+    },
     gaps: 0,
     async read() {
       let fresh = 0

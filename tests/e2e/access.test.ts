@@ -170,7 +170,7 @@ async function plain(route: Route, ids: Record<string, string>, key: string) {
 }
 
 /** In whichever form the route's protocol has it. */
-function problemIn(body: unknown): { code: string; error?: string; detail: string } {
+function problemIn(body: unknown): { code: string; error?: unknown; detail: string } {
   if (typeof body !== 'string') return body as ReturnType<typeof problemIn>
   const { message, ...rest } = JSON.parse(body)
   return { ...rest, detail: message }
@@ -214,6 +214,7 @@ describe('another tenant’s id is answered as one that never existed, to the by
       '/v1/feature-services',
       '/v1/decision-endpoints',
       '/v1/tables',
+      '/v1/models',
     ]) {
       const text = JSON.stringify(await ok('GET', path, undefined, { key: spy.key }))
       const { job_id, erasure_id, model, type, view, service, endpoint, table, source } = real
@@ -257,6 +258,9 @@ describe('without a key that works every route but the public ones answers 401',
       expect([answer.status, body.code]).toEqual([401, 'unauthenticated'])
       expect(answer.headers.get('www-authenticate')).toBe('Bearer')
       if (route.errors === 'oip') expect(body.error).toBe(body.detail)
+      if (route.errors === 'openai') {
+        expect(body.error).toMatchObject({ message: body.detail, type: 'authentication_error' })
+      }
     }
   })
 

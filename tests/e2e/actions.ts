@@ -168,6 +168,7 @@ export type Receipt = {
   requests: number
   rows: number
   compute_us: number
+  tokens: number
   bytes_in: number
   bytes_out: number
 }

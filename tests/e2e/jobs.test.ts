@@ -258,6 +258,7 @@ test('usage by every group equals the work that was done, to the row', async () 
     compute_us: number
     bytes_in: number
     bytes_out: number
+    tokens: number
   }
   const totals = (query: string) =>
     ok<Totals>('GET', `/v1/usage?${query}`, undefined, { key: own.key })

@@ -45,6 +45,7 @@ function receiptOf(number: number): usage.Receipt & { of: number } {
     computeUs: number ** 2,
     bytesIn: number * 10,
     bytesOut: number * 1_000_003,
+    ...(number % 3 > 0 && { tokens: number * 7 }),
   }
 }
 
@@ -168,6 +169,7 @@ function naive(numbers: number[], tenantId: TenantId, groups: usage.Group[]) {
       compute_us: 0,
       bytes_in: 0,
       bytes_out: 0,
+      tokens: 0,
     }
     sum.receipts++
     sum.requests += receipt.requests
@@ -175,6 +177,7 @@ function naive(numbers: number[], tenantId: TenantId, groups: usage.Group[]) {
     sum.compute_us += receipt.computeUs
     sum.bytes_in += receipt.bytesIn
     sum.bytes_out += receipt.bytesOut
+    sum.tokens += receipt.tokens ?? 0
     sums.set(name, sum)
   }
   return sums

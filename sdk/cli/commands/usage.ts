@@ -10,7 +10,7 @@ type Row = Quantities & { group: Record<string, string | null> }
 
 export const usage = command({
   words: 'usage',
-  summary: 'Totals of a period: requests, rows, compute time, bytes.',
+  summary: 'Totals of a period: requests, rows, tokens, compute time, bytes.',
   options: {
     from: { value: 'when', help: 'the first moment, such as 2026-11-01 or 2026-11-01T12:00Z' },
     to: { value: 'when', help: 'the first moment after it' },
@@ -42,6 +42,7 @@ function shown({ terminal }: Context, groups: Group[], { data, total }: Reply<'u
     })),
     { title: 'REQUESTS', right: true, of: row => count(row.requests) },
     { title: 'ROWS', right: true, of: row => count(row.rows) },
+    { title: 'TOKENS', right: true, of: row => count(row.tokens) },
     { title: 'COMPUTE', right: true, of: row => duration(row.compute_us) },
     { title: 'IN', right: true, of: row => bytes(row.bytes_in) },
     { title: 'OUT', right: true, of: row => bytes(row.bytes_out) },

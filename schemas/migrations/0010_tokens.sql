@@ -1,0 +1,1 @@
+ALTER TABLE "receipts" ADD COLUMN "tokens" bigint DEFAULT 0 NOT NULL;

@@ -1,4 +1,5 @@
 /** All configuration of a runner, parsed once. */
+import { totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 
@@ -9,6 +10,8 @@ const schema = z.object({
   GALLEY_FUNCTIONS_PORT: z.coerce.number().int(),
   GALLEY_ROUTER_SOCKET: z.string(),
   GALLEY_BLOBS: z.string().default('blobs'),
+  /** What the models in memory may hold together; half of the machine's or container's if not given. */
+  GALLEY_MODEL_MEMORY_MB: z.coerce.number().int().min(256).optional(),
 })
 
 export type RunnerEnv = {
@@ -19,6 +22,7 @@ export type RunnerEnv = {
   blobsFolder: string
   receiptsFolder: string
   scratchFolder: string
+  modelMemoryBytes: number
 }
 
 export function readEnv(from: Record<string, string | undefined> = process.env): RunnerEnv {
@@ -32,5 +36,13 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     receiptsFolder: `receipts/${env.GALLEY_RUNNER}`,
     // Engine processes have a working directory of their own: the path must be absolute.
     scratchFolder: resolve('scratch', env.GALLEY_RUNNER),
+    modelMemoryBytes: env.GALLEY_MODEL_MEMORY_MB
+      ? env.GALLEY_MODEL_MEMORY_MB * 2 ** 20
+      : memoryBytes() / 2,
   }
+}
+
+/** What this process may use: a container's limit where there is one. */
+function memoryBytes(): number {
+  return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
 }

@@ -1,6 +1,5 @@
 /** A runner: online batches over its channel to the router, bulk steps and validations from the queue. */
 import { mkdirSync, rmSync } from 'node:fs'
-import { totalmem } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import type { BulkDeps } from './bulk/bulk.ts'
@@ -8,6 +7,7 @@ import { openDeps } from './deps.ts'
 import { readEnv } from './env.ts'
 import { openBulkModels } from './models/bulk-models.ts'
 import { openModelFiles } from './models/files.ts'
+import { openMemory } from './models/memory.ts'
 import { openResidents } from './models/residents.ts'
 import { type Dialled, dialRouter } from './online/dial.ts'
 import { serveOnline } from './online/online.ts'
@@ -26,11 +26,15 @@ mkdirSync(env.scratchFolder, { recursive: true, mode: 0o700 })
 
 let dialled: Dialled | undefined
 const files = openModelFiles(deps, { folder: `${env.scratchFolder}/models` })
+const memory = openMemory(deps, {
+  budgetBytes: env.modelMemoryBytes,
+  overheadBytes: () => deps.engine.overheadBytes(),
+})
 const residents = openResidents(
-  { ...deps, files },
-  { bytesMax: memoryBytes() / 2, onChange: digests => dialled?.announce(digests) },
+  { ...deps, files, memory },
+  { onChange: digests => dialled?.announce(digests) },
 )
-const bulkModels = openBulkModels({ ...deps, files })
+const bulkModels = openBulkModels({ ...deps, files, memory })
 const receipts = openReceiptLog(deps, {
   folder: env.receiptsFolder,
   ship: async lines => {
@@ -85,8 +89,3 @@ endWithParent(async why => {
   await deps.engine.close()
 })
 reportReady()
-
-/** What this process may use: a container's limit where there is one. */
-function memoryBytes(): number {
-  return Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY)
-}

@@ -18,6 +18,8 @@ import {
 } from './frames.ts'
 
 type Model = { session: InferenceSession; inputs: string[]; outputs: string[] }
+/** The text of a reply to a load frame. */
+export type LoadedText = { grownBytes: number }
 /** The text of a load frame. */
 export type LoadText = { graphPath: string; inputs: string[]; outputs: string[]; threads: number }
 
@@ -78,7 +80,7 @@ async function answer(frame: Frame): Promise<Frame> {
   const { id, model } = frame
   try {
     if (frame.kind === 'run') return await run(frame)
-    if (frame.kind === 'load') models.set(model, await load(JSON.parse(frame.text)))
+    if (frame.kind === 'load') return await load(frame)
     if (frame.kind === 'unload') await unload(model)
     return { ...EMPTY, kind: 'done', id }
   } catch (error) {
@@ -86,7 +88,14 @@ async function answer(frame: Frame): Promise<Frame> {
   }
 }
 
-async function load({ graphPath, inputs, outputs, threads }: LoadText): Promise<Model> {
+async function load({ id, model, text }: Frame): Promise<Frame> {
+  const before = process.memoryUsage.rss()
+  models.set(model, await open(JSON.parse(text)))
+  const loaded: LoadedText = { grownBytes: Math.max(0, process.memoryUsage.rss() - before) }
+  return { ...EMPTY, kind: 'done', id, text: JSON.stringify(loaded) }
+}
+
+async function open({ graphPath, inputs, outputs, threads }: LoadText): Promise<Model> {
   const session = await InferenceSession.create(graphPath, {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,

@@ -12,6 +12,10 @@ export type ModelFiles = {
   /** The graph; external data lies beside it under the names that the graph uses. */
   graphPath: string
   signature: Signature
+  /** Of all files of the version together; the graph's own size where it is not given. */
+  bytes?: number
+  /** Whose version it is: two versions of one family never share a process. */
+  family?: string
 }
 
 export type LoadOptions = {
@@ -39,14 +43,24 @@ export type LoadedModel = {
   close(): Promise<void>
 }
 
+/** A model as its engine knows it. */
+export type HostedModel = LoadedModel & {
+  /** A run has not been answered yet. */
+  readonly busy: boolean
+  /** What it holds of the memory now, measured; 0 where the system does not tell. */
+  residentBytes(): number
+}
+
 export type Engine = {
   /**
    * Throws `invalid_model` with the engine's words when it cannot load the graph, and `EngineCrash` when
    * its process ended underneath.
    */
-  load(model: ModelFiles, options?: LoadOptions): Promise<LoadedModel>
+  load(model: ModelFiles, options?: LoadOptions): Promise<HostedModel>
   /** The processes that run models now, for supervision and tests. */
   processes(): { pid: number; lane: string; models: string[] }[]
+  /** What processes hold beside their models, measured. */
+  overheadBytes(): number
   close(): Promise<void>
 }
 

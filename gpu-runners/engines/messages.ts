@@ -3,7 +3,7 @@ import { AppError } from '#core/error.ts'
 import { layoutOf } from '#core/inference/layout.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
 import type { Signature } from '#schemas/signature.ts'
-import type { LoadText } from './child.ts'
+import type { LoadedText, LoadText } from './child.ts'
 import type { ModelFiles, RunResult } from './engine.ts'
 import { EMPTY, type Frame } from './frames.ts'
 
@@ -33,9 +33,9 @@ export function runFrame(
   return { ...EMPTY, kind: 'run', wanted, tensors } as const
 }
 
-/** Throws `invalid_model` with the engine's words. */
-export function checkLoaded(reply: Frame, files: ModelFiles): void {
-  if (reply.kind !== 'failed') return
+/** By how much the process grew with the model. Throws `invalid_model` with the engine's words. */
+export function grownBytes(reply: Frame, files: ModelFiles): number {
+  if (reply.kind !== 'failed') return (JSON.parse(reply.text) as LoadedText).grownBytes
   throw new AppError('invalid_model', {
     public: `The engine cannot load the graph: ${spoken(reply.text, files)}`,
     internal: reply.text,

@@ -1,8 +1,6 @@
 /**
- * ONNX Runtime in processes. Small graphs of a lane share one, because an idle process costs tens of
- * megabytes; a large graph has its own, so that loading it stalls nobody and unloading it returns all
- * of its memory. A model under which a process died twice is exiled to one of its own: if it is the
- * cause, it is nobody else's any more.
+ * ONNX Runtime in processes. A model under which a process died twice is exiled to one of its own: if it
+ * is the cause, it is nobody else's any more.
  */
 import { stat } from 'node:fs/promises'
 import type { Log } from '#core/deps.ts'
@@ -11,13 +9,14 @@ import type { Tensor } from '#core/inference/tensor.ts'
 import {
   type Engine,
   EngineCrash,
-  type LoadedModel,
+  type HostedModel,
   type LoadOptions,
   type ModelFiles,
 } from './engine.ts'
 import { EMPTY } from './frames.ts'
-import { checkLoaded, loadFrame, resultOf, runFrame } from './messages.ts'
-import { type EngineProcess, ProcessEnded, startProcess } from './process.ts'
+import { heldBy, type Model, openHosts, overheadOf, type Place } from './hosts.ts'
+import { grownBytes, loadFrame, resultOf, runFrame } from './messages.ts'
+import { type EngineProcess, ProcessEnded } from './process.ts'
 
 export type EngineOptions = {
   log: Log
@@ -26,67 +25,35 @@ export type EngineOptions = {
   loadMsMax?: number
   /** Threads inside one run: more than one makes small models slower. */
   threads?: number
-  /** Graphs up to this size share a process. */
+  /** Models whose files are no larger together share a process. */
   sharedGraphBytesMax?: number
 }
 
 /** Two ends of a process under one model within this time are no chance. */
 const CRASHES_APART_MS = 60_000
 
-type Place = { process: EngineProcess; modelId: number }
-type Host = { process: EngineProcess; lane: string; models: Set<Model>; shared: boolean }
-type Model = {
-  files: ModelFiles
-  lane: string
-  alone: boolean
-  host: Host | null
-  place: Promise<Place> | null
-  /** It has been loaded where it is now, or was last. */
-  loaded: boolean
-  inFlight: Set<Promise<unknown>>
-  closed: boolean
-  lastCrashMs: number
-}
-
 export function openOnnxRuntime(options: EngineOptions): Engine {
   const { log, runMsMax = 60_000, loadMsMax = 120_000, threads = 1 } = options
   const { sharedGraphBytesMax = 8 * 2 ** 20 } = options
-  const hosts = new Set<Host>()
+  const hosts = openHosts(onEnd)
   let lastModelId = 0
   let closed = false
 
-  function hostFor(model: Model): Host {
-    if (!model.alone) {
-      for (const host of hosts)
-        if (host.shared && host.lane === model.lane && host.process.alive) return host
+  function onEnd(orphans: Model[], reason: string): void {
+    if (orphans.length === 0 || closed) return
+    log.error('engine.ended', { reason, models: orphans.map(m => m.files.digest) })
+    for (const orphan of orphans) {
+      // Warm again before the next request asks; if that fails, the request says why. One under whose
+      // load the process ended waits for a request: by itself it would end one process after the other.
+      if (orphan.loaded && !orphan.closed) placeOf(orphan).catch(noop)
     }
-    const process = startProcess()
-    const host: Host = { process, lane: model.lane, models: new Set(), shared: !model.alone }
-    hosts.add(host)
-    process.ended.then(reason => {
-      hosts.delete(host)
-      const orphans = [...host.models]
-      if (orphans.length === 0 || closed) return
-      log.error('engine.ended', { reason, models: orphans.map(m => m.files.digest) })
-      for (const orphan of orphans) {
-        orphan.host = null
-        orphan.place = null
-        // Warm again before the next request asks; if that fails, the request says why. One under whose
-        // load the process ended waits for a request: by itself it would end one process after the other.
-        if (orphan.loaded && !orphan.closed) placeOf(orphan).catch(noop)
-      }
-    })
-    return host
   }
 
   /** Where the model is loaded; loads it if it is nowhere. */
   function placeOf(model: Model): Promise<Place> {
     if (model.place) return model.place
-    const host = hostFor(model)
-    const modelId = ++lastModelId
-    host.models.add(model)
-    model.host = host
-    const place = load(host.process, modelId, model.files)
+    const host = hosts.take(model)
+    const place = load(host.process, ++lastModelId, model)
     model.place = place
     model.loaded = false
     place.then(
@@ -94,27 +61,17 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
         model.loaded = true
       },
       () => {
-        if (model.place === place) leave(model)
+        if (model.place === place) hosts.leave(model)
       },
     )
     return place
   }
 
-  async function load(process: EngineProcess, modelId: number, files: ModelFiles): Promise<Place> {
-    checkLoaded(await process.request(loadFrame(modelId, files, threads), loadMsMax), files)
+  async function load(process: EngineProcess, modelId: number, model: Model): Promise<Place> {
+    const { files, threads } = model
+    const reply = await process.request(loadFrame(modelId, files, threads), loadMsMax)
+    model.grownBytes = grownBytes(reply, files)
     return { process, modelId }
-  }
-
-  /** Takes the model out of its process, and ends the process when it was the last. */
-  function leave(model: Model): Promise<void> | undefined {
-    const { host } = model
-    model.host = null
-    model.place = null
-    host?.models.delete(model)
-    if (host && host.models.size === 0) {
-      hosts.delete(host)
-      return host.process.close()
-    }
   }
 
   async function run(model: Model, inputs: readonly Tensor[], names: readonly string[]) {
@@ -147,15 +104,18 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
   async function open(
     files: ModelFiles,
     { lane = 'online' }: LoadOptions = {},
-  ): Promise<LoadedModel> {
-    const alone = (await stat(files.graphPath)).size > sharedGraphBytesMax
+  ): Promise<HostedModel> {
+    // Weights in files of their own are loaded as well.
+    const bytes = files.bytes ?? (await stat(files.graphPath)).size
     const model: Model = {
       files,
       lane,
-      alone,
+      threads,
+      alone: bytes > sharedGraphBytesMax,
       host: null,
       place: null,
       loaded: false,
+      grownBytes: 0,
       inFlight: new Set(),
       closed: false,
       lastCrashMs: Number.NEGATIVE_INFINITY,
@@ -164,6 +124,10 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
     return {
       digest: files.digest,
       signature: files.signature,
+      get busy() {
+        return model.inFlight.size > 0
+      },
+      residentBytes: () => heldBy(model),
       async run(inputs, outputs) {
         if (model.closed || closed) throw new AppError('unavailable', UNLOADED)
         const running = run(model, inputs, outputs)
@@ -200,7 +164,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
   async function unload(model: Model): Promise<void> {
     const place = await model.place?.catch(() => null)
     const shared = model.host && model.host.models.size > 1
-    const left = leave(model)
+    const left = hosts.leave(model)
     if (place && shared) {
       await place.process
         .request({ ...EMPTY, kind: 'unload', model: place.modelId }, loadMsMax)
@@ -212,14 +176,15 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
   return {
     load: open,
     processes: () =>
-      [...hosts].map(({ process, lane, models }) => ({
+      hosts.all().map(({ process, lane, models }) => ({
         pid: process.pid,
         lane,
         models: [...models].map(model => model.files.digest),
       })),
+    overheadBytes: () => overheadOf(hosts.all()),
     async close() {
       closed = true
-      await Promise.all([...hosts].map(host => host.process.close()))
+      await hosts.close()
     },
   }
 }

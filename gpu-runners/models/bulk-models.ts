@@ -3,19 +3,26 @@
  * requests. A shard takes less time than a load: a model stays a while for the job's next shard, then
  * its process ends.
  */
-import type { Log, Servable } from '#core/deps.ts'
-import type { Engine, LoadedModel } from '#gpu-runners/engines/engine.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Clock, Log, Servable } from '#core/deps.ts'
+import type { Engine, HostedModel, LoadedModel } from '#gpu-runners/engines/engine.ts'
 import type { TenantId } from '#schemas/ids.ts'
-import type { Borrowed, ModelFiles } from './files.ts'
+import { type Borrowed, bytesOf, loadable, type ModelFiles } from './files.ts'
+import { type Memory, NoRoom, type Room } from './memory.ts'
 
 /** Longer than the pause between two shards of a job. */
 const IDLE_MS = 10_000
 /** Jobs that take turns on this runner; over it the one that rested longest goes at once. */
 const IDLE_MAX = 2
 
+/** A step waits so long for room beside online models before it is given back. */
+const ROOM_MS_MAX = 60_000
+
+type Loaded = { model: HostedModel; files: Borrowed; room: Room }
 type Kept = {
-  loaded: Promise<{ model: LoadedModel; files: Borrowed }>
+  loaded: Promise<Loaded>
   users: number
+  usedAt: number
   timer?: NodeJS.Timeout
 }
 export type BulkModels = {
@@ -28,28 +35,66 @@ export type BulkModels = {
 }
 
 export function openBulkModels(
-  deps: { engine: Engine; files: ModelFiles; log: Log },
-  { idleMs = IDLE_MS, idleMax = IDLE_MAX } = {},
+  deps: { engine: Engine; files: ModelFiles; memory: Memory; clock: Clock; log: Log },
+  { idleMs = IDLE_MS, idleMax = IDLE_MAX, roomMsMax = ROOM_MS_MAX } = {},
 ): BulkModels {
   /** Those that rested longest come first. */
   const kept = new Map<string, Kept>()
 
-  async function load(tenantId: TenantId, servable: Servable) {
-    const files = await deps.files.borrow(tenantId, servable)
-    const { digest, signature } = servable
+  async function load(tenantId: TenantId, servable: Servable, one: () => Kept): Promise<Loaded> {
+    const { digest } = servable
+    const room = await roomFor(servable)
+    let loaded: Loaded | undefined
     try {
-      const given = { digest, graphPath: files.graphPath, signature }
-      return { model: await deps.engine.load(given, { lane: 'bulk' }), files }
+      const files = await deps.files.borrow(tenantId, servable)
+      const given = loadable(tenantId, servable, files)
+      const model = await deps.engine.load(given, { lane: 'bulk' }).catch(async error => {
+        await files.release()
+        throw error
+      })
+      loaded = { model, files, room }
+      await room.settle({
+        residentBytes: () => model.residentBytes(),
+        usedAt: () => one().usedAt,
+        busy: () => one().users > 0,
+        evict: () => drop(digest, one()),
+      })
+      return loaded
     } catch (error) {
-      await files.release()
+      room.leave()
+      if (loaded) await unload(loaded)
       throw error
     }
+  }
+
+  /** Online models rest sooner or later, and bulk work is in no haste. */
+  async function roomFor(servable: Servable): Promise<Room> {
+    const until = deps.clock.now() + roomMsMax
+    for (;;) {
+      try {
+        return await deps.memory.admit({ digest: servable.digest, fileBytes: bytesOf(servable) })
+      } catch (error) {
+        const again = error instanceof NoRoom && error.retryable && deps.clock.now() < until
+        if (!again) throw error
+        await sleep(ROOM_POLL_MS)
+      }
+    }
+  }
+
+  async function unload({ model, files, room }: Loaded): Promise<void> {
+    await model.close()
+    room.leave()
+    await files.release()
   }
 
   function take(tenantId: TenantId, servable: Servable): Kept {
     const { digest } = servable
     const known = kept.get(digest)
-    const one = known ?? { loaded: load(tenantId, servable), users: 0 }
+    const one: Kept = known ?? {
+      loaded: load(tenantId, servable, () => one),
+      users: 0,
+      usedAt: deps.clock.now(),
+    }
     one.users++
     clearTimeout(one.timer)
     kept.delete(digest)
@@ -58,23 +103,23 @@ export function openBulkModels(
   }
 
   function giveBack(digest: string, one: Kept): void {
+    one.usedAt = deps.clock.now()
     if (--one.users > 0 || kept.get(digest) !== one) return
     one.timer = setTimeout(drop, idleMs, digest, one).unref()
     const idle = [...kept].filter(([, { users }]) => users === 0)
     for (const [name, rested] of idle.slice(0, Math.max(0, idle.length - idleMax))) {
-      drop(name, rested)
+      void drop(name, rested)
     }
   }
 
-  function drop(digest: string, one: Kept): void {
+  async function drop(digest: string, one: Kept): Promise<void> {
     clearTimeout(one.timer)
-    kept.delete(digest)
-    one.loaded
-      .then(async ({ model, files }) => {
-        await model.close()
-        await files.release()
-      })
-      .catch(error => deps.log.error('bulk.not_unloaded', { digest, error: String(error) }))
+    if (kept.get(digest) === one) kept.delete(digest)
+    try {
+      await unload(await one.loaded)
+    } catch (error) {
+      deps.log.error('bulk.not_unloaded', { digest, error: String(error) })
+    }
   }
 
   return {
@@ -94,3 +139,5 @@ export function openBulkModels(
     },
   }
 }
+
+const ROOM_POLL_MS = 500

@@ -3,6 +3,7 @@ import { copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Servable } from '#core/deps.ts'
+import type { ModelFiles as Loadable } from '#gpu-runners/engines/engine.ts'
 import type { TenantId } from '#schemas/ids.ts'
 
 export type Borrowed = {
@@ -38,4 +39,15 @@ export function openModelFiles(deps: { blobs: Blobs }, o: { folder: string }): M
       return { graphPath: join(folder, servable.manifest.graph), release }
     },
   }
+}
+
+/** What the engine is told of a version whose files lie here. */
+export function loadable(tenantId: TenantId, servable: Servable, files: Borrowed): Loadable {
+  const { digest, signature, model } = servable
+  const family = `${tenantId}/${model}`
+  return { digest, graphPath: files.graphPath, signature, bytes: bytesOf(servable), family }
+}
+
+export function bytesOf({ manifest }: Servable): number {
+  return manifest.files.reduce((sum, file) => sum + file.size, 0)
 }

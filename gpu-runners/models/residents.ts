@@ -1,68 +1,72 @@
 /** Models that this runner holds in memory: loaded when first asked for, the least used given back. */
 import type { Clock, Log, Servable } from '#core/deps.ts'
+import type { AppError } from '#core/error.ts'
 import { type Batcher, createBatcher } from '#gpu-runners/batcher/batcher.ts'
-import type { Engine, LoadedModel } from '#gpu-runners/engines/engine.ts'
+import type { Engine, HostedModel } from '#gpu-runners/engines/engine.ts'
 import type { TenantId } from '#schemas/ids.ts'
-import type { Borrowed, ModelFiles } from './files.ts'
-
-/** Small models in shared processes: the bound keeps a flood of tenants from filling the memory. */
-const RESIDENTS_MAX = 64
+import { type Borrowed, bytesOf, loadable, type ModelFiles } from './files.ts'
+import { type Memory, NoRoom } from './memory.ts'
 
 export type Resident = {
-  model: LoadedModel
+  model: HostedModel
   batcher: Batcher
   usedAt: number
   files: Borrowed
-  bytes: number
 }
 
 export type Residents = {
   /** The model if it is warm, without a promise. */
   warm(digest: string): Resident | undefined
-  /** The model, loaded if need be. Throws what the engine says when it cannot. */
+  /** The model, loaded if need be. Throws `NoRoom`, or what the engine says when it cannot. */
   get(tenantId: TenantId, servable: Servable): Promise<Resident>
 }
 
-type Deps = { engine: Engine; files: ModelFiles; clock: Clock; log: Log }
-type Options = {
-  /** Of all models' files together; a single larger model is still served. */
-  bytesMax: number
-  residentsMax?: number
-  onChange(digests: string[]): void
-}
+type Deps = { engine: Engine; files: ModelFiles; memory: Memory; clock: Clock; log: Log }
+type Refused = { error: AppError; until: number }
 
-export function openResidents(deps: Deps, o: Options): Residents {
-  const { residentsMax = RESIDENTS_MAX } = o
+export function openResidents(deps: Deps, o: { onChange(digests: string[]): void }): Residents {
+  const { clock, log, memory } = deps
   const residents = new Map<string, Resident>()
   const loading = new Map<string, Promise<Resident>>()
+  /** For which there was no room, until when it is not worth looking again. */
+  const refused = new Map<string, Refused>()
 
   async function load(tenantId: TenantId, servable: Servable): Promise<Resident> {
     const began = performance.now()
     const { digest } = servable
-    const resident = await open(deps, tenantId, servable)
+    const room = await memory.admit({ digest, fileBytes: bytesOf(servable) })
+    let resident: Resident | undefined
+    try {
+      resident = await open(deps, tenantId, servable)
+      await room.settle(holderOf(digest, resident))
+    } catch (error) {
+      room.leave()
+      if (resident) await unload(digest, resident)
+      throw error
+    }
     residents.set(digest, resident)
-    deps.log.info('runner.loaded', {
+    log.info('runner.loaded', {
       model: servable.model,
       digest,
+      mb: Math.round(resident.model.residentBytes() / 2 ** 20),
       ms: Math.round(performance.now() - began),
     })
-    makeRoom(resident)
     o.onChange([...residents.keys()])
     return resident
   }
 
-  function makeRoom(newest: Resident): void {
-    let bytes = 0
-    for (const resident of residents.values()) bytes += resident.bytes
-    // What callers wait for stays: closed under them, they would be refused.
-    const idle = [...residents]
-      .filter(([, resident]) => resident !== newest && resident.batcher.queuedRows === 0)
-      .sort(([, a], [, b]) => a.usedAt - b.usedAt)
-    for (const [digest, resident] of idle) {
-      if (residents.size <= residentsMax && bytes <= o.bytesMax) return
-      residents.delete(digest)
-      bytes -= resident.bytes
-      void unload(digest, resident)
+  function holderOf(digest: string, resident: Resident) {
+    const { model, batcher } = resident
+    return {
+      residentBytes: () => model.residentBytes(),
+      usedAt: () => resident.usedAt,
+      // What callers wait for stays: closed under them, they would be refused.
+      busy: () => model.busy || batcher.queuedRows > 0,
+      evict: () => {
+        residents.delete(digest)
+        o.onChange([...residents.keys()])
+        return unload(digest, resident)
+      },
     }
   }
 
@@ -70,25 +74,39 @@ export function openResidents(deps: Deps, o: Options): Residents {
     try {
       await model.close()
       await files.release()
-      deps.log.info('runner.unloaded', { digest })
+      log.info('runner.unloaded', { digest })
     } catch (error) {
-      deps.log.error('runner.not_unloaded', { digest, error: String(error) })
+      log.error('runner.not_unloaded', { digest, error: String(error) })
     }
+  }
+
+  /** Callers of a model without room come by the thousand: one of them looks again, now and then. */
+  function refuse(digest: string, error: unknown): never {
+    if (error instanceof NoRoom) {
+      if (refused.size >= REFUSED_MAX) refused.clear()
+      refused.set(digest, { error, until: clock.now() + error.lookAgainMs })
+    }
+    throw error
   }
 
   return {
     warm(digest) {
       const resident = residents.get(digest)
-      if (resident) resident.usedAt = deps.clock.now()
+      if (resident) resident.usedAt = clock.now()
       return resident
     },
     get(tenantId, servable) {
       const { digest } = servable
       const warm = residents.get(digest)
       if (warm) return Promise.resolve(warm)
+      const no = refused.get(digest)
+      if (no && clock.now() < no.until) return Promise.reject(no.error)
+      refused.delete(digest)
       let load_ = loading.get(digest)
       if (!load_) {
-        load_ = load(tenantId, servable).finally(() => loading.delete(digest))
+        load_ = load(tenantId, servable)
+          .catch(error => refuse(digest, error))
+          .finally(() => loading.delete(digest))
         loading.set(digest, load_)
       }
       return load_
@@ -98,20 +116,25 @@ export function openResidents(deps: Deps, o: Options): Residents {
 
 async function open(deps: Deps, tenantId: TenantId, servable: Servable): Promise<Resident> {
   const { engine, clock, log } = deps
-  const { digest, signature, manifest } = servable
+  const { digest, signature } = servable
   const files = await deps.files.borrow(tenantId, servable)
   try {
-    const model = await engine.load({ digest, graphPath: files.graphPath, signature })
+    const model = await engine.load(loadable(tenantId, servable, files))
     const batcher = createBatcher({
       model,
       signature,
       clock,
-      onBatch: metrics => log.info('runner.batch', { digest: digest.slice(0, 12), ...metrics }),
+      onBatch: metrics => {
+        resident.usedAt = clock.now()
+        log.info('runner.batch', { digest: digest.slice(0, 12), ...metrics })
+      },
     })
-    const bytes = manifest.files.reduce((sum, file) => sum + file.size, 0)
-    return { model, batcher, usedAt: clock.now(), files, bytes }
+    const resident: Resident = { model, batcher, usedAt: clock.now(), files }
+    return resident
   } catch (error) {
     await files.release()
     throw error
   }
 }
+
+const REFUSED_MAX = 1_000

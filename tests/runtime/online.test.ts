@@ -11,6 +11,7 @@ import * as blobKeys from '#core/blob-keys.ts'
 import type { Servable } from '#core/deps.ts'
 import { openOnnxRuntime } from '#gpu-runners/engines/onnxruntime.ts'
 import { openModelFiles } from '#gpu-runners/models/files.ts'
+import { openMemory } from '#gpu-runners/models/memory.ts'
 import { openResidents } from '#gpu-runners/models/residents.ts'
 import type { Served } from '#gpu-runners/online/dial.ts'
 import { FRAME } from '#gpu-runners/online/frames.ts'
@@ -42,10 +43,8 @@ async function newRunner(graph: Uint8Array) {
   const sha256 = createHash('sha256').update(graph).digest('hex')
   await blobs.put(blobKeys.file(caller.tenantId, sha256), graph)
   const files = openModelFiles({ blobs }, { folder: join(root, 'models') })
-  const residents = openResidents(
-    { engine, files, clock, log },
-    { bytesMax: 2 ** 30, onChange() {} },
-  )
+  const memory = openMemory({ clock, log }, { budgetBytes: 2 ** 30, overheadBytes: () => 0 })
+  const residents = openResidents({ engine, files, memory, clock, log }, { onChange() {} })
   const receipts = openReceiptLog(
     { clock, log },
     { folder: join(root, 'receipts'), ship: () => new Promise(() => {}), onShipped() {} },

@@ -9,6 +9,7 @@ import type { Servable } from '#core/deps.ts'
 import { openOnnxRuntime } from '#gpu-runners/engines/onnxruntime.ts'
 import { openBulkModels } from '#gpu-runners/models/bulk-models.ts'
 import { openModelFiles } from '#gpu-runners/models/files.ts'
+import { openMemory } from '#gpu-runners/models/memory.ts'
 import { openResidents } from '#gpu-runners/models/residents.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { newId } from '#schemas/ids.ts'
@@ -20,16 +21,26 @@ const root = await mkdtemp(join(tmpdir(), 'galley-models-'))
 afterAll(() => rm(root, { recursive: true }))
 const blobs = folderBlobs({ root: join(root, 'blobs') })
 const log = { info() {}, error() {} }
-const clock = { now: () => Date.now() }
 const tenantId = newId('tenant')
 let runners = 0
 
-function newRunner() {
+function newRunner({
+  budgetBytes = 2 ** 40,
+  modelsMax = 64,
+  overheadBytes = (): number => 0,
+} = {}) {
   const folder = join(root, `models-${runners++}`)
   const engine = openOnnxRuntime({ log })
   onTestFinished(() => engine.close())
   const files = openModelFiles({ blobs }, { folder })
-  return { engine, files, log, clock, folders: () => readdir(folder) }
+  // Time passes when a test says so: what was used a moment ago is in use otherwise.
+  let now = 1e12
+  const clock = { now: () => now }
+  const memory = openMemory({ clock, log }, { budgetBytes, modelsMax, overheadBytes })
+  const pass = (ms: number) => {
+    now += ms
+  }
+  return { engine, files, log, clock, memory, pass, folders: () => readdir(folder) }
 }
 
 async function publish(bytes: Uint8Array, width = 4): Promise<Servable> {
@@ -94,36 +105,22 @@ test('a model that could not be loaded is tried again by the next step', async (
 })
 
 test('past the bounds the model that was used least goes, files and all', async () => {
-  const { folders, ...deps } = newRunner()
+  const { folders, pass, ...deps } = newRunner({ modelsMax: 2 })
   const announced: number[] = []
-  const residents = openResidents(deps, {
-    bytesMax: 2 ** 30,
-    residentsMax: 2,
-    onChange: digests => announced.push(digests.length),
-  })
+  const residents = openResidents(deps, { onChange: digests => announced.push(digests.length) })
   const [a, b, c] = [await small(1), await small(2), await small(3)]
   for (const model of [a, b]) await residents.get(tenantId, model)
-  await new Promise(resolve => setTimeout(resolve, 5))
+  pass(5)
   residents.warm(a.digest)
   await residents.get(tenantId, c)
   expect(residents.warm(b.digest)).toBeUndefined()
   expect(residents.warm(a.digest)).toBeDefined()
-  expect(announced).toEqual([1, 2, 2])
+  expect(announced).toEqual([1, 2, 1, 2])
   await until(async () => (await folders()).length === 2)
 })
 
-test('models give way by their bytes too, but one that is larger than all is still served', async () => {
-  const residents = openResidents(newRunner(), { bytesMax: 1, onChange() {} })
-  const [a, b] = [await small(1), await small(2)]
-  await residents.get(tenantId, a)
-  expect(residents.warm(a.digest)).toBeDefined()
-  await residents.get(tenantId, b)
-  expect(residents.warm(a.digest)).toBeUndefined()
-  expect(residents.warm(b.digest)).toBeDefined()
-})
-
-test('a model that callers wait for is not taken from under them', async () => {
-  const residents = openResidents(newRunner(), { bytesMax: 1, onChange() {} })
+test('a model that callers wait for is not taken from under them: the other is refused with sizes', async () => {
+  const residents = openResidents(newRunner({ modelsMax: 1 }), { onChange() {} })
   const busy = await publish(slow(20_000))
   const { batcher } = await residents.get(tenantId, busy)
   // More than one batch holds: some wait whatever the engine does meanwhile.
@@ -131,7 +128,68 @@ test('a model that callers wait for is not taken from under them', async () => {
   const answers = Array.from({ length: 4 }, () =>
     batcher.submit({ tenant: tenantId, inputs, outputs: ['y'] }),
   )
-  await residents.get(tenantId, await small(1))
+  await expect(residents.get(tenantId, await small(1))).rejects.toMatchObject({
+    code: 'unavailable',
+    retryable: true,
+    public: expect.stringMatching(/needs about \d+ MB of memory beside 1 others.*hold \d+ MB/),
+  })
   expect(residents.warm(busy.digest)).toBeDefined()
   expect(await Promise.all(answers)).toHaveLength(4)
+})
+
+test('a model that shows itself too large once it is loaded is closed again, and not loaded at every request', async () => {
+  let loads = 0
+  const runner = newRunner({
+    budgetBytes: 2 ** 30,
+    // What its process brings along is known when it is there.
+    overheadBytes: () => (runner.engine.processes().length > 0 && loads < 2 ? 2 ** 30 : 0),
+  })
+  const { load } = runner.engine
+  vi.spyOn(runner.engine, 'load').mockImplementation((...given) => {
+    loads++
+    runner.pass(100)
+    return load(...given)
+  })
+  const residents = openResidents(runner, { onChange() {} })
+  const model = await small(1)
+  for (let i = 0; i < 20; i++) {
+    await expect(residents.get(tenantId, model)).rejects.toMatchObject({ code: 'unavailable' })
+    runner.pass(10)
+  }
+  expect(loads).toBe(1)
+  expect(runner.engine.processes()).toEqual([])
+  runner.pass(3_000)
+  await residents.get(tenantId, model)
+  expect(residents.warm(model.digest)).toBeDefined()
+})
+
+test('bulk work and online models share one budget, and bulk work waits for its turn', async () => {
+  const runner = newRunner({ modelsMax: 1 })
+  const residents = openResidents(runner, { onChange() {} })
+  const bulk = openBulkModels(runner, { idleMs: 60_000, roomMsMax: 0 })
+  const [a, b] = [await small(1), await small(2)]
+  await bulk.use(tenantId, a, one => one.run(x, ['y']))
+  await residents.get(tenantId, b)
+  expect(runner.engine.processes().map(({ lane }) => lane)).toEqual(['online'])
+  await bulk.use(tenantId, a, async one => {
+    await one.run(x, ['y'])
+    await expect(residents.get(tenantId, b)).rejects.toMatchObject({ code: 'unavailable' })
+  })
+})
+
+test('after many loads and unloads nothing of a model is left, not a process, not a byte that is counted', async () => {
+  const { engine, folders, memory, pass, ...deps } = newRunner({ modelsMax: 1 })
+  const residents = openResidents({ ...deps, engine, memory }, { onChange() {} })
+  // Larger than what shares a process: its process is its memory.
+  const large = [await publish(mlp(1, [4, 300_000, 4])), await publish(mlp(2, [4, 300_000, 4]))]
+  for (let cycle = 0; cycle < 6; cycle++) {
+    const { model } = await residents.get(tenantId, large[cycle % 2]!)
+    expect((await model.run(x, ['y'])).outputs[0]!.shape).toEqual([1, 4])
+    if (process.platform === 'linux') expect(model.residentBytes()).toBeGreaterThan(8 * 2 ** 20)
+    expect(engine.processes()).toHaveLength(1)
+    pass(1)
+  }
+  await residents.get(tenantId, await small(1))
+  expect(engine.processes()).toHaveLength(1)
+  await until(async () => (await folders()).length === 1)
 })

@@ -1,5 +1,6 @@
 /** `npm run bench -- <name>`: one benchmark, whose last line is one JSON object. */
 const BENCHMARKS: Record<string, () => Promise<unknown>> = {
+  serving: () => import('./serving/serving.ts'),
   overhead: () => import('./overhead/overhead.ts'),
   ingest: () => import('./live/ingest.ts'),
   features: () => import('./live/features.ts'),

@@ -4,6 +4,7 @@
  */
 import { connect } from 'node:net'
 import { parseArgs } from 'node:util'
+import { answers, requestBytes } from './http-answers.ts'
 
 const { values } = parseArgs({
   options: {
@@ -15,11 +16,7 @@ const { values } = parseArgs({
     ms: { type: 'string', default: '5000' },
   },
 })
-const body = values.body!
-const request = Buffer.from(
-  `POST ${values.path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${values.key}\r\n` +
-    `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-)
+const request = requestBytes({ path: values.path!, key: values.key, body: values.body! })
 const until = performance.now() + Number(values.ms)
 const latencies: number[] = []
 let failed = 0
@@ -29,22 +26,14 @@ for (let i = 0; i < Number(values.connections); i++) {
   const socket = connect(Number(values.port), '127.0.0.1')
   socket.setNoDelay(true)
   let sentAt = 0
-  let buffered = ''
   const send = () => {
     if (performance.now() > until) return socket.end()
     sentAt = performance.now()
     socket.write(request)
   }
   socket.on('connect', send)
-  socket.setEncoding('latin1')
-  socket.on('data', (chunk: string) => {
-    buffered = buffered === '' ? chunk : buffered + chunk
-    const head = buffered.indexOf('\r\n\r\n')
-    if (head < 0) return
-    const length = /content-length: (\d+)/i.exec(buffered.slice(0, head))
-    if (!length || buffered.length < head + 4 + Number(length[1])) return
-    if (!buffered.startsWith('HTTP/1.1 200')) failed++
-    buffered = ''
+  answers(socket, ok => {
+    if (!ok) failed++
     latencies.push(performance.now() - sentAt)
     send()
   })

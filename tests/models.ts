@@ -234,7 +234,7 @@ function loop(graph: Graph, iterations: number, from: string, to: string): strin
 }
 
 /** A seeded generator of numbers in [0, 1): the same weights for the same seed. */
-function uniform(seed: number): () => number {
+export function uniform(seed: number): () => number {
   let state = seed >>> 0
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0

@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { mlp } from '#tests/models.ts'
+import { closedLoad } from '../closed-load.ts'
 import { cpuUs, pssBytes, treeOf } from '../processes.ts'
 import { type Product, startProduct } from '../product.ts'
 
@@ -21,6 +22,17 @@ const WARM_UP_MS = 3_000
 const IDLE_MS = 10_000
 const CALLERS = 64
 const FEATURES = 30
+
+const BODY = JSON.stringify({
+  inputs: [
+    {
+      name: 'x',
+      shape: [1, FEATURES],
+      datatype: 'FP32',
+      data: Array.from({ length: FEATURES }, (_, i) => Math.round(Math.sin(i) * 1e4) / 1e4),
+    },
+  ],
+})
 
 type Target = { name: string; port: number; path: string; key: string; rootPid: number }
 type Round = { cpuUs: number; perS: number; p50: number; p99: number }
@@ -76,50 +88,8 @@ async function measured(target: Target): Promise<Round> {
   }
 }
 
-async function load(target: Target, ms: number) {
-  const entry = fileURLToPath(new URL('../load.ts', import.meta.url))
-  const body = JSON.stringify({
-    inputs: [
-      {
-        name: 'x',
-        shape: [1, FEATURES],
-        datatype: 'FP32',
-        data: Array.from({ length: FEATURES }, (_, i) => Math.round(Math.sin(i) * 1e4) / 1e4),
-      },
-    ],
-  })
-  const child = spawn(
-    process.execPath,
-    [
-      entry,
-      '--port',
-      String(target.port),
-      '--path',
-      target.path,
-      '--key',
-      target.key,
-      '--body',
-      body,
-      '--connections',
-      String(CALLERS),
-      '--ms',
-      String(ms),
-    ],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  )
-  let text = ''
-  child.stdout.on('data', chunk => {
-    text += chunk
-  })
-  await once(child, 'close')
-  const result = JSON.parse(text) as {
-    requests: number
-    failed: number
-    p50_ms: number
-    p99_ms: number
-  }
-  if (result.failed > 0) throw new Error(`${target.name}: ${result.failed} requests failed`)
-  return result
+function load({ port, path, key }: Target, ms: number) {
+  return closedLoad({ port, path, key, body: BODY }, { callers: CALLERS, ms })
 }
 
 async function startBare(signature: string) {

@@ -43,6 +43,7 @@ export type Attribute =
   | { float: number }
   | { floats: number[] }
   | { string: string }
+  | { strings: string[] }
   | { tensor: Tensor }
   | { graph: Graph }
 export type Attributes = Record<string, Attribute>
@@ -190,6 +191,7 @@ function writeAttribute(name: string, value: Attribute): WireWriter {
   if ('float' in value) out.float(ATTRIBUTE.float, value.float)
   if ('string' in value) out.text(ATTRIBUTE.string, value.string)
   if ('ints' in value) for (const int of value.ints) out.varint(ATTRIBUTE.ints, int)
+  if ('strings' in value) for (const text of value.strings) out.text(ATTRIBUTE.strings, text)
   if ('floats' in value) for (const float of value.floats) out.float(ATTRIBUTE.floats, float)
   if ('tensor' in value) out.message(ATTRIBUTE.tensor, writeTensor(value.tensor))
   if ('graph' in value) out.message(ATTRIBUTE.graph, value.graph.write())

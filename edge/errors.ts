@@ -3,6 +3,7 @@
 import type { Log } from '#core/deps.ts'
 import { AppError, inFull, type Problem, problem } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
+import { CODINGS } from './coding.ts'
 
 export type About = { requestId: string; form: Route['errors']; tenant?: string; route?: string }
 
@@ -30,6 +31,10 @@ export function errorReply(log: Log, error: unknown, about: About): Response {
   const headers: Record<string, string> = { 'galley-request-id': requestId }
   if (retryAfterS !== undefined) headers['retry-after'] = String(retryAfterS)
   if (document.code in CHALLENGES) headers['www-authenticate'] = CHALLENGES[document.code]!
+  // Those that the sender may choose from instead (RFC 9110 §15.5.16).
+  if (document.code === 'unsupported_media_type' && form === 'oip') {
+    headers['accept-encoding'] = CODINGS.join(', ')
+  }
   // The KServe client reads the text only if the content type is exactly this, without a charset.
   headers['content-type'] = form === 'problem' ? 'application/problem+json' : 'application/json'
   return new Response(JSON.stringify(bodyOf(form, document)), { status: document.status, headers })

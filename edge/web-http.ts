@@ -32,8 +32,11 @@ export const webHttp: Http = {
       yield value as Uint8Array
     }
   },
-  reply: (_, status, headers, body) =>
-    new Response(body as string | Uint8Array<ArrayBuffer>, { status, headers }),
+  reply(_, status, headers, body) {
+    // Without it a Worker packs what is named as packed, a second time.
+    const init = { status, headers, encodeBody: 'manual' as const }
+    return new Response(body as string | Uint8Array<ArrayBuffer>, init)
+  },
   departed: c => c.req.raw.signal,
 }
 

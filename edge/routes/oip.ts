@@ -6,6 +6,7 @@ import { AppError } from '#core/error.ts'
 import { modelMetadata } from '#core/inference/metadata.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
 import { API_VERSION } from '#schemas/version.ts'
+import { codingAskedBy, codingOf, decode, encode } from '../coding.ts'
 import type { EdgeDeps } from '../deps.ts'
 import type { ModelDirectory } from '../models.ts'
 
@@ -49,14 +50,15 @@ export async function infer(
   call: Call,
 ): Promise<Response> {
   const { http, clock } = deps
-  refuseEncoding(http.header(c, 'content-encoding'))
+  const coding = codingOf(http.header(c, 'content-encoding'))
   const name = c.req.param('model')!
   const version = c.req.param('version')
   const now = clock.now()
   const model =
     models.known(call.caller.tenantId, name, version, now) ??
     (await models.resolve(call, name, version))
-  const body = await http.body(c, INFERENCE_BODY_BYTES_MAX)
+  let body = await http.body(c, INFERENCE_BODY_BYTES_MAX)
+  if (coding) body = await decode(body, coding, INFERENCE_BODY_BYTES_MAX)
   const reply = await deps.router.infer(
     {
       call,
@@ -74,7 +76,11 @@ export async function infer(
     'galley-model-digest': model.digest,
   }
   if (reply.jsonLength !== null) headers[JSON_HEADER] = String(reply.jsonLength)
-  return http.reply(c, 200, headers, payloadOf(reply))
+  const asked = codingAskedBy(http.header(c, 'accept-encoding'))
+  if (!asked) return http.reply(c, 200, headers, payloadOf(reply))
+  headers['content-encoding'] = asked
+  headers.vary = 'accept-encoding'
+  return http.reply(c, 200, headers, await encode(reply.body, asked))
 }
 
 /** Node writes a text together with its headers in one call, bytes in a second one. */
@@ -98,13 +104,6 @@ export function deadlineMsOf(header: string | undefined): number {
   if (Number.isInteger(ms) && ms >= 1 && ms <= DEADLINE_MS_MAX) return ms
   throw new AppError('invalid_request', {
     public: `galley-timeout-ms must be from 1 to ${DEADLINE_MS_MAX}; it is "${header}".`,
-  })
-}
-
-function refuseEncoding(encoding: string | undefined): void {
-  if (encoding === undefined || encoding === 'identity') return
-  throw new AppError('unsupported_media_type', {
-    public: `Content-Encoding "${encoding}" is not taken here; send the body as it is.`,
   })
 }
 

@@ -1,11 +1,10 @@
 /** Feast's Python client reads, with `online_store: {type: remote}` and nothing of it changed. */
-import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { Product } from '../../../../bench/product.ts'
+import { runClient } from '../python.ts'
 import { ask } from '../scene.ts'
 import { print, type Tally } from '../tally.ts'
 import { FEAST_ENV, pythonWithFeast } from './python.ts'
@@ -71,7 +70,13 @@ export async function readsByFeast(product: Product, tally: Tally): Promise<void
   const narrow = await setScene(product)
   const folder = mkdtempSync(join(tmpdir(), 'galley-feast-'))
   try {
-    await runClient(tally, found.python, [folder, `${product.url}/feast`, product.key, narrow])
+    await runClient(tally, {
+      name: 'feast',
+      bin: found.bin,
+      script: CLIENT,
+      args: [folder, `${product.url}/feast`, product.key, narrow],
+      env: FEAST_ENV,
+    })
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -106,42 +111,4 @@ async function setScene(product: Product): Promise<string> {
     scopes: ['infer'],
   })
   return key
-}
-
-type Line = { case: string; failure: string | null } | { cases: number }
-
-/** Its lines are results; the last says how many there were, so that none is lost where it dies. */
-async function runClient(tally: Tally, python: string, args: string[]): Promise<void> {
-  const child = spawn(python, [CLIENT, ...args], {
-    env: { ...process.env, ...FEAST_ENV },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let said = ''
-  child.stderr.on('data', chunk => {
-    said = (said + chunk).slice(-4_000)
-  })
-  let results = 0
-  let told = -1
-  const ended = new Promise<number | null>(resolve => child.on('close', resolve))
-  for await (const text of createInterface({ input: child.stdout })) {
-    const line = readable(text)
-    if (!line) continue
-    if ('cases' in line) told = line.cases
-    else {
-      results++
-      tally.result(`feast: ${line.case}`, line.failure)
-    }
-  }
-  const code = await ended
-  await tally.case('feast: the client ran to its end', () => {
-    if (code !== 0 || told !== results) throw new Error(`it ended with ${code}: ${said}`)
-  })
-}
-
-function readable(text: string): Line | null {
-  try {
-    return JSON.parse(text) as Line
-  } catch {
-    return null
-  }
 }

@@ -4,7 +4,7 @@ import { Galley } from '#sdk/client.ts'
 import { mlp } from '#tests/models.ts'
 import { startProduct } from '../product.ts'
 import { openLoad } from './load-open.ts'
-import { fill, put, TYPE, views } from './payments.ts'
+import { fill, ONE_CALLER_RATE, put, TYPE, views } from './payments.ts'
 
 const { values } = parseArgs({
   args: process.argv.slice(3),
@@ -49,6 +49,13 @@ try {
     rate,
     seconds,
   })
+  const one = await openLoad(product, {
+    work,
+    args: { run: 'one', endpoint: 'bench' },
+    rate: ONE_CALLER_RATE,
+    seconds: 10,
+    connections: 1,
+  })
   process.stdout.write(
     `${JSON.stringify({
       bench: 'decision',
@@ -58,6 +65,7 @@ try {
       p90_ms: load.p90_ms,
       p99_ms: load.p99_ms,
       max_ms: load.max_ms,
+      one_caller: { per_s: one.achieved_per_s, p50_ms: one.p50_ms, p99_ms: one.p99_ms },
       statuses: load.statuses,
     })}\n`,
   )

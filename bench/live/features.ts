@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util'
 import { startProduct } from '../product.ts'
 import { besideFeast } from './feast/beside.ts'
 import { openLoad } from './load-open.ts'
-import { cardOf, fifty, fill, put, TYPE } from './payments.ts'
+import { cardOf, fifty, fill, ONE_CALLER_RATE, put, TYPE } from './payments.ts'
 
 /** As many as one read takes, from which the other server is filled. */
 const CARDS_BESIDE = 1_000
@@ -30,6 +30,8 @@ try {
   const one = { service: 'fifty', entities: 1 }
   await openLoad(product, { work, args: one, rate: rate / 4, seconds: 5 })
   const single = await openLoad(product, { work, args: one, rate, seconds })
+  const alone = { work, args: one, rate: ONE_CALLER_RATE, seconds: 10, connections: 1 }
+  const oneCaller = await openLoad(product, alone)
   const many = await openLoad(product, {
     work,
     args: { service: 'fifty', entities: 100 },
@@ -49,6 +51,11 @@ try {
       features: 50,
       p50_ms: single.p50_ms,
       p99_ms: single.p99_ms,
+      one_caller: {
+        per_s: oneCaller.achieved_per_s,
+        p50_ms: oneCaller.p50_ms,
+        p99_ms: oneCaller.p99_ms,
+      },
       of_100_entities: { per_s: many.achieved_per_s, p50_ms: many.p50_ms, p99_ms: many.p99_ms },
       vs_feast: beside.ratio,
       beside_feast: beside,

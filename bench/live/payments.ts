@@ -2,6 +2,8 @@
 import type { Product } from '../product.ts'
 
 const CARDS = 20_000
+/** Requests a second of a caller who waits for each answer: far from what it could ask for. */
+export const ONE_CALLER_RATE = 50
 
 export const TYPE = {
   fields: {

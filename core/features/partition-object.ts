@@ -19,15 +19,16 @@ import type {
 } from '#core/deps.ts'
 import { AppError, fromProblem, type Problem, problem } from '#core/error.ts'
 import { partitionOf } from '#core/events/partition.ts'
-import type { Snapshot } from '#schemas/decision.ts'
 import type { Event, Placement, Position } from '#schemas/event.ts'
 import { ObjectClock } from './online/clock.ts'
 import { erase } from './online/erase.ts'
 import { explained } from './online/explained.ts'
 import { type Applied, isForgotten, Rows } from './online/rows.ts'
 import { Seqs } from './online/seqs.ts'
-import { type DecidedPlace, Snapshots } from './online/snapshots.ts'
+import { type DecidedPlace, type Outgoing, Snapshots } from './online/snapshots.ts'
 import { type CompiledView, compileForReading, valuesOf } from './online/view.ts'
+
+export { decidedMessage, type Outgoing } from './online/snapshots.ts'
 
 /** A message of events that waited for longer has its log asked again before it may be applied. */
 const CHECKED_MS_MAX = 600_000
@@ -131,7 +132,7 @@ export class PartitionObject {
   }
 
   /** Decisions that the log has not been told of. */
-  outgoing({ max }: { max: number }): { decided: Snapshot[] } {
+  outgoing({ max }: { max: number }): { decided: Outgoing[] } {
     return { decided: this.#snapshots.outgoing(max) }
   }
 

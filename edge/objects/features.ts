@@ -5,7 +5,7 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import { AppError, type Problem, problem } from '#core/error.ts'
-import { answerOf, PartitionObject } from '#core/features/partition-object.ts'
+import { answerOf, decidedMessage, PartitionObject } from '#core/features/partition-object.ts'
 import { openSigner, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { functionsOf, readEnv, type WorkerEnv } from '../env.ts'
 import { sqlOf } from './sql.ts'
@@ -42,17 +42,14 @@ export class FeaturesObject extends DurableObject<WorkerEnv> {
     for (;;) {
       const { decided } = this.#transaction(object => object.outgoing({ max: BATCH_MAX }))
       if (decided.length === 0) return
-      const body = new TextEncoder().encode(JSON.stringify({ tenantId, decided }))
+      const body = new TextEncoder().encode(decidedMessage(tenantId, decided))
       const claims = { call: null, method: 'POST', path: PATH, body: await sha256Hex(body) }
       const headers = { [TOKEN_HEADER]: await signer.sign(claims, Date.now()) }
       const request = new Request(`http://functions${PATH}`, { method: 'POST', headers, body })
       const response = await functionsOf(env).fetch(request)
       if (!response.ok) throw new Error(`decisions were not taken: status ${response.status}`)
       await response.arrayBuffer()
-      const places = decided.map(({ position, endpoint }) => ({
-        knownAt: position.knownAt,
-        endpoint: endpoint.name,
-      }))
+      const places = decided.map(({ knownAt, endpoint }) => ({ knownAt, endpoint }))
       this.#transaction(object => object.sent({ decided: places }))
     }
   }

@@ -6,8 +6,8 @@ import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log } from '#core/deps.ts'
+import { decidedMessage, type Outgoing } from '#core/features/partition-object.ts'
 import { type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
-import type { Snapshot } from '#schemas/decision.ts'
 import type { ObjectHost } from './sqlite.ts'
 
 const CLASS = 'features'
@@ -21,7 +21,7 @@ const RETRY_MAX_MS = 2_000
 type Host = Pick<ObjectHost, 'call'>
 
 /** Tells the functions what was decided. Throws until they have taken it. */
-export type Deliver = (tenantId: string, decided: Snapshot[]) => Promise<void>
+export type Deliver = (tenantId: string, decided: Outgoing[]) => Promise<void>
 
 /** The host, with deliveries after its decisions; what was left by a dead one is delivered first. */
 export function withDelivery(
@@ -77,13 +77,10 @@ export function withDelivery(
 async function deliverOne(host: Host, name: string, deliver: Deliver): Promise<void> {
   for (;;) {
     const input = { max: BATCH_MAX }
-    const { decided } = (await host.call(CLASS, name, 'outgoing', input)) as { decided: Snapshot[] }
+    const { decided } = (await host.call(CLASS, name, 'outgoing', input)) as { decided: Outgoing[] }
     if (decided.length === 0) return
     await deliver(name.slice(0, name.lastIndexOf('-')), decided)
-    const places = decided.map(({ position, endpoint }) => ({
-      knownAt: position.knownAt,
-      endpoint: endpoint.name,
-    }))
+    const places = decided.map(({ knownAt, endpoint }) => ({ knownAt, endpoint }))
     await host.call(CLASS, name, 'sent', { decided: places })
   }
 }
@@ -97,7 +94,7 @@ function namesIn(folder: string): string[] {
 /** Over HTTP to the functions, signed. */
 export function httpDelivery(o: { origin: string; signer: Signer; clock: Clock }): Deliver {
   return async (tenantId, decided) => {
-    const body = new TextEncoder().encode(JSON.stringify({ tenantId, decided }))
+    const body = new TextEncoder().encode(decidedMessage(tenantId, decided))
     const claims = { call: null, method: 'POST', path: PATH, body: await sha256Hex(body) }
     const headers = { [TOKEN_HEADER]: await o.signer.sign(claims, o.clock.now()) }
     const response = await fetch(o.origin + PATH, { method: 'POST', headers, body })

@@ -1,10 +1,11 @@
 /**
- * The database file of one object: opened for one process alone, synced at every commit, and refused
- * with its path when it is damaged, foreign, or of a newer layout.
+ * The database file of one object: opened for one process alone, its commits on disk when `synced` says
+ * so, and refused with its path when it is damaged, foreign, or of a newer layout.
  */
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
 import type { ObjectSql } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import { openLogSync } from './log-sync.ts'
 
 /** "GLYO" in the header of the file, so that no other program's database is taken for ours. */
 const APPLICATION_ID = 0x474c594f
@@ -21,10 +22,13 @@ const OF_THE_HOST =
 
 export type ObjectFile = {
   sql: ObjectSql
-  /** All of the work is on disk when it returns, or none of it. A failure leaves the file unusable. */
+  /** All of the work is done, or none of it. A failure leaves the file unusable. */
   commit(work: () => void): void
+  /** Resolves when all that is committed is on disk; null: it is. Who was rejected closes the file. */
+  synced(): Promise<void> | null
   /** Part of a commit, undone alone when it fails. Throws only where the whole commit is lost. */
   step<T>(work: () => T): Outcome<T>
+  /** Throws where not all that is committed has come to the disk. */
   close(): void
 }
 
@@ -39,23 +43,36 @@ export function openObjectFile(path: string): ObjectFile {
     db.close()
     throw error
   }
-  const statements = new Map<string, StatementSync>()
+  const statements = new Map<string, Statement>()
+  const log = openLogSync(`${path}-wal`)
+  const begin = db.prepare('begin immediate')
+  const commit = db.prepare('commit')
+  const mark = db.prepare('savepoint step')
+  const release = db.prepare('release step')
+  let writes = false
   return {
     sql: {
       exec: <Row>(query: string, ...values: (string | number | null)[]) =>
-        explained(path, () => statementOf(db, statements, query).all(...values) as Row[]),
+        explained(path, () => {
+          const statement = statementOf(db, statements, query)
+          writes ||= statement.writes
+          return statement.prepared.all(...values) as Row[]
+        }),
     },
     commit: work =>
       explained(path, () => {
-        db.exec('begin immediate')
+        writes = false
+        begin.run()
         work()
-        db.exec('commit')
+        commit.run()
+        if (writes) log.written()
       }),
+    synced: () => log.synced(),
     step(work) {
-      db.exec('savepoint step')
+      mark.run()
       try {
         const value = work()
-        db.exec('release step')
+        release.run()
         return { value }
       } catch (error) {
         // A full disk or a failed read ends the whole transaction, not this step alone.
@@ -64,7 +81,15 @@ export function openObjectFile(path: string): ObjectFile {
         return { error }
       }
     },
-    close: () => db.close(),
+    close() {
+      try {
+        // Moves the log into the file, and syncs both.
+        db.close()
+        log.moved()
+      } finally {
+        log.close()
+      }
+    },
   }
 }
 
@@ -89,7 +114,8 @@ function prepareFile(db: DatabaseSync, path: string): void {
       internal: `${path} has layout ${layout}, this Galley knows ${LAYOUT}`,
     })
   }
-  db.exec('pragma journal_mode = wal; pragma synchronous = full')
+  // A commit writes the log and does not sync it: `synced` does, without holding this thread up.
+  db.exec('pragma journal_mode = wal; pragma synchronous = normal')
   // What is erased must not be left in the file, as free pages would keep it.
   db.exec('pragma secure_delete = on')
   // Keys come in no order: pages that do not fit are read and written again and again.
@@ -100,7 +126,10 @@ function prepareFile(db: DatabaseSync, path: string): void {
   )
 }
 
-function statementOf(db: DatabaseSync, statements: Map<string, StatementSync>, query: string) {
+/** `writes`: as far as its first word tells. */
+type Statement = { prepared: StatementSync; writes: boolean }
+
+function statementOf(db: DatabaseSync, statements: Map<string, Statement>, query: string) {
   const known = statements.get(query)
   if (known) return known
   if (OF_THE_HOST.test(query) || /;\s*\S/.test(query)) {
@@ -108,7 +137,7 @@ function statementOf(db: DatabaseSync, statements: Map<string, StatementSync>, q
       internal: `An object may run one statement at a time, and none that its host runs: ${query}`,
     })
   }
-  const statement = db.prepare(query)
+  const statement = { prepared: db.prepare(query), writes: !/^\s*select\b/i.test(query) }
   if (statements.size >= STATEMENTS_MAX) statements.delete(statements.keys().next().value!)
   statements.set(query, statement)
   return statement

@@ -1,7 +1,7 @@
 /**
  * Hosts single-writer objects over `node:sqlite`, one file each, as a Durable Object is hosted: calls
  * run one after another, those that arrive in one turn share a commit, and no reply leaves before
- * what it tells is on disk. A commit blocks this thread: give the host a process of its own.
+ * what it tells is on disk. Work blocks this thread: give the host a process of its own.
  */
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
@@ -107,18 +107,28 @@ class Host {
 
   #commit(id: string, calls: Waiting[]): void {
     const replies: (() => void)[] = []
-    try {
-      const object = this.#wake(id)
-      object.file.commit(() => {
-        for (const call of calls) replies.push(this.#answer(id, object, call))
-      })
-    } catch (error) {
+    let object: Awake | undefined
+    const fail = (error: unknown) => {
       // What it remembers may be ahead of the disk now: it wakes anew from what was committed.
-      this.#sleep(id)
+      if (this.#awake.get(id) === object) this.#sleep(id)
       for (const call of calls) call.reject(error)
-      return
     }
-    for (const reply of replies) reply()
+    const answer = () => {
+      for (const reply of replies) reply()
+    }
+    try {
+      const awake = this.#wake(id)
+      object = awake
+      awake.file.commit(() => {
+        for (const call of calls) replies.push(this.#answer(id, awake, call))
+      })
+      const synced = awake.file.synced()
+      // Those that only read wait as well: they may tell what is not on disk yet.
+      if (synced) synced.then(answer, fail)
+      else answer()
+    } catch (error) {
+      fail(error)
+    }
   }
 
   /** Runs one call within the commit; the reply is for later. */

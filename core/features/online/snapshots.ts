@@ -9,6 +9,8 @@ const TRIMMED_MAX = 500
 
 /** A decision by its place: the time of its event at the gate, which no other event has, and who judged. */
 export type DecidedPlace = { knownAt: number; endpoint: string }
+/** `snapshot` is its JSON, which is passed on as it is stored. */
+export type Outgoing = DecidedPlace & { snapshot: string }
 
 /** Snapshots are long and written for good: in the order of their time, each page is written once. */
 export class Snapshots {
@@ -43,13 +45,13 @@ export class Snapshots {
     this.#sql.exec('insert into outgoing values (?, ?)', ...place)
   }
 
-  outgoing(max: number): Snapshot[] {
-    const found = this.#sql.exec<{ snapshot: string }>(
-      `select snapshot from outgoing join snapshots using (known_at, endpoint)
+  outgoing(max: number): Outgoing[] {
+    return this.#sql.exec<Outgoing>(
+      `select known_at as knownAt, endpoint, snapshot
+       from outgoing join snapshots using (known_at, endpoint)
        order by known_at, endpoint limit ?`,
       max,
     )
-    return found.map(({ snapshot }) => JSON.parse(snapshot))
   }
 
   sent({ knownAt, endpoint }: DecidedPlace): void {
@@ -73,4 +75,10 @@ export class Snapshots {
     this.#sql.exec('delete from snapshots where known_at = ?', knownAt)
     this.#sql.exec('delete from outgoing where known_at = ?', knownAt)
   }
+}
+
+/** The message by which the functions are told of a tenant's decisions. */
+export function decidedMessage(tenantId: string, decided: readonly Outgoing[]): string {
+  const snapshots = decided.map(({ snapshot }) => snapshot)
+  return `{"tenantId":${JSON.stringify(tenantId)},"decided":[${snapshots.join(',')}]}`
 }

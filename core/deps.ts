@@ -8,9 +8,15 @@ import type { Event, Placement, Position } from '#schemas/event.ts'
 import type { ExplainedEvent, ServicePlan, ViewPlan, ViewValues } from '#schemas/feature.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import type { QueueName } from '#schemas/queues.ts'
-import type { Signature } from '#schemas/signature.ts'
-import type { Manifest } from '#schemas/tables/models.ts'
-import type { Call } from './caller.ts'
+
+export type {
+  Departure,
+  InferenceCall,
+  InferenceReply,
+  InferenceRouter,
+  LoadCall,
+  Servable,
+} from './router.ts'
 
 export type Clock = { now(): number }
 
@@ -214,37 +220,4 @@ export type Decided = {
 /** Synchronous SQL of one object: Durable Object storage, or `node:sqlite` where there is none. */
 export type ObjectSql = {
   exec<Row = Record<string, unknown>>(query: string, ...values: (string | number | null)[]): Row[]
-}
-
-/** What a runner needs to serve a version, and what its receipts name. */
-export type Servable = {
-  model: string
-  version: number
-  digest: string
-  manifest: Manifest
-  signature: Signature
-}
-
-/** One online inference as the edge hands it on: who asks, which version, and the body unread. */
-export type InferenceCall = {
-  call: Call
-  model: Servable
-  body: Uint8Array
-  /** `Inference-Header-Content-Length`: bytes of JSON before the raw tensors; null: all is JSON. */
-  jsonLength: number | null
-  /** Unix milliseconds after which the answer is of no use. */
-  deadline: number
-}
-export type InferenceReply = { body: Uint8Array; jsonLength: number | null; receiptId: string }
-
-/** Tells when the caller has gone: an AbortSignal, or the cheaper thing that a runtime has. */
-export type Departure = {
-  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
-}
-
-/** Finds a runner that has the model warm. Rejects with an AppError. */
-export type InferenceRouter = {
-  infer(call: InferenceCall, departure: Departure | null): Promise<InferenceReply>
-  /** Whether a runner is there. */
-  ready(): Promise<boolean>
 }

@@ -10,7 +10,10 @@ import type {
 import { AppError, fromProblem } from '#core/error.ts'
 import { type Claims, type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import {
+  COMPUTE_HEADER,
   JSON_LENGTH_HEADER,
+  LOAD_PATH,
+  type LoadBody,
   MODEL_WANTED_HEADER,
   pathOf,
   READY_PATH,
@@ -69,6 +72,14 @@ export function remoteRouter(deps: RemoteRouterDeps): InferenceRouter {
       if (!response.ok) throw await faultOf(response)
       return readReply(response, signal)
     },
+    async load({ call, ...asked }) {
+      const body = new TextEncoder().encode(JSON.stringify(asked satisfies LoadBody))
+      const claims = { call, method: 'POST', path: LOAD_PATH, body: await sha256Hex(body) }
+      const leftMs = Math.max(0, asked.deadline - deps.clock.now())
+      const response = await send(deps, claims, AbortSignal.timeout(leftMs + GRACE_MS), body)
+      if (!response.ok) throw await faultOf(response)
+      return (await response.json()) as { runners: number }
+    },
     async ready() {
       const claims = { call: null, method: 'GET', path: READY_PATH, body: await EMPTY }
       const signal = AbortSignal.timeout(READY_MS_MAX)
@@ -117,6 +128,7 @@ async function readReply(response: Response, signal: AbortSignal): Promise<Infer
       body: new Uint8Array(await response.arrayBuffer()),
       jsonLength: json === null ? null : Number(json),
       receiptId: response.headers.get(RECEIPT_HEADER) ?? '',
+      computeUs: Number(response.headers.get(COMPUTE_HEADER)),
     }
   } catch (cause) {
     throw unreachable(signal, cause)

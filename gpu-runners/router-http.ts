@@ -3,8 +3,11 @@ import type { Clock, InferenceRouter, Log, Servable } from '#core/deps.ts'
 import { AppError, problem } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
 import {
+  COMPUTE_HEADER,
   INFER_PATH,
   JSON_LENGTH_HEADER,
+  LOAD_PATH,
+  type LoadBody,
   MODEL_BYTES_MAX,
   MODEL_WANTED_HEADER,
   modelFrom,
@@ -19,7 +22,7 @@ const MODELS_MAX = 10_000
 
 export type RouterHttpDeps = { router: InferenceRouter; verifier: Verifier; clock: Clock; log: Log }
 
-/** Answers `POST /infer` and `GET /ready`; errors are problem documents. */
+/** Answers `POST /infer`, `POST /load` and `GET /ready`; errors are problem documents. */
 export function serveRouter(deps: RouterHttpDeps): (request: Request) => Promise<Response> {
   const models = new Map<string, Servable>()
   return async request => {
@@ -41,8 +44,14 @@ async function answer(deps: RouterHttpDeps, models: Map<string, Servable>, reque
   if (from !== 'edge')
     throw new AppError('unauthenticated', { internal: `${from} asked the router` })
   if (method === 'GET' && path === READY_PATH) return readiness(deps.router)
+  if (method === 'POST' && path === LOAD_PATH && call) {
+    const asked = JSON.parse(new TextDecoder().decode(body)) as LoadBody
+    return Response.json(await deps.router.load({ ...asked, call }))
+  }
   if (method !== 'POST' || url.pathname !== INFER_PATH || !call) {
-    throw new AppError('not_found', { public: 'The router answers POST /infer and GET /ready.' })
+    throw new AppError('not_found', {
+      public: 'The router answers POST /infer, POST /load and GET /ready.',
+    })
   }
   const { modelHash, modelBytes, deadline, jsonLength } = targetOf(url.searchParams)
   if (modelBytes > 0) await learn(models, modelHash, body.subarray(0, modelBytes))
@@ -52,7 +61,10 @@ async function answer(deps: RouterHttpDeps, models: Map<string, Servable>, reque
     { call, model, body: body.subarray(modelBytes), jsonLength, deadline },
     request.signal,
   )
-  const headers = new Headers({ [RECEIPT_HEADER]: reply.receiptId })
+  const headers = new Headers({
+    [RECEIPT_HEADER]: reply.receiptId,
+    [COMPUTE_HEADER]: String(reply.computeUs),
+  })
   if (reply.jsonLength !== null) headers.set(JSON_LENGTH_HEADER, String(reply.jsonLength))
   return new Response(reply.body as Uint8Array<ArrayBuffer>, { headers })
 }

@@ -1,7 +1,8 @@
 /**
- * The router: runners dial it and say which models they have warm; requests go to one of them over its
- * channel. A runner that is lost has its requests sent to another: the receipt's id is made from the
- * request, so work that was done twice is billed once.
+ * The router: runners dial it and say which models they have warm; requests go to the one that will have
+ * answered them first. A runner that is lost has its requests sent to another, begun or not: the work has
+ * no effect but its answer, and the receipt's id is made from the request, so that work that was done
+ * twice is billed once. `docs/design/versions.md` has the rules.
  */
 import type { Duplex } from 'node:stream'
 import type { Clock, InferenceRouter, Log } from '#core/deps.ts'
@@ -10,20 +11,23 @@ import type { Verifier } from '#core/internal/signing.ts'
 import { type Channel, fromJsonPart } from '#platform/channel/channel.ts'
 import { awaitHello } from '#platform/channel/hello.ts'
 import { FRAME } from './online/frames.ts'
-import { type ErrorPart, inferHead, readReply } from './online/messages.ts'
+import { digestMark, type ErrorPart, inferHead, readReply } from './online/messages.ts'
+import type { Answer } from './online/questions.ts'
+import { openLoading } from './routing/loading.ts'
+import { Placement } from './routing/placement.ts'
 import {
-  choose,
-  isFull,
+  loseQuestions,
   newPending,
   newRunner,
-  overloaded,
+  onAnswer,
   type Pending,
   type Runner,
+  runnerError,
   take,
-} from './online/pending.ts'
+} from './routing/runner.ts'
+import { Waiting } from './routing/waiting.ts'
+import { openWarming } from './routing/warming.ts'
 
-/** How long a request waits for any runner to come (back). */
-const NO_RUNNER_WAIT_MS = 10_000
 /** Runners that were lost with a request in flight before the request is taken for the cause. */
 const LOSSES_MAX = 3
 const LATE_MS = 100
@@ -43,16 +47,23 @@ export function createRouter(deps: {
   ship(lines: string): Promise<void>
 }): Router {
   const runners = new Set<Runner>()
-  const waiting = new Set<Pending>()
-  let waitingBytes = 0
+  const waiting = new Waiting(deps.clock)
+  const placement = new Placement()
+  const loading = openLoading({ ...deps, placement, runners }, newId)
+  const warming = openWarming({ ...deps, runners, loading })
   let nextId = 1
   const late = setInterval(rejectLate, LATE_MS).unref()
+
+  function newId(): number {
+    const id = nextId
+    nextId = nextId === 0xffffffff ? 1 : nextId + 1
+    return id
+  }
 
   function join(name: string, channel: Channel) {
     const runner = newRunner(name, channel)
     runners.add(runner)
     deps.log.info('router.runner_joined', { runner: name })
-    for (const pending of waiting) pending.wake?.()
     return {
       frame: (type: number, id: number, payload: Buffer) => onFrame(runner, type, id, payload),
       end: () => lose(runner),
@@ -60,11 +71,18 @@ export function createRouter(deps: {
   }
 
   function onFrame(runner: Runner, type: number, id: number, payload: Buffer): void {
-    if (type === FRAME.warm) runner.warm = new Set(fromJsonPart<string[]>(payload))
+    if (type === FRAME.reply) onReply(runner, id, payload)
+    else if (type === FRAME.error) onError(runner, id, payload)
+    else if (type === FRAME.warm) onWarm(runner, fromJsonPart<string[]>(payload))
     else if (type === FRAME.drain) runner.draining = true
     else if (type === FRAME.shipped) runner.copies.drop(payload.readDoubleLE(0))
-    else if (type === FRAME.reply) onReply(runner, id, payload)
-    else if (type === FRAME.error) onError(runner, id, payload)
+    else if (type === FRAME.answer) onAnswer(runner, id, fromJsonPart<Answer>(payload))
+  }
+
+  /** The first one says that the runner is there. */
+  function onWarm(runner: Runner, digests: string[]): void {
+    runner.warm = new Set(digests)
+    waiting.wakeAll()
   }
 
   function onReply(runner: Runner, id: number, payload: Buffer): void {
@@ -75,20 +93,22 @@ export function createRouter(deps: {
       return
     }
     const { head, line, body } = readReply(payload)
-    runner.copies.push(pending.call.call.caller, pending.call.model, line)
-    pending.resolve({ ...head, body })
+    const { call, model } = pending.call
+    runner.copies.push(call.caller, model, line)
+    placement.answered(model.digest, head.computeUs)
+    if (head.made === digestMark(model.digest)) pending.resolve({ ...head, body })
+    else pending.reject(madeByAnother(runner, model.digest))
   }
 
   function onError(runner: Runner, id: number, payload: Buffer): void {
-    const error = fromJsonPart<ErrorPart>(payload)
-    const internal = `runner ${runner.name}: ${error.public}`
-    take(runner, id)?.reject(new AppError(error.code, { ...error, internal }))
+    take(runner, id)?.reject(runnerError(runner, fromJsonPart<ErrorPart>(payload)))
   }
 
   function lose(runner: Runner): void {
     runners.delete(runner)
     deps.log.error('router.runner_lost', { runner: runner.name, in_flight: runner.pending.size })
     shipCopies(runner)
+    loseQuestions(runner)
     for (const pending of runner.pending.values()) {
       pending.losses++
       place(pending)
@@ -119,26 +139,29 @@ export function createRouter(deps: {
   /** Sends a request to a runner, or lets it wait for one. */
   function place(pending: Pending): void {
     pending.at = null
-    const { call } = pending
-    const leftMs = call.deadline - deps.clock.now()
-    const runner = choose(runners, call.model.digest)
+    const { model, deadline } = pending.call
     if (pending.departed) pending.reject(new AppError('canceled'))
-    else if (leftMs <= 0) pending.reject(new AppError('deadline_exceeded'))
+    else if (deadline <= deps.clock.now()) pending.reject(new AppError('deadline_exceeded'))
     else if (pending.losses >= LOSSES_MAX) pending.reject(lostTooOften())
-    else if (runner) sendTo(runner, pending)
-    else wait(pending, Math.min(NO_RUNNER_WAIT_MS, leftMs))
+    else {
+      const { warm, also } = placement.choose(runners, model)
+      if (also) void loading.on(also, pending.call.call.caller.tenantId, model).catch(() => {})
+      if (warm) sendTo(warm, pending)
+      else wait(pending)
+    }
   }
 
   function sendTo(runner: Runner, pending: Pending): void {
     const { call } = pending
-    if (isFull(runner.pending.size, runner.bytes, call)) {
-      pending.reject(overloaded())
+    if (!runner.room.take(call)) {
+      const retryAfterS = Math.max(1, Math.ceil(runner.backlogUs / 1_000_000))
+      pending.reject(new AppError('overloaded', { retryable: true, retryAfterS }))
       return
     }
-    const id = nextId
-    nextId = nextId === 0xffffffff ? 1 : nextId + 1
+    const id = newId()
+    pending.costUs = placement.costUs(call.model.digest)
     runner.pending.set(id, pending)
-    runner.bytes += call.body.length
+    runner.backlogUs += pending.costUs
     pending.at = { runner, id }
     const head = inferHead({
       context: runner.contexts.idOf(call),
@@ -149,29 +172,25 @@ export function createRouter(deps: {
     runner.channel.send(FRAME.infer, id, [head, call.body])
   }
 
-  function wait(pending: Pending, waitMs: number): void {
-    const { call } = pending
-    if (isFull(waiting.size, waitingBytes, call)) {
-      pending.reject(overloaded())
-      return
-    }
-    waiting.add(pending)
-    waitingBytes += call.body.length
-    const stop = () => {
-      clearTimeout(timer)
-      waiting.delete(pending)
-      waitingBytes -= call.body.length
-      pending.wake = null
-    }
-    const timer = setTimeout(() => {
-      stop()
-      const isLate = call.deadline <= deps.clock.now()
-      pending.reject(isLate ? new AppError('deadline_exceeded') : noRunner())
-    }, waitMs)
-    pending.wake = () => {
-      stop()
-      place(pending)
-    }
+  /** For a runner, or for one to have loaded the model; it is placed again when either has happened. */
+  function wait(pending: Pending): void {
+    const { call, model } = pending.call
+    const load = loading.anywhere(call.caller.tenantId, model)
+    const why = load
+      ? ({ for: 'a load', expectedUs: placement.loadUs(model) } as const)
+      : ({ for: 'a runner' } as const)
+    let failure: unknown
+    waiting.add(pending, why, () => {
+      if (failure === undefined) place(pending)
+      else pending.reject(failure)
+    })
+    load?.then(
+      () => pending.wake?.(),
+      error => {
+        failure = error
+        pending.wake?.()
+      },
+    )
   }
 
   return {
@@ -183,6 +202,7 @@ export function createRouter(deps: {
           place(pending)
         })
       },
+      load: warming,
       ready: async () => [...runners].some(runner => !runner.draining),
     },
     attach: stream => awaitHello(stream, { ...deps, from: ['runner'] }, join),
@@ -208,10 +228,7 @@ function lostTooOften(): AppError {
   })
 }
 
-function noRunner(): AppError {
-  return new AppError('unavailable', {
-    public: 'No runner is there to run the model.',
-    retryable: true,
-    retryAfterS: 1,
-  })
+/** An answer of another version than was asked for reaches nobody. */
+function madeByAnother({ name }: Runner, digest: string): AppError {
+  return new AppError('internal', { internal: `${name} ran another version than ${digest}` })
 }

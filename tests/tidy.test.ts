@@ -145,7 +145,7 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
   const gone = () => Promise.reject(new Error('out of reach'))
   return {
     functions: { fetch: gone },
-    router: { infer: gone, ready: async () => false },
+    router: { infer: gone, load: gone, ready: async () => false },
     objects: { tenant: () => ({ leaseRate: gone }) },
     features: {
       partitionsPerObject: 1024,

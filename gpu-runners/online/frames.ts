@@ -17,4 +17,8 @@ export const FRAME = {
   shipped: 8,
   /** runner → router: send nothing new. */
   drain: 9,
+  /** router → runner: a question to the runner itself. */
+  ask: 10,
+  /** runner → router: its answer, under the question's id. */
+  answer: 11,
 } as const

@@ -46,13 +46,22 @@ export type ReplyHead = {
   /** The receipt as its line in the log. */
   line: string
   receiptId: string
+  /** This request's share of its batch. */
+  computeUs: number
+  /** The first 32 bits of the digest of what ran: the router holds it against what it asked for. */
+  made: number
 }
-const REPLY_FIXED = 7
+const REPLY_FIXED = 15
+
+/** A digest's first 32 bits. */
+export const digestMark = (digest: string) => Number.parseInt(digest.slice(0, 8), 16) >>> 0
 
 export function replyHead(head: ReplyHead): Buffer {
   const bytes = Buffer.allocUnsafe(REPLY_FIXED + head.receiptId.length + head.line.length * 3)
   bytes.writeInt32LE(head.jsonLength ?? -1, 0)
   bytes[4] = head.receiptId.length
+  bytes.writeUInt32LE(Math.min(head.computeUs, 0xffffffff), 7)
+  bytes.writeUInt32LE(head.made, 11)
   bytes.write(head.receiptId, REPLY_FIXED, 'latin1')
   const lineBytes = bytes.write(head.line, REPLY_FIXED + head.receiptId.length, 'utf8')
   bytes.writeUInt16LE(lineBytes, 5)
@@ -71,6 +80,8 @@ export function readReply(payload: Buffer): {
     head: {
       jsonLength: jsonLength < 0 ? null : jsonLength,
       receiptId: payload.toString('latin1', REPLY_FIXED, lineAt),
+      computeUs: payload.readUInt32LE(7),
+      made: payload.readUInt32LE(11),
     },
     line: payload.subarray(lineAt, end),
     body: payload.subarray(end),

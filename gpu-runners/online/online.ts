@@ -10,7 +10,8 @@ import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
 import { type Channel, FRAME_BYTES_MAX, fromJsonPart, jsonPart } from '#platform/channel/channel.ts'
 import type { Served } from './dial.ts'
 import { FRAME } from './frames.ts'
-import { type ErrorPart, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
+import { digestMark, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
+import { answerTo, errorPart, type Question } from './questions.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
 import { onlineReceipt, receiptContextOf } from './receipts.ts'
 import { CONTEXTS_MAX } from './shared-contexts.ts'
@@ -39,7 +40,12 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   function onFrame(type: number, id: number, payload: Buffer): void {
     if (type === FRAME.infer) infer(id, payload).catch(error => sendError(id, error))
     else if (type === FRAME.cancel) depart(id)
+    else if (type === FRAME.ask) onQuestion(id, fromJsonPart<Question>(payload))
     else if (type === FRAME.context) addContext(id, fromJsonPart<Shared>(payload))
+  }
+
+  async function onQuestion(id: number, asked: Question): Promise<void> {
+    channel.send(FRAME.answer, id, [jsonPart(await answerTo(deps, asked))])
   }
 
   function addContext(id: number, shared: Shared): void {
@@ -78,7 +84,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   }
 
   async function run(
-    { batcher }: Resident,
+    { batcher, model: ran }: Resident,
     { caller, model }: Context,
     head: InferHead,
     body: Buffer,
@@ -106,7 +112,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
         public: `The answer has ${encoded.body.length} bytes; ${REPLY_BYTES_MAX} is the most. Send fewer rows at once.`,
       })
     }
-    return { ...encoded, rows: request.rows, computeUs: answer.computeUs }
+    const made = digestMark(ran.digest)
+    return { ...encoded, rows: request.rows, computeUs: answer.computeUs, made }
   }
 
   function reply(
@@ -125,7 +132,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       bytesOut: done.body.length,
     })
     const line = receiptLine(context.numbered.number, receipt)
-    const frameHead = replyHead({ jsonLength: done.jsonLength, line, receiptId: receipt.id })
+    const { jsonLength, computeUs, made } = done
+    const frameHead = replyHead({ jsonLength, line, receiptId: receipt.id, computeUs, made })
     if (replies.length === 0) setImmediate(flush)
     replies.push({ id, context, line, frame: [frameHead, done.body] })
   }
@@ -177,10 +185,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   }
 
   function sendError(id: number, error: unknown): void {
-    const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
-    const { code, retryable, retryAfterS } = known
-    const part: ErrorPart = { code, public: known.public, retryable, retryAfterS }
-    channel.send(FRAME.error, id, [jsonPart(part)])
+    channel.send(FRAME.error, id, [jsonPart(errorPart(error))])
   }
 
   return {

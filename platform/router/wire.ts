@@ -3,15 +3,18 @@
  * caller's own bytes. Which version is meant stands in the path by the hash of its description; a
  * router that has not met it asks for it once, and then it travels in front of the body.
  */
-import type { Servable } from '#core/deps.ts'
+import type { LoadCall, Servable } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 
 export const INFER_PATH = '/infer'
+/** A version to be made warm: the question as JSON. */
+export const LOAD_PATH = '/load'
 export const READY_PATH = '/ready'
 /** On a 409: send it again with the version's description. */
 export const MODEL_WANTED_HEADER = 'galley-model-wanted'
 export const JSON_LENGTH_HEADER = 'galley-json-length'
 export const RECEIPT_HEADER = 'galley-receipt'
+export const COMPUTE_HEADER = 'galley-compute-us'
 /** The description of a version: its signature and the names of its files. */
 export const MODEL_BYTES_MAX = 1 << 20
 
@@ -48,6 +51,9 @@ export function targetOf(query: URLSearchParams): InferTarget {
     public: 'An inference names model, deadline and head in its query.',
   })
 }
+
+/** What `POST /load` takes; who asks stands in the signature. */
+export type LoadBody = Omit<LoadCall, 'call'>
 
 export function modelFrom(bytes: Uint8Array): Servable {
   return JSON.parse(new TextDecoder().decode(bytes)) as Servable

@@ -179,10 +179,11 @@ test('the heads of requests and replies survive the wire', () => {
       count,
       fc.uint8Array(),
       (line, jsonLength, body) => {
-        const head = { jsonLength, receiptId: 'rcp_0123456789', line }
+        const about = { jsonLength, receiptId: 'rcp_0123456789', computeUs: 7, made: 0xfedcba98 }
+        const head = { ...about, line }
         const read = readReply(Buffer.concat([replyHead(head), body]))
         expect(read.line.toString()).toBe(line)
-        expect(read.head).toEqual({ jsonLength, receiptId: 'rcp_0123456789' })
+        expect(read.head).toEqual(about)
         expect(read.body.equals(Buffer.from(body))).toBe(true)
       },
     ),

@@ -1,151 +1,22 @@
 /** The router: every request gets one answer, whatever becomes of the runners and of the callers. */
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { createConnection, createServer, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
-import type { InferenceCall } from '#core/deps.ts'
+import { describe, expect, test } from 'vitest'
 import type { AppError } from '#core/error.ts'
-import { openSigner, openVerifier, placeKey } from '#core/internal/signing.ts'
-import { receiptLine } from '#core/usage/receipt-log.ts'
+import { placeKey } from '#core/internal/signing.ts'
 import { FRAME } from '#gpu-runners/online/frames.ts'
-import { readInfer, replyHead } from '#gpu-runners/online/messages.ts'
-import { createRouter } from '#gpu-runners/router.ts'
-import { type Channel, fromJsonPart, jsonPart, openChannel } from '#platform/channel/channel.ts'
-import * as hello from '#platform/channel/hello.ts'
-import { newId } from '#schemas/ids.ts'
-import { callOf, systemClock as clock } from '#tests/caller.ts'
-
-const SECRET = 's'.repeat(40)
-const runnerKey = await placeKey(SECRET, 'runner')
-const verifier = await openVerifier({ runner: runnerKey })
-const log = { info() {}, error() {} }
-const folder = mkdtempSync(join(tmpdir(), 'galley-router-'))
-afterAll(() => rmSync(folder, { recursive: true }))
-let sockets = 0
-
-/** A router behind a real socket, as runners find it. */
-
-function newRouter() {
-  const shipped: unknown[][] = []
-  let joined = 0
-  const { router, attach, close } = createRouter({
-    clock,
-    log: { ...log, info: event => void (event === 'router.runner_joined' && joined++) },
-    verifier,
-    ship: async lines => void shipped.push(JSON.parse(lines)),
-  })
-  const path = join(folder, String(sockets++))
-  const server = createServer(attach).listen(path)
-  onTestFinished(() => {
-    server.close()
-    close()
-  })
-  return { router, shipped, path, joined: () => joined }
-}
-type Under = ReturnType<typeof newRouter>
-
-async function helloOf(name: string, key = runnerKey) {
-  return JSON.parse(String(await hello.helloOf(await openSigner('runner', key), clock, name)))
-}
-
-type Asked = { id: number; body: string; deadline: number; requestId: string }
-async function connect({ path }: Under): Promise<Socket> {
-  const socket = createConnection(path)
-  await once(socket, 'connect')
-  return socket
-}
-
-/** A runner that does as the test says; it keeps what it is asked. */
-async function dial(router: Under, name: string, warm: string[] = [], hello?: unknown) {
-  const ours = await connect(router)
-  const joinedBefore = router.joined()
-  const asked: Asked[] = []
-  const canceled: number[] = []
-  let ended = false
-  let onAsked = (_: Asked) => {}
-  const channel: Channel = openChannel(ours, {
-    frame(type: number, id, payload) {
-      if (type === FRAME.cancel) canceled.push(id)
-      if (type !== FRAME.infer) return
-      const { head, body } = readInfer(payload)
-      const one = { id, body: body.toString(), deadline: head.deadline, requestId: head.requestId }
-      asked.push(one)
-      onAsked(one)
-    },
-    end: () => {
-      ended = true
-    },
-  })
-  channel.send(FRAME.hello, 0, [jsonPart(hello ?? (await helloOf(name)))])
-  channel.send(FRAME.warm, 0, [jsonPart(warm)])
-  if (!hello) await until(() => router.joined() > joinedBefore)
-  const line = (receiptId: string) =>
-    receiptLine(0, {
-      id: receiptId,
-      work: newId('request'),
-      at: 1,
-      rows: 1,
-      computeUs: 2,
-      bytesIn: 3,
-      bytesOut: 4,
-    })
-  const answer = ({ id, body }: Asked) => {
-    const head = replyHead({
-      jsonLength: null,
-      line: line(`rcp_${body}`),
-      receiptId: `rcp_${body}`,
-    })
-    channel.send(FRAME.reply, id, [head, Buffer.from(`${name} did ${body}`)])
-  }
-  return {
-    name,
-    asked,
-    canceled,
-    channel,
-    answer,
-    isEnded: () => ended,
-    answerAll() {
-      onAsked = answer
-      for (const one of asked.splice(0)) answer(one)
-    },
-    refuseAll(error: object) {
-      for (const { id } of asked.splice(0)) channel.send(FRAME.error, id, [jsonPart(error)])
-    },
-    shipped(count: number) {
-      const bytes = Buffer.alloc(8)
-      bytes.writeDoubleLE(count)
-      channel.send(FRAME.shipped, 0, [bytes])
-    },
-    die: () => ours.destroy(),
-  }
-}
-
-const caller = callOf(newId('tenant'))
-function callFor(body: string, more: { digest?: string; deadlineMs?: number } = {}): InferenceCall {
-  const { digest = 'd', deadlineMs = 30_000 } = more
-  return {
-    call: { caller: caller.caller, requestId: newId('request') },
-    model: {
-      model: 'm',
-      version: 1,
-      digest,
-      manifest: { graph: 'm.onnx', files: [] },
-      signature: { inputs: [], outputs: [], batching: 'invariant' },
-    },
-    body: Buffer.from(body),
-    jsonLength: null,
-    deadline: clock.now() + deadlineMs,
-  }
-}
-const ask = async (router: Under, body: string, more?: Parameters<typeof callFor>[1]) =>
-  Buffer.from((await router.router.infer(callFor(body, more), null)).body).toString()
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(2)
-}
+import { digestMark, readInfer, replyHead, type Shared } from '#gpu-runners/online/messages.ts'
+import { fromJsonPart, jsonPart, openChannel } from '#platform/channel/channel.ts'
+import {
+  ask,
+  caller,
+  callFor,
+  connect,
+  dial,
+  helloOf,
+  newRouter,
+  SECRET,
+  until,
+} from './routing/scene.ts'
 
 test('concurrent callers each get their own answer, in whatever order the runner gives them', async () => {
   const router = newRouter()
@@ -367,17 +238,21 @@ test('what a request shares with others of its key and version travels once', as
   const router = newRouter()
   const ours = await connect(router)
   const seen: number[] = []
-  const contexts: unknown[] = []
+  const contexts: Shared[] = []
   const channel = openChannel(ours, {
     frame(type, id, payload) {
       seen.push(type)
       if (type === FRAME.context) contexts.push(fromJsonPart(payload))
-      const head = replyHead({ jsonLength: null, line: '[0]', receiptId: 'rcp' })
-      if (type === FRAME.infer) channel.send(FRAME.reply, id, [head])
+      if (type !== FRAME.infer) return
+      const { model } = contexts[readInfer(payload).head.context - 1]!
+      const made = digestMark(model.digest)
+      const about = { jsonLength: null, line: '[0]', receiptId: 'rcp', computeUs: 1, made }
+      channel.send(FRAME.reply, id, [replyHead(about)])
     },
     end() {},
   })
   channel.send(FRAME.hello, 0, [jsonPart(await helloOf('a'))])
+  channel.send(FRAME.warm, 0, [jsonPart(['d', 'e'])])
   await Promise.all([ask(router, '1'), ask(router, '2'), ask(router, '3', { digest: 'e' })])
   expect(seen.filter(type => type === FRAME.context)).toHaveLength(2)
   expect(contexts).toMatchObject([{ model: { digest: 'd' } }, { model: { digest: 'e' } }])

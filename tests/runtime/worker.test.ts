@@ -24,6 +24,7 @@ let answer: (call: InferenceCall, departure: Departure | null) => Promise<Infere
 beforeAll(async () => {
   const router = {
     infer: (call: InferenceCall, departure: Departure | null) => answer(call, departure),
+    load: async () => ({ runners: 1 }),
     ready: async () => true,
   }
   upstream = await startUpstream({ router, blobs: folderBlobs({ root: join(folder, 'blobs') }) })
@@ -31,7 +32,7 @@ beforeAll(async () => {
   edge = await start()
 }, 60_000)
 beforeEach(() => {
-  answer = async ({ body, jsonLength }) => ({ body, jsonLength, receiptId: 'rct_1' })
+  answer = async ({ body, jsonLength }) => ({ body, jsonLength, receiptId: 'rct_1', computeUs: 5 })
 })
 afterAll(async () => {
   await edge.close()
@@ -114,7 +115,7 @@ test('an inference is carried byte by byte, with what the router must know', asy
   let seen: InferenceCall | undefined
   answer = async call => {
     seen = call
-    return { body: call.body.slice().reverse(), jsonLength: 7, receiptId: 'rct_7' }
+    return { body: call.body.slice().reverse(), jsonLength: 7, receiptId: 'rct_7', computeUs: 5 }
   }
   for (const size of [0, 1, 1_000, 5_000_000]) {
     const bytes = randomBytes(size)
@@ -194,7 +195,7 @@ test('a stop lets the requests under way end', async () => {
   answer = async ({ body, jsonLength }) => {
     arrived.resolve()
     await open.promise
-    return { body, jsonLength, receiptId: 'rct_1' }
+    return { body, jsonLength, receiptId: 'rct_1', computeUs: 5 }
   }
   const reply = infer('{"x":1}')
   await arrived.promise

@@ -1,0 +1,55 @@
+/** What an edge needs to have models run: the router, and what is said to it. */
+import type { Signature } from '#schemas/signature.ts'
+import type { Manifest } from '#schemas/tables/models.ts'
+import type { Call } from './caller.ts'
+
+/** What a runner needs to serve a version, and what its receipts name. */
+export type Servable = {
+  model: string
+  version: number
+  digest: string
+  manifest: Manifest
+  signature: Signature
+}
+
+/** One online inference as the edge hands it on: who asks, which version, and the body unread. */
+export type InferenceCall = {
+  call: Call
+  model: Servable
+  body: Uint8Array
+  /** `Inference-Header-Content-Length`: bytes of JSON before the raw tensors; null: all is JSON. */
+  jsonLength: number | null
+  /** Unix milliseconds after which the answer is of no use. */
+  deadline: number
+}
+export type InferenceReply = {
+  body: Uint8Array
+  jsonLength: number | null
+  receiptId: string
+  /** Engine time: this request's share of its batch. */
+  computeUs: number
+}
+
+/** A version to be made warm before it gets traffic. */
+export type LoadCall = {
+  call: Call
+  model: Servable
+  /** The digest whose work it is to take over: it is loaded on every runner that has that one warm. */
+  instead: string | null
+  /** Unix milliseconds. */
+  deadline: number
+}
+
+/** Tells when the caller has gone: an AbortSignal, or the cheaper thing that a runtime has. */
+export type Departure = {
+  addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
+}
+
+/** Finds a runner that has the model warm. Rejects with an AppError. */
+export type InferenceRouter = {
+  infer(call: InferenceCall, departure: Departure | null): Promise<InferenceReply>
+  /** Resolves when the version is warm on a runner at least. Rejects with what the engine says. */
+  load(call: LoadCall): Promise<{ runners: number }>
+  /** Whether a runner is there. */
+  ready(): Promise<boolean>
+}

@@ -1,0 +1,91 @@
+/**
+ * Models that no runner has warm: one load however many ask, on the runner with the least to do, and on
+ * another when that one is lost.
+ */
+import type { Clock, Log, Servable } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { TenantId } from '#schemas/ids.ts'
+import { leastBusy, type Placement } from './placement.ts'
+import { question, type Runner, RunnerLost } from './runner.ts'
+
+/** Runners that were lost while they loaded it before the model is taken for the cause. */
+const LOSSES_MAX = 3
+/** What failed just now is not tried again for every request that comes. */
+const FAILED_MS = 1_000
+const FAILED_MAX = 10_000
+
+export type Loading = {
+  /** Loads it where it is not. Rejects with what the engine says, or `RunnerLost`. */
+  on(runner: Runner, tenantId: TenantId, model: Servable): Promise<void>
+  /** Sees to it that one runner loads it; null: there is none. */
+  anywhere(tenantId: TenantId, model: Servable): Promise<void> | null
+}
+
+export function openLoading(
+  deps: { clock: Clock; log: Log; placement: Placement; runners: Iterable<Runner> },
+  nextId: () => number,
+): Loading {
+  const underWay = new Map<string, Promise<void>>()
+  const failed = new Map<string, { at: number; error: unknown }>()
+
+  function on(runner: Runner, tenantId: TenantId, model: Servable): Promise<void> {
+    const { digest } = model
+    if (runner.warm.has(digest)) return Promise.resolve()
+    const known = runner.loading.get(digest)
+    if (known) return known
+    const began = performance.now()
+    const load = question(runner, nextId(), { do: 'load', tenantId, model })
+      .then(() => {
+        runner.warm.add(digest)
+        deps.placement.loaded(digest, (performance.now() - began) * 1_000)
+      })
+      .finally(() => runner.loading.delete(digest))
+    runner.loading.set(digest, load)
+    return load
+  }
+
+  async function upTo(tenantId: TenantId, model: Servable): Promise<void> {
+    for (let losses = 0; ; losses++) {
+      const runner = leastBusy(deps.runners)
+      // Whoever waits is asked again when one comes.
+      if (!runner) return
+      try {
+        return await on(runner, tenantId, model)
+      } catch (error) {
+        if (!(error instanceof RunnerLost)) throw error
+        if (losses + 1 >= LOSSES_MAX) throw lostTooOften()
+      }
+    }
+  }
+
+  return {
+    on,
+    anywhere(tenantId, model) {
+      const { digest } = model
+      const known = underWay.get(digest)
+      if (known) return known
+      const last = failed.get(digest)
+      if (last && deps.clock.now() - last.at < FAILED_MS) return Promise.reject(last.error)
+      failed.delete(digest)
+      if (!leastBusy(deps.runners)) return null
+      const load = upTo(tenantId, model)
+        .catch(error => {
+          deps.log.error('router.not_loaded', { model: model.model, digest, error: String(error) })
+          if (failed.size >= FAILED_MAX) failed.delete(failed.keys().next().value!)
+          failed.set(digest, { at: deps.clock.now(), error })
+          throw error
+        })
+        .finally(() => underWay.delete(digest))
+      underWay.set(digest, load)
+      return load
+    },
+  }
+}
+
+function lostTooOften(): AppError {
+  return new AppError('unavailable', {
+    public: `${LOSSES_MAX} runners were lost while they loaded this model.`,
+    retryable: true,
+    retryAfterS: 1,
+  })
+}

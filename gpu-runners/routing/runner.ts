@@ -1,0 +1,113 @@
+/** What the router keeps of a runner: what it said of itself, and what it has not answered yet. */
+import type { InferenceCall, InferenceReply } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { ReceiptCopies } from '#gpu-runners/online/copies.ts'
+import { FRAME } from '#gpu-runners/online/frames.ts'
+import type { Answer, Question } from '#gpu-runners/online/questions.ts'
+import { SharedContexts } from '#gpu-runners/online/shared-contexts.ts'
+import { type Channel, jsonPart } from '#platform/channel/channel.ts'
+import { Room } from './room.ts'
+
+export type Pending = {
+  call: InferenceCall
+  /** Where it is in flight; null while it waits. */
+  at: { runner: Runner; id: number } | null
+  /** Ends the wait, for a reason that `place` finds out. */
+  wake: (() => void) | null
+  departed: boolean
+  /** Runners that were lost with it. */
+  losses: number
+  /** What it was expected to take of the runner where it is, µs. */
+  costUs: number
+  resolve(reply: InferenceReply): void
+  reject(error: unknown): void
+}
+
+export type Runner = {
+  name: string
+  channel: Channel
+  warm: Set<string>
+  draining: boolean
+  pending: Map<number, Pending>
+  /** What it has to do, as far as it can be foreseen, µs. */
+  backlogUs: number
+  room: Room
+  contexts: SharedContexts
+  copies: ReceiptCopies
+  questions: Map<number, { resolve(answer: Answer): void; reject(error: unknown): void }>
+  /** Loads under way, by digest. */
+  loading: Map<string, Promise<void>>
+}
+
+/** The runner went while it was asked: another may know. */
+export class RunnerLost extends AppError {
+  constructor(name: string) {
+    super('unavailable', {
+      public: 'The runner was lost while it loaded the model.',
+      internal: `runner ${name} was lost`,
+      retryable: true,
+      retryAfterS: 1,
+    })
+    this.name = 'RunnerLost'
+  }
+}
+
+export function newPending(
+  call: InferenceCall,
+  resolve: Pending['resolve'],
+  reject: Pending['reject'],
+): Pending {
+  const state = { at: null, wake: null, departed: false, losses: 0, costUs: 0 }
+  return { call, ...state, resolve, reject }
+}
+
+export function newRunner(name: string, channel: Channel): Runner {
+  return {
+    name,
+    channel,
+    warm: new Set(),
+    draining: false,
+    pending: new Map(),
+    backlogUs: 0,
+    room: new Room(),
+    contexts: new SharedContexts(channel),
+    copies: new ReceiptCopies(),
+    questions: new Map(),
+    loading: new Map(),
+  }
+}
+
+/** The request, which the runner has answered or is to forget. */
+export function take(runner: Runner, id: number): Pending | undefined {
+  const pending = runner.pending.get(id)
+  if (!pending) return undefined
+  runner.pending.delete(id)
+  runner.backlogUs -= pending.costUs
+  runner.room.give(pending.call)
+  return pending
+}
+
+/** Asks the runner itself. Rejects with its error, or `RunnerLost`. */
+export function question(runner: Runner, id: number, asked: Question): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    runner.questions.set(id, { resolve, reject })
+    runner.channel.send(FRAME.ask, id, [jsonPart(asked)])
+  })
+}
+
+export function onAnswer(runner: Runner, id: number, answer: Answer): void {
+  const asked = runner.questions.get(id)
+  runner.questions.delete(id)
+  if (!('error' in answer)) asked?.resolve(answer)
+  else asked?.reject(runnerError(runner, answer.error))
+}
+
+export function runnerError(runner: Runner, error: { code: AppError['code']; public: string }) {
+  return new AppError(error.code, { ...error, internal: `runner ${runner.name}: ${error.public}` })
+}
+
+/** Nobody answers any more what it was asked. */
+export function loseQuestions(runner: Runner): void {
+  for (const asked of runner.questions.values()) asked.reject(new RunnerLost(runner.name))
+  runner.questions.clear()
+}

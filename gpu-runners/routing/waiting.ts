@@ -1,0 +1,99 @@
+/**
+ * Requests that no runner can take now: until a runner comes, or until one has loaded their model. Bounded
+ * in number, in bytes, in each tenant's part of both, and in time.
+ */
+import type { Clock } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { Room } from './room.ts'
+import type { Pending } from './runner.ts'
+
+/** How long a request waits for any runner to come (back). */
+const NO_RUNNER_WAIT_MS = 10_000
+/** Of requests for one model that is being loaded: they all reach its batcher's queue at once. */
+const PER_MODEL_MAX = 1_000
+
+export type Why = { for: 'a runner' } | { for: 'a load'; expectedUs: number }
+
+export class Waiting {
+  readonly #clock: Clock
+  readonly #room = new Room()
+  readonly #byDigest = new Map<string, Set<Pending>>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Waits until `wake` is called, and rejects when that takes too long. */
+  add(pending: Pending, why: Why, onWake: () => void): void {
+    const { call } = pending
+    const { digest } = call.model
+    const same = this.#byDigest.get(digest) ?? new Set()
+    if (same.size >= PER_MODEL_MAX || !this.#room.take(call)) {
+      pending.reject(tooMany(why))
+      return
+    }
+    this.#byDigest.set(digest, same)
+    same.add(pending)
+    const stop = () => {
+      clearTimeout(timer)
+      same.delete(pending)
+      if (same.size === 0 && this.#byDigest.get(digest) === same) this.#byDigest.delete(digest)
+      this.#room.give(call)
+      pending.wake = null
+    }
+    const leftMs = call.deadline - this.#clock.now()
+    const timer = setTimeout(
+      () => {
+        stop()
+        const isLate = leftMs <= NO_RUNNER_WAIT_MS
+        if (why.for === 'a load') pending.reject(notLoadedYet(why.expectedUs))
+        else pending.reject(isLate ? new AppError('deadline_exceeded') : noRunner())
+      },
+      why.for === 'a runner' ? Math.min(NO_RUNNER_WAIT_MS, leftMs) : leftMs,
+    )
+    pending.wake = () => {
+      stop()
+      onWake()
+    }
+  }
+
+  digests(): string[] {
+    return [...this.#byDigest.keys()]
+  }
+
+  /** All that wait for this model look again where they may go. */
+  wake(digest: string): void {
+    for (const pending of [...(this.#byDigest.get(digest) ?? [])]) pending.wake?.()
+  }
+
+  wakeAll(): void {
+    for (const digest of this.digests()) this.wake(digest)
+  }
+}
+
+const secondsOf = (us: number) => Math.max(1, Math.ceil(us / 1_000_000))
+
+function tooMany(why: Why): AppError {
+  if (why.for === 'a runner') return new AppError('overloaded', { retryable: true, retryAfterS: 1 })
+  return new AppError('overloaded', {
+    public: 'The model is being loaded, and as many requests wait for it as may.',
+    retryable: true,
+    retryAfterS: secondsOf(why.expectedUs),
+  })
+}
+
+function notLoadedYet(expectedUs: number): AppError {
+  return new AppError('deadline_exceeded', {
+    public: 'The deadline passed while the model was being loaded; ask again in a moment.',
+    retryable: true,
+    retryAfterS: secondsOf(expectedUs),
+  })
+}
+
+function noRunner(): AppError {
+  return new AppError('unavailable', {
+    public: 'No runner is there to run the model.',
+    retryable: true,
+    retryAfterS: 1,
+  })
+}

@@ -1,4 +1,5 @@
 /** What an edge needs to have models run: the router, and what is said to it. */
+import type { Serving } from '#schemas/serving.ts'
 import type { Signature } from '#schemas/signature.ts'
 import type { Manifest } from '#schemas/tables/models.ts'
 import type { Call } from './caller.ts'
@@ -10,6 +11,8 @@ export type Servable = {
   digest: string
   manifest: Manifest
   signature: Signature
+  /** What its tenant has opted into; absent: nothing. */
+  serving?: Serving
 }
 
 /** One online inference as the edge hands it on: who asks, which version, and the body unread. */
@@ -21,6 +24,8 @@ export type InferenceCall = {
   jsonLength: number | null
   /** Unix milliseconds after which the answer is of no use. */
   deadline: number
+  /** What the caller says of kept answers (RFC 9111 §5.2.1): none is wanted, or this one is not to be kept. */
+  fresh?: 'no-cache' | 'no-store'
 }
 export type InferenceReply = {
   body: Uint8Array
@@ -28,6 +33,10 @@ export type InferenceReply = {
   receiptId: string
   /** Engine time: this request's share of its batch. */
   computeUs: number
+  /** Of a model whose answers are kept: what became of this one, as `Cache-Status` says it (RFC 9211). */
+  cache?: string
+  /** Of an answer that was kept: for how many seconds. */
+  ageS?: number
 }
 
 /** A version to be made warm before it gets traffic. */

@@ -23,6 +23,7 @@ import { HookDirectory } from './hook-directory.ts'
 import { Authenticator } from './middleware/authenticate.ts'
 import { Limiter } from './middleware/limits.ts'
 import { ModelDirectory } from './models.ts'
+import { cachedRouter } from './response-cache/cached-router.ts'
 import { nothingAt, wrongMethod } from './routes/absent.ts'
 import * as blobs from './routes/blobs.ts'
 import { replay } from './routes/decision-replay.ts'
@@ -55,7 +56,8 @@ type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Resp
 const KEYLESS: Route['policy']['scope'][] = ['public', 'signed']
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 
-export function createApp(deps: EdgeDeps): Hono {
+export function createApp(given: EdgeDeps): Hono {
+  const deps = { ...given, router: cachedRouter(given) }
   const limits = new Limiter(deps)
   const edge: Edge = {
     deps,

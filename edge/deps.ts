@@ -10,6 +10,7 @@ import type {
   Objects,
 } from '#core/deps.ts'
 import type { Signer } from '#core/internal/signing.ts'
+import type { HitReceipts } from './response-cache/receipts.ts'
 
 export type EdgeDeps = {
   /** The functions: internal requests, signed by the edge. */
@@ -22,6 +23,10 @@ export type EdgeDeps = {
   clock: Clock
   log: Log
   http: Http
+  /** Of answers that the edge gives by itself. */
+  receipts: HitReceipts
+  /** Of all answers that this process keeps. */
+  cacheBytesMax: number
   /** Work that outlives the reply. */
   background(work: Promise<unknown>): void
 }

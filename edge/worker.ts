@@ -11,10 +11,14 @@ import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { withKeyRecords } from './key-records.ts'
 import { boundCall, serveFeatures } from './objects/features-binding.ts'
 import { remoteRouter } from './remote-router.ts'
+import { shippedReceipts } from './response-cache/receipts.ts'
 import { webHttp } from './web-http.ts'
 
 export { FeaturesObject } from './objects/features.ts'
 export { TenantObject } from './objects/tenant.ts'
+
+/** Of an isolate's 128 MB. */
+const CACHE_BYTES_MAX = 24 * 1024 ** 2
 
 type Served = { app: Hono; objects(request: Request): Promise<Response> }
 let served: Promise<Served> | undefined
@@ -51,6 +55,8 @@ async function open(env: EdgeEnv): Promise<Served> {
     clock,
     log,
     http: webHttp,
+    receipts: shippedReceipts({ functions, signer, clock, background }),
+    cacheBytesMax: CACHE_BYTES_MAX,
     background,
   })
   return { app, objects: serveFeatures(env.features, { verifier, clock }) }

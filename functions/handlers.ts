@@ -70,6 +70,8 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'models.delete': { tx: models.remove },
   'models.alias': { tx: models.setAlias },
   'models.unalias': { tx: models.removeAlias },
+  'models.serving': { tx: (unit, _, input) => models.serving(unit, input) },
+  'models.change_serving': { tx: models.changeServing },
 
   'openai.models': { tx: async unit => ({ object: 'list', data: await models.served(unit) }) },
   'openai.model': { tx: (unit, _, input) => models.servedModel(unit, input) },

@@ -72,7 +72,9 @@ function revocations(deps: FunctionsDeps, input: { sinceMs: number }) {
 }
 
 function resolveModel(deps: FunctionsDeps, input: { call: Call; model: string; version?: string }) {
-  return inTenant(deps, input.call.caller, unit => models.resolve(unit, input.model, input.version))
+  return inTenant(deps, input.call.caller, unit =>
+    models.resolveWithServing(unit, input.model, input.version),
+  )
 }
 
 async function eventTypeOf(deps: FunctionsDeps, input: OfTenant<{ type: string }>) {

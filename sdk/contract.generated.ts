@@ -23,6 +23,7 @@ export const SCOPES = [
   'decide',
 ] as const
 export const GROUPS = [
+  'kind',
   'model',
   'key',
   'project',
@@ -675,6 +676,40 @@ export type Contract = {
       params: { model: string; alias: string }
     }
     reply: Model
+  }
+  /** Show what a model is served with besides being run. */
+  'models.serving': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      model: string
+      cache: {
+        ttl_s: number
+        bytes_max: number
+      } | null
+      changed_at: string | null
+    }
+  }
+  /** Say what a model is served with: a cache of its answers. What is left out is off. */
+  'models.change_serving': {
+    input: {
+      params: { model: string }
+      body: {
+        cache?: {
+          ttl_s: number
+          bytes_max?: number
+        } | null
+      }
+    }
+    reply: {
+      model: string
+      cache: {
+        ttl_s: number
+        bytes_max: number
+      } | null
+      changed_at: string | null
+    }
   }
   /** Server metadata. */
   'oip.server': {
@@ -2559,6 +2594,8 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'models.delete': { method: 'DELETE', path: '/v1/registry/models/:model/versions/:version', idempotent: false, raw: false, json: true },
   'models.alias': { method: 'PUT', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
   'models.unalias': { method: 'DELETE', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
+  'models.serving': { method: 'GET', path: '/v1/registry/models/:model/serving', idempotent: false, raw: false, json: true },
+  'models.change_serving': { method: 'PUT', path: '/v1/registry/models/:model/serving', idempotent: false, raw: false, json: true },
   'oip.server': { method: 'GET', path: '/v2', idempotent: false, raw: false, json: true },
   'oip.live': { method: 'GET', path: '/v2/health/live', idempotent: false, raw: false, json: true },
   'oip.ready': { method: 'GET', path: '/v2/health/ready', idempotent: false, raw: false, json: true },

@@ -156,6 +156,8 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
     clock: { now: () => Date.now() },
     log: { info() {}, error() {} },
     http: webHttp,
+    receipts: { append: gone },
+    cacheBytesMax: 0,
     background: work => void work.catch(() => {}),
   }
 }

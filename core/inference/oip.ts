@@ -11,6 +11,7 @@ import { fromJson, parseJson } from './oip-json.ts'
 import { checkShape, countRows } from './oip-shape.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from './tensor.ts'
 
+export { decodeReply } from './oip-answer.ts'
 export { encodeReply } from './oip-reply.ts'
 
 export type Parameters = Record<string, string | number | boolean>

@@ -10,6 +10,7 @@ import { aliasesOf, locked, modelOf } from './resolve.ts'
 
 export { pin, resolve } from './resolve.ts'
 export { served, servedModel } from './served.ts'
+export { changeServing, resolveWithServing, serving } from './serving.ts'
 export * as uploads from './uploads.ts'
 export * as validation from './validation.ts'
 export { publish, remove, type ShownVersion, version, versions } from './versions.ts'

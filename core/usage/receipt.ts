@@ -11,7 +11,8 @@ export type ReceiptContext = {
   keyId: KeyId
   project: string | null
   tags: Record<string, string>
-  kind: 'online' | 'bulk' | 'training_set' | 'proof'
+  /** `cached`: answered by the edge, from what it keeps of an earlier answer. */
+  kind: 'online' | 'cached' | 'bulk' | 'training_set' | 'proof'
   /** Of a training set the feature service, of a proof the view, with its version and hash. */
   model: string
   version: number

@@ -10,7 +10,7 @@ export * from './receipt.ts'
 export { entriesOf, type Line } from './receipt-log.ts'
 export { bill } from './step.ts'
 
-export type Group = 'model' | 'key' | 'project' | 'job' | 'day' | 'hour'
+export type Group = 'kind' | 'model' | 'key' | 'project' | 'job' | 'day' | 'hour'
 export type Quantities = {
   receipts: number
   requests: number
@@ -33,6 +33,7 @@ const PARTS: Partial<Record<Group, SQL>> = {
   hour: sql`date_bin('1 hour', at, ${ZERO})`,
 }
 const COLUMNS: Record<Group, SQL> = {
+  kind: sql`kind`,
   model: sql`model`,
   key: sql`key_id`,
   project: sql`project`,

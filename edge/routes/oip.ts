@@ -1,7 +1,7 @@
 /** The Open Inference Protocol at the edge: what it answers itself, and what it hands to the router. */
 import type { Context } from 'hono'
 import type { Call } from '#core/caller.ts'
-import type { InferenceReply } from '#core/deps.ts'
+import type { InferenceCall, InferenceReply } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { modelMetadata } from '#core/inference/metadata.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
@@ -66,6 +66,7 @@ export async function infer(
       body,
       jsonLength: jsonLengthOf(http.header(c, JSON_HEADER)),
       deadline: now + deadlineMsOf(http.header(c, 'galley-timeout-ms')),
+      ...(model.serving?.cache && { fresh: freshOf(http.header(c, 'cache-control')) }),
     },
     http.departed(c),
   )
@@ -75,6 +76,8 @@ export async function infer(
     'galley-receipt': reply.receiptId,
     'galley-model-digest': model.digest,
   }
+  if (reply.cache !== undefined) headers['cache-status'] = reply.cache
+  if (reply.ageS !== undefined) headers.age = String(reply.ageS)
   if (reply.jsonLength !== null) headers[JSON_HEADER] = String(reply.jsonLength)
   const asked = codingAskedBy(http.header(c, 'accept-encoding'))
   if (!asked) return http.reply(c, 200, headers, payloadOf(reply))
@@ -105,6 +108,12 @@ export function deadlineMsOf(header: string | undefined): number {
   throw new AppError('invalid_request', {
     public: `galley-timeout-ms must be from 1 to ${DEADLINE_MS_MAX}; it is "${header}".`,
   })
+}
+
+/** Of RFC 9111 the two directives that a caller has a use for; others ask for nothing that is not so. */
+function freshOf(header: string | undefined): InferenceCall['fresh'] {
+  if (header === undefined) return undefined
+  return (['no-store', 'no-cache'] as const).find(each => header.toLowerCase().includes(each))
 }
 
 function json(body: unknown): Response {

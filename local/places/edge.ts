@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { createApp } from '#edge/app.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
+import { ask } from '#edge/functions-client.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { openLog } from '#platform/log.ts'
@@ -11,15 +12,28 @@ import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteFeatures, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { readEdgeEnv } from './env.ts'
+import { loggedReceipts } from './hit-receipts.ts'
 import { listen } from './http-host.ts'
 import { nodeHttp, nodeListener } from './node-http.ts'
 import { shipper } from './ship.ts'
+
+const CACHE_BYTES_MAX = 128 * 1024 ** 2
+const SHIP_MS_MAX = 3_000
 
 const env = readEdgeEnv()
 const clock = { now: () => Date.now() }
 const log = openLog({ place: 'edge', clock })
 const signer = await openSigner('edge', env.key)
 const functions = { fetch: (request: Request) => fetch(rebased(request, env.functionsUrl)) }
+const receipts = loggedReceipts(
+  { clock, log },
+  {
+    folder: env.receiptsFolder,
+    async ship(lines) {
+      await ask({ functions, signer, clock }, '/internal/receipts', { lines: JSON.parse(lines) })
+    },
+  },
+)
 const { router, attach, close } = createRouter({
   clock,
   log,
@@ -37,6 +51,8 @@ const deps: EdgeDeps = {
   clock,
   log,
   http: nodeHttp,
+  receipts,
+  cacheBytesMax: CACHE_BYTES_MAX,
   background: work =>
     void work.catch(error => log.error('edge.background', { error: String(error) })),
 }
@@ -51,6 +67,7 @@ endWithParent(async why => {
   if (why === 'stop') await server.close()
   runners.close()
   close()
+  await receipts.close(why === 'stop' ? SHIP_MS_MAX : 0)
   objects.close()
 })
 reportReady()

@@ -25,6 +25,8 @@ export type EdgeEnv = {
   partitionsPerObject: number
   routerSocket: string
   blobsFolder: string
+  /** Of answers that the edge gave by itself. */
+  receiptsFolder: string
 }
 
 export function readEdgeEnv(from: Record<string, string | undefined> = process.env): EdgeEnv {
@@ -39,6 +41,7 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
     partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
     routerSocket: env.GALLEY_ROUTER_SOCKET,
     blobsFolder: env.GALLEY_BLOBS,
+    receiptsFolder: 'receipts/edge',
   }
 }
 

@@ -11,6 +11,7 @@ import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { openaiRoutes } from './openai/openai.ts'
 import { platformRoutes } from './platform.ts'
+import { servingRoutes } from './serving/serving.ts'
 import { tableRoutes } from './tables.ts'
 import { tenantRoutes } from './tenants.ts'
 import { usageRoutes } from './usage.ts'
@@ -19,6 +20,7 @@ export const ROUTES = [
   ...platformRoutes,
   ...tenantRoutes,
   ...modelRoutes,
+  ...servingRoutes,
   ...inferenceRoutes,
   ...openaiRoutes,
   ...jobRoutes,

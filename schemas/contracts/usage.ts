@@ -3,7 +3,7 @@ import * as z from 'zod'
 import { route } from '#schemas/route.ts'
 import { pageOf, pageQuery, timestamp } from './page.ts'
 
-export const GROUPS = ['model', 'key', 'project', 'job', 'day', 'hour'] as const
+export const GROUPS = ['kind', 'model', 'key', 'project', 'job', 'day', 'hour'] as const
 
 export const quantities = z.object({
   receipts: z.number(),

@@ -272,7 +272,16 @@ test('usage by every group equals the work that was done, to the row', async () 
   expect(await rowsBy('job')).toEqual({ [job.id]: 100, none: 60 })
   const sum = (field: keyof Sums & keyof Receipt) =>
     receipts.reduce((all, one) => all + (one[field] as number), 0)
-  for (const group of ['model', 'key', 'project', 'job', 'day', 'hour', 'model,project,day']) {
+  for (const group of [
+    'kind',
+    'model',
+    'key',
+    'project',
+    'job',
+    'day',
+    'hour',
+    'model,project,day',
+  ]) {
     const { total, data } = await totals(`group_by=${group}`)
     for (const field of ['requests', 'rows', 'compute_us', 'bytes_in', 'bytes_out'] as const) {
       expect([group, field, total[field]]).toEqual([group, field, sum(field)])

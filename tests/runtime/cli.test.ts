@@ -57,7 +57,7 @@ describe('the command line', () => {
     [['usage', '--from', 'tomorrow'], '--from takes a day or a time'],
     [
       ['usage', '--group-by', 'week'],
-      '--group-by takes some of model, key, project, job, day, hour, not "week".',
+      '--group-by takes some of kind, model, key, project, job, day, hour, not "week".',
     ],
   ])('refuses %j with what would be right, and sends nothing', async (args, text) => {
     const peer = await peerOf(() => ({}))

@@ -14,7 +14,7 @@ const KEYS = [newId('key'), newId('key')]
 const RUNS = [newId('run'), newId('run')]
 const CONTEXTS = 4
 const RECEIPTS = 24
-const GROUPS: usage.Group[] = ['model', 'key', 'project', 'job', 'day', 'hour']
+const GROUPS: usage.Group[] = ['kind', 'model', 'key', 'project', 'job', 'day', 'hour']
 
 /** Context and receipt are functions of their number, as the real ones are of the work they prove. */
 function contextOf(tenantId: TenantId, number: number): usage.ReceiptContext {
@@ -154,6 +154,7 @@ function naive(numbers: number[], tenantId: TenantId, groups: usage.Group[]) {
     const context = contextOf(tenantId, receipt.of)
     const iso = new Date(receipt.at).toISOString()
     const values: Record<usage.Group, string | null> = {
+      kind: context.kind,
       model: context.model,
       key: context.keyId,
       project: context.project,

@@ -62,7 +62,15 @@ const FRONT: Record<string, string[]> = {
   ],
   training: ['training.ts'],
   models: ['models.ts', 'onnx/build.ts', 'onnx/inspect.ts', 'onnx/signature.ts', 'onnx/wire.ts'],
-  inference: ['bulk.ts', 'invalid.ts', 'metadata.ts', 'oip.ts', 'rows.ts', 'tensor.ts'],
+  inference: [
+    'bulk.ts',
+    'canonical.ts',
+    'invalid.ts',
+    'metadata.ts',
+    'oip.ts',
+    'rows.ts',
+    'tensor.ts',
+  ],
 }
 
 /** Doors that are open and should not be: `importer → file`. This list may only get shorter. */

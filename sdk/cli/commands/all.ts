@@ -14,6 +14,7 @@ import { login, whoami } from './login.ts'
 import { models } from './models.ts'
 import { modelsPublish } from './models-publish.ts'
 import { predict } from './predict.ts'
+import { serving } from './serving/serving.ts'
 import { tenants } from './tenants.ts'
 import { receipts, usage } from './usage.ts'
 
@@ -22,6 +23,7 @@ export const COMMANDS: Command[] = [
   whoami,
   modelsPublish,
   ...models,
+  serving,
   predict,
   jobsCreate,
   ...jobs,

@@ -4,7 +4,7 @@
  */
 import type { Caller } from '#core/caller.ts'
 import { AppError } from '#core/error.ts'
-import { PLANS } from '#schemas/plans.ts'
+import { PLANS, type Rate } from '#schemas/plans.ts'
 import type { LimitName } from '#schemas/route.ts'
 import type { EdgeDeps } from '../deps.ts'
 
@@ -12,27 +12,46 @@ import type { EdgeDeps } from '../deps.ts'
 const LEASE_SHARE = 0.1
 /** What an isolate may spend by itself while the object does not answer, as a share of the rate. */
 const UNREACHABLE_SHARE = 0.1
+/** The next lease is asked for when the last has so little time, or such a share of its tokens, left. */
+const RENEW_MS = 300
+const RENEW_SHARE = 0.3
 
-type Pocket = {
+type Lease = {
   tokens: number
   validUntil: number
+  /** Its successor has been asked for, once: where that fails, whoever finds nothing at hand asks again. */
+  renewed: boolean
+}
+type Pocket = {
+  lease: Lease
+  /** What came before the lease was used up. */
+  next: Lease | null
   emptyUntil: number
   leasing: Promise<void> | null
 }
 
 export class Limiter {
-  readonly #deps: Pick<EdgeDeps, 'objects' | 'clock' | 'log'>
+  readonly #deps: Pick<EdgeDeps, 'objects' | 'clock' | 'log' | 'background'>
   readonly #pockets = new Map<string, Pocket>()
 
-  constructor(deps: Pick<EdgeDeps, 'objects' | 'clock' | 'log'>) {
+  constructor(deps: Pick<EdgeDeps, 'objects' | 'clock' | 'log' | 'background'>) {
     this.#deps = deps
   }
 
   /** True when a token was at hand and is spent. */
   spendAtHand(caller: Caller, limit: LimitName, nowMs: number): boolean {
     const pocket = this.#pockets.get(`${caller.tenantId} ${limit}`)
-    if (!pocket || pocket.tokens < 1 || pocket.validUntil < nowMs) return false
-    pocket.tokens--
+    if (!pocket) return false
+    if (!isGood(pocket.lease, nowMs)) {
+      if (!pocket.next || !isGood(pocket.next, nowMs)) return false
+      pocket.lease = pocket.next
+      pocket.next = null
+    }
+    const { lease } = pocket
+    lease.tokens--
+    if (!lease.renewed && isEnding(lease, rateOf(caller, limit), nowMs)) {
+      this.#renew(caller, limit, pocket)
+    }
     return true
   }
 
@@ -51,31 +70,67 @@ export class Limiter {
     }
   }
 
+  /** Asks for the next lease while the last tokens are spent: the object's commit is nobody's wait then. */
+  #renew(caller: Caller, limit: LimitName, pocket: Pocket): void {
+    pocket.lease.renewed = true
+    if (pocket.leasing) return
+    const leasing = this.#ask(caller, limit, pocket)
+      .catch(error => this.#unreachable(limit, error))
+      .finally(() => {
+        pocket.leasing = null
+      })
+    pocket.leasing = leasing
+    this.#deps.background(leasing)
+  }
+
   async #lease(caller: Caller, limit: LimitName, pocket: Pocket): Promise<void> {
-    const rate = (PLANS[caller.plan] ?? PLANS.standard!)[limit]
-    const want = Math.max(1, Math.ceil(rate.perS * LEASE_SHARE))
     try {
-      const lease = await this.#deps.objects
-        .tenant(caller.tenantId)
-        .leaseRate({ limit, ...rate, want })
-      pocket.tokens = lease.granted
-      pocket.validUntil = lease.validUntil
-      pocket.emptyUntil = lease.granted > 0 ? 0 : this.#deps.clock.now() + lease.retryAfterMs
+      await this.#ask(caller, limit, pocket)
     } catch (error) {
-      this.#deps.log.error('edge.limits_unreachable', { limit, error: String(error) })
-      pocket.tokens = Math.max(1, Math.floor(rate.perS * UNREACHABLE_SHARE))
-      pocket.validUntil = this.#deps.clock.now() + 1_000
+      this.#unreachable(limit, error)
+      const tokens = Math.max(1, Math.floor(rateOf(caller, limit).perS * UNREACHABLE_SHARE))
+      pocket.next = { tokens, validUntil: this.#deps.clock.now() + 1_000, renewed: true }
     }
+  }
+
+  async #ask(caller: Caller, limit: LimitName, pocket: Pocket): Promise<void> {
+    const rate = rateOf(caller, limit)
+    const lease = await this.#deps.objects
+      .tenant(caller.tenantId)
+      .leaseRate({ limit, ...rate, want: wantOf(rate) })
+    pocket.next = { tokens: lease.granted, validUntil: lease.validUntil, renewed: false }
+    pocket.emptyUntil = lease.granted > 0 ? 0 : this.#deps.clock.now() + lease.retryAfterMs
+  }
+
+  #unreachable(limit: LimitName, error: unknown): void {
+    this.#deps.log.error('edge.limits_unreachable', { limit, error: String(error) })
   }
 
   #pocket(caller: Caller, limit: LimitName): Pocket {
     const name = `${caller.tenantId} ${limit}`
     const known = this.#pockets.get(name)
     if (known) return known
-    const pocket = { tokens: 0, validUntil: 0, emptyUntil: 0, leasing: null }
+    const lease = { tokens: 0, validUntil: 0, renewed: true }
+    const pocket = { lease, next: null, emptyUntil: 0, leasing: null }
     this.#pockets.set(name, pocket)
     return pocket
   }
+}
+
+function isGood({ tokens, validUntil }: Lease, nowMs: number): boolean {
+  return tokens >= 1 && validUntil >= nowMs
+}
+
+function isEnding({ tokens, validUntil }: Lease, rate: Rate, nowMs: number): boolean {
+  return validUntil - nowMs < RENEW_MS || tokens < wantOf(rate) * RENEW_SHARE
+}
+
+function rateOf(caller: Caller, limit: LimitName): Rate {
+  return (PLANS[caller.plan] ?? PLANS.standard!)[limit]
+}
+
+function wantOf(rate: Rate): number {
+  return Math.max(1, Math.ceil(rate.perS * LEASE_SHARE))
 }
 
 function limited(limit: LimitName, waitMs: number): AppError {

@@ -7,8 +7,20 @@ const LINE_BYTES_MAX = 16 * 2 ** 20
 
 /** Throws WrongSpine. */
 export function spineSource(database: Database, { file, format }: SpineFile): Promise<string> {
-  if (format === 'jsonl') return linesSource(database, file)
-  return Promise.resolve(`read_parquet('${file}', hive_partitioning = false)`)
+  return format === 'jsonl' ? linesSource(database, file) : parquetSource(database, file)
+}
+
+async function parquetSource(database: Database, file: string): Promise<string> {
+  const source = `read_parquet('${file}', hive_partitioning = false)`
+  try {
+    await database.rows(`select * from ${source} limit 0`)
+  } catch (error) {
+    const why = (error as Error).message.replaceAll(`'${file}'`, 'it')
+    throw new WrongSpine(
+      `The spine cannot be read as Parquet: ${why} Lines of JSON are taken with "format": "jsonl".`,
+    )
+  }
+  return source
 }
 
 /**

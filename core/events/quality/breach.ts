@@ -1,23 +1,19 @@
 /**
- * Hours that are over, and breaches: whatever a check has found wrong comes into the tenant's own log as
- * an event, once, from where features, exports and whoever follows the log have it like any other.
+ * Breaches: whatever a check has found wrong comes into the tenant's own log as an event, once, from where
+ * features, exports and whoever follows the log have it like any other.
  */
-import { and, desc, eq, sql } from 'drizzle-orm'
-import type { FeatureObjects, Unit } from '#core/deps.ts'
+import { and, eq } from 'drizzle-orm'
+import type { FeatureObjects } from '#core/deps.ts'
 import { AppError, inFull } from '#core/error.ts'
 import type { EventType } from '#schemas/event.ts'
-import type { SegmentId, TenantId } from '#schemas/ids.ts'
+import type { TenantId } from '#schemas/ids.ts'
 import { eventTypes } from '#schemas/tables/events.ts'
-import { eventQuality, eventSegments } from '#schemas/tables/segments.ts'
+import { eventQuality } from '#schemas/tables/segments.ts'
 import { checkedEvent } from '../contract.ts'
 import { ingest } from '../ingest.ts'
-import { HOUR_MS, nextPlan } from '../sealing/hour.ts'
 import { eachTenant, type SealDeps } from '../sealing/seal.ts'
-import { hourVerdictsOf } from './measure.ts'
-import { type CheckedSegment, recordVerdicts } from './record.ts'
+import { judgeHours } from './hours.ts'
 
-/** Longer than an hour waits to be sealed. */
-const GRACE_MS = 120_000
 const TOLD_MAX = 500
 const SOURCE = '/galley/quality'
 
@@ -41,53 +37,16 @@ const BREACHED: EventType = {
 
 export type QualityDeps = SealDeps & { features: FeatureObjects }
 
-/** Judges the hour that ended last, and tells what is wrong. */
+/** Judges the hours that have ended, and tells what is wrong. */
 export async function checkQuality(deps: QualityDeps): Promise<void> {
   for await (const tenantId of eachTenant(deps.db)) {
     try {
-      await deps.db.tenant(tenantId, tx => judgeHour({ tx, clock: deps.clock }, tenantId))
+      await deps.db.tenant(tenantId, tx => judgeHours({ tx, clock: deps.clock }, tenantId))
       await tell(deps, tenantId)
     } catch (error) {
       deps.log.error('events.quality_not_checked', { tenant: tenantId, error: inFull(error) })
     }
   }
-}
-
-/** Volume and freshness: nothing comes by itself to say that nothing came. */
-async function judgeHour(unit: Unit, tenantId: TenantId): Promise<void> {
-  const { tx, clock } = unit
-  const end = Math.floor((clock.now() - GRACE_MS) / HOUR_MS) * HOUR_MS
-  const newest = await tx
-    .selectDistinctOn([eventTypes.type])
-    .from(eventTypes)
-    .orderBy(eventTypes.type, desc(eventTypes.version))
-  const types = newest.filter(({ definition, createdAt }) => {
-    const kinds = Object.values(definition.checks ?? {}).map(({ kind }) => kind)
-    // An hour that had begun before there was the check is not judged by it.
-    const isWhole = createdAt.getTime() <= end - HOUR_MS
-    return isWhole && (kinds.includes('volume') || kinds.includes('freshness'))
-  })
-  if (types.length === 0 || (await nextPlan(unit)) !== null) return
-  const hour = end - HOUR_MS
-  const checked: CheckedSegment[] = []
-  for (const { type, definition } of types) {
-    const [found] = await tx
-      .select({
-        events: sql<string>`coalesce(sum(${eventSegments.events})
-          filter (where ${eventSegments.hour} = ${new Date(hour).toISOString()}::timestamptz), 0)`,
-        newest: sql<string | null>`max(${eventSegments.eventTimeTo})`,
-      })
-      .from(eventSegments)
-      .where(and(eq(eventSegments.type, type), eq(eventSegments.state, 'sealed')))
-    const verdicts = hourVerdictsOf(definition, {
-      events: Number(found!.events),
-      end,
-      newest: found!.newest === null ? null : Number(found!.newest),
-    })
-    const id = `${type}@${new Date(hour).toISOString()}` as SegmentId
-    checked.push({ id, type: definition, hour, verdicts })
-  }
-  await recordVerdicts(unit, tenantId, checked)
 }
 
 async function tell(deps: QualityDeps, tenantId: TenantId): Promise<void> {

@@ -68,7 +68,7 @@ function shown({
     type,
     hour: hour.toISOString(),
     /** Null: of the hour, not of one file. */
-    segment: segment.startsWith('seg_') ? segment : null,
+    segment: segment.includes('@') ? null : segment,
     check: name,
     kind,
     value,

@@ -115,6 +115,7 @@ test('events are sent again as another type, once, however often that is done', 
   const again = () =>
     galley<{ replayed: number }>('events', 'replay', '--type', 'payment', '--as', 'payment.v2')
   expect([await again(), await again()]).toEqual([{ replayed: 40 }, { replayed: 40 }])
+  await expect(galley('events', 'replay', '--type', 'paymnet')).rejects.toThrow('paymnet')
   const find = '/v1/events/find?source=replay:till&id=e39'
   while ((await api('GET', find, undefined, { key })).status === 404) await sleep(50)
   const { data } = await ok<{ data: { source: string; time: string; data: object }[] }>(

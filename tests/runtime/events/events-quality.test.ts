@@ -164,6 +164,33 @@ test('an hour without events is judged too, and a breach comes into the tenantâ€
   ])
 })
 
+test('hours that ended while nobody was there are judged when somebody is, each by what there was then', async () => {
+  scene.clock.forward(HOUR - (scene.clock.now() % HOUR))
+  const { id, type } = await declared({
+    some: { kind: 'volume', min: 1 },
+    fresh: { kind: 'freshness', max_s: 1_800 },
+  })
+  scene.clock.forward(1_000)
+  await send(id, type, [{ card: 'a', amount: 1 }])
+  scene.clock.forward(3 * HOUR)
+  await send(id, type, [{ card: 'b', amount: 1 }])
+  scene.clock.forward(HOUR + 180_000 - (scene.clock.now() % HOUR))
+  for (let i = 0; i < 3; i++) await events.sealDue(scene)
+  await events.checkQuality(scene)
+  const all = await found(id)
+  all.sort((a, b) => Date.parse(a.hour) - Date.parse(b.hour) || a.check.localeCompare(b.check))
+  expect(all.map(({ check, value }) => [check, value])).toEqual([
+    ['fresh', 3_599],
+    ['some', 1],
+    ['fresh', 7_199],
+    ['some', 0],
+    ['fresh', 10_799],
+    ['some', 0],
+    ['fresh', 3_599],
+    ['some', 1],
+  ])
+})
+
 const wrong: [string, Record<string, unknown>, string][] = [
   ['gone', { kind: 'range', field: 'gone', min: 1 }, 'payment has no field "gone"; it has card'],
   ['text', { kind: 'range', field: 'card', min: 1 }, 'A range is of numbers; "card" is string.'],

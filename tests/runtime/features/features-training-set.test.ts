@@ -70,13 +70,18 @@ function logOf(played: Played) {
   return { path, sql: `read_json('log.jsonl', columns = {${listed.join(', ')}})` }
 }
 
-async function made(service: ServicePlan, played: Played, rows: object[]) {
+async function made(
+  service: ServicePlan,
+  played: Played,
+  rows: object[],
+  format: 'jsonl' | 'parquet' = 'jsonl',
+) {
   const log = logOf(played)
   const set = {
     service,
     entities: Object.fromEntries(service.views.map(({ entity }) => [entity, entities[entity]!])),
     logs: { [EVENT_TYPE.type]: log.sql },
-    spine: { file: 'spine.jsonl', format: 'jsonl' as const },
+    spine: { file: 'spine.jsonl', format },
     knowledge: { mode: 'as_served' as const, asOf: null },
     statuses: true,
     files: { 'log.jsonl': log.path, 'spine.jsonl': writeLines('spine.jsonl', rows) },
@@ -218,6 +223,8 @@ test('a spine that does not fit is refused with the column, the row and what was
   expect(await refused([{ ...row, share: 1 }])).toContain('has the column share already')
   expect(await refused([row, [1]])).toContain('Row 1 (from 0) is ARRAY')
   expect(await refused([])).toBe('The spine has no rows.')
+  const asParquet = await made(service, played, [row], 'parquet').catch(error => error)
+  expect(asParquet.public).toMatch(/^The spine cannot be read as Parquet: .* "format": "jsonl"\.$/s)
 }, 60_000)
 
 test('labels in JSON keep their types: a text stays one, whatever it looks like', async () => {

@@ -34,18 +34,26 @@ export const replay = command({
       (low === null || Date.parse(time) >= low) && (high === null || Date.parse(time) < high)
     const galley = await context.galley()
     const { signal, terminal } = context
-    let done = 0
+    let [done, retractions] = [0, 0]
     for await (const page of galley.pages(
       'events.list',
       { query: { type, limit: PAGE } },
       { signal },
     )) {
-      const some = page.data.filter(event => !event.retracts && isIn(event))
+      const inTime = page.data.filter(isIn)
+      const some = inTime.filter(event => !event.retracts)
+      retractions += inTime.length - some.length
       const again = some.map(event => againOf(event, as))
       if (as === undefined) {
         for (const event of again) await terminal.out(`${JSON.stringify(event)}\n`)
       } else if (again.length > 0) await sent(galley, again, signal)
       done += again.length
+    }
+    // A type that there is not would look like one without events.
+    if (done + retractions === 0)
+      await galley.request('event_types.get', { params: { type } }, { signal })
+    if (retractions > 0) {
+      terminal.err(`${count(retractions)} events that take others back were left out.\n`)
     }
     if (as === undefined) return undefined
     return { json: { replayed: done }, text: `${count(done)} events sent as ${as}` }

@@ -9,7 +9,12 @@ import { connect } from 'node:net'
 import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 
-export type Asked = { path: string; body: string; type?: string }
+export type Asked = {
+  path: string
+  body: string
+  type?: string
+  headers?: Record<string, string>
+}
 export type Work = {
   request(i: number): Asked
   /** What the generator shall add to its report, from the answers that it was shown. */
@@ -64,10 +69,11 @@ function open(): Connection {
   const connection = {
     send(i: number) {
       current = i
-      const { path, body, type = 'application/json' } = request(i)
+      const { path, body, type = 'application/json', headers = {} } = request(i)
+      const more = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
       socket.write(
         `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${values.key}\r\n` +
-          `content-type: ${type}\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+          `content-type: ${type}\r\n${more.join('')}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
       )
     },
   }

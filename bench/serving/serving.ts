@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { BARE_ENGINE, type Contender, GALLEY, PEER_NAMES, peers } from './contenders.ts'
+import { buildSmallEncoder, measureGoodput } from './goodput.ts'
 import { SMALL_MODELS, type SmallModel } from './models.ts'
 import { measureSmall } from './small.ts'
 import { buildTransformer, measureTransformer } from './transformer.ts'
@@ -16,7 +17,7 @@ const { values } = parseArgs({
   args: process.argv.slice(3),
   options: {
     peers: { type: 'string', default: PEER_NAMES.join(',') },
-    models: { type: 'string', default: 'mlp,trees,transformer' },
+    models: { type: 'string', default: 'mlp,trees,transformer,overload' },
     rounds: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '4' },
     /** One short round of everything: that it works, not how fast. */
@@ -27,7 +28,11 @@ const effort = values.quick
   ? { rounds: 1, ms: 1_000, warmUpMs: 500 }
   : { rounds: Number(values.rounds), ms: Number(values.seconds) * 1_000, warmUpMs: 3_000 }
 const wanted = names('peers', values.peers, PEER_NAMES)
-const models = names('models', values.models, [...Object.keys(SMALL_MODELS), 'transformer'])
+const models = names('models', values.models, [
+  ...Object.keys(SMALL_MODELS),
+  'transformer',
+  'overload',
+])
 const say = (line: string) => process.stdout.write(`${line}\n`)
 
 const scratch = mkdtempSync(join(tmpdir(), 'galley-serving-'))
@@ -45,12 +50,20 @@ try {
   const transformer = models.includes('transformer')
     ? await measureTransformer(fileOf('transformer', buildTransformer()), effort, say)
     : null
+  const overload = models.includes('overload')
+    ? await measureGoodput(fileOf('overload', buildSmallEncoder()), effort, say)
+    : null
   const verdict = verdictOf(rounds, missing)
   say(
     JSON.stringify({
       ...verdict,
       transformer_vs_bare: transformer?.vs_bare ?? null,
-      models: { ...verdict.models, ...(transformer && { transformer }) },
+      goodput_overload: overload?.goodput ?? null,
+      models: {
+        ...verdict.models,
+        ...(transformer && { transformer }),
+        ...(overload && { overload }),
+      },
       rounds: effort.rounds,
     }),
   )

@@ -11,7 +11,7 @@ import type { Effort } from './small.ts'
 import { median, round2 } from './verdict.ts'
 
 export const SEQUENCE = 32
-const VOCABULARY = 8_192
+export const VOCABULARY = 8_192
 const CALLERS = 32
 /** A round is longer than one of the small models: a run takes a tenth of a second. */
 const LONGER = 2
@@ -37,12 +37,8 @@ export async function measureTransformer(
     const { url, key } = product
     const galley = new Galley({ baseUrl: url, key })
     await galley.publish('text', { 'model.onnx': readFileSync(graphPath) })
-    const target = {
-      port: Number(new URL(url).port),
-      path: '/v2/models/text/infer',
-      key,
-      body: BODY,
-    }
+    const port = Number(new URL(url).port)
+    const target = { port, path: '/v2/models/text/infer', key, body: textBody(0) }
     await closedLoad(target, { callers: CALLERS, ms: warmUpMs })
     const measured: { perS: number; bare: number; share: number }[] = []
     for (let round = 0; round < rounds; round++) {
@@ -62,18 +58,18 @@ export async function measureTransformer(
   }
 }
 
-const BODY = JSON.stringify({
-  inputs: [
-    { name: 'input_ids', shape: [1, SEQUENCE], datatype: 'INT64', data: tokensOf(0) },
-    {
-      name: 'attention_mask',
-      shape: [1, SEQUENCE],
-      datatype: 'INT64',
-      data: tokensOf(0).map(() => 1),
-    },
-  ],
-  outputs: [{ name: 'embedding' }],
-})
+/** A request for the embedding of one text. */
+export function textBody(i: number): string {
+  const shape = [1, SEQUENCE]
+  const ids = tokensOf(i)
+  return JSON.stringify({
+    inputs: [
+      { name: 'input_ids', shape, datatype: 'INT64', data: ids },
+      { name: 'attention_mask', shape, datatype: 'INT64', data: ids.map(() => 1) },
+    ],
+    outputs: [{ name: 'embedding' }],
+  })
+}
 
 async function bareLoop(graphPath: string, ms: number) {
   const args = [BARE_LOOP, '--graph', graphPath, '--ms', String(ms)]

@@ -20,6 +20,8 @@ export type InferenceCall = {
   call: Call
   model: Servable
   body: Uint8Array
+  /** Texts as OpenAI's clients send them; absent: tensors of the Open Inference Protocol. */
+  form?: 'embeddings'
   /** `Inference-Header-Content-Length`: bytes of JSON before the raw tensors; null: all is JSON. */
   jsonLength: number | null
   /** Unix milliseconds after which the answer is of no use. */

@@ -34,6 +34,7 @@ import * as feast from './routes/feast.ts'
 import * as features from './routes/features.ts'
 import * as hooks from './routes/hooks.ts'
 import * as oip from './routes/oip.ts'
+import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
 import { ServiceDirectory } from './service-directory.ts'
 
@@ -135,6 +136,7 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
     named(call, await oip.modelReady(models, c, call)),
   'oip.infer': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
+  'openai.embeddings': ({ deps, models }, c, call) => openai.embeddings(deps, models, c, call),
   'events.send': async ({ deps, eventTypes }, c, call) =>
     named(call, await events.send(deps, eventTypes, c, call)),
   'hooks.receive': async (edge, c, call) => named(call, await hooks.receive(edge, c, call)),

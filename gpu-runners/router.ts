@@ -167,6 +167,7 @@ export function createRouter(deps: {
       context: runner.contexts.idOf(call),
       deadline: call.deadline,
       jsonLength: call.jsonLength,
+      form: call.form,
       requestId: call.call.requestId,
     })
     runner.channel.send(FRAME.infer, id, [head, call.body])

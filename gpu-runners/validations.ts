@@ -82,6 +82,7 @@ async function judge(
     graph: manifest.graph,
     batchAxes: manifest.batch_axes,
     trialDims: manifest.trial_shapes,
+    embedding: manifest.embedding,
   }
   const verdict = await validateModel({ log: deps.log }, input, signal)
   if (!verdict.ok) return { ok: false as const, detail: verdict.detail }

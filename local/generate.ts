@@ -73,7 +73,8 @@ function errorsText(): string {
 An error is a problem document (RFC 9457) with a stable \`code\`, the \`request_id\` that stands in the
 logs, and a \`detail\` that says what was wrong with this request and what would be right. Programs
 branch on \`code\`; texts may change. Under \`/v2\`, where the Open Inference Protocol fixes the form, the
-same members stand beside its own \`error\`. 429 and 503 come with \`Retry-After\` where waiting helps.
+same members stand beside its own \`error\`; on the paths of OpenAI's API they stand beside an \`error\` with
+\`message\`, \`type\`, \`param\` and \`code\`. 429 and 503 come with \`Retry-After\` where waiting helps.
 
 ${sections.join('\n')}`
 }

@@ -35,4 +35,21 @@ export type TensorSpec = {
  */
 export type Batching = 'invariant' | 'shape_sensitive' | 'unbatched'
 
-export type Signature = { inputs: TensorSpec[]; outputs: TensorSpec[]; batching: Batching }
+/** Of a model that embeds texts, as its publishing found it. */
+export type EmbeddingSignature = {
+  /** The output that is pooled. */
+  output: string
+  /** Elements of a vector. */
+  width: number
+  /** A padded row gives what it gives without padding, within the tolerance of `shape_sensitive`. */
+  is_masked: boolean
+  /** Token ids are below it. */
+  vocabulary: number
+}
+
+export type Signature = {
+  inputs: TensorSpec[]
+  outputs: TensorSpec[]
+  batching: Batching
+  embedding?: EmbeddingSignature
+}

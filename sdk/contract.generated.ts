@@ -195,6 +195,16 @@ export type Manifest = {
   }>
   batch_axes?: Record<string, number | null>
   trial_shapes?: Record<string, Array<number>>
+  embedding?: {
+    tokenizer: string
+    max_tokens: number
+    pooling: 'mean' | 'cls' | 'last' | 'none'
+    normalize?: boolean
+    truncate?: boolean
+    output?: string
+    prefixes?: Record<string, string>
+    dimensions?: Array<number>
+  }
 }
 
 export type Model = {
@@ -292,6 +302,12 @@ export type Signature = {
     batch_axis: number | null
   }>
   batching: 'invariant' | 'shape_sensitive' | 'unbatched'
+  embedding?: {
+    output: string
+    width: number
+    is_masked: boolean
+    vocabulary: number
+  }
 }
 
 export type SkewBody = {
@@ -841,6 +857,25 @@ export type Contract = {
       object: 'model'
       created: number
       owned_by: string
+    }
+  }
+  /** Embed texts or token ids, in the form of OpenAI. */
+  'openai.embeddings': {
+    input: {
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      object: 'list'
+      model: string
+      data: Array<{
+        object: 'embedding'
+        index: number
+        embedding: Array<number> | string
+      }>
+      usage: {
+        prompt_tokens: number
+        total_tokens: number
+      }
     }
   }
   /** Run a model over every row of an uploaded file, make a training set from labels, prove a feature view, or check reads for skew. */
@@ -2607,6 +2642,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'oip.infer_version': { method: 'POST', path: '/v2/models/:model/versions/:version/infer', idempotent: false, raw: true, json: true },
   'openai.models': { method: 'GET', path: '/v1/models', idempotent: false, raw: false, json: true },
   'openai.model': { method: 'GET', path: '/v1/models/:model', idempotent: false, raw: false, json: true },
+  'openai.embeddings': { method: 'POST', path: '/v1/embeddings', idempotent: false, raw: true, json: true },
   'jobs.create': { method: 'POST', path: '/v1/jobs', idempotent: true, raw: false, json: true },
   'jobs.list': { method: 'GET', path: '/v1/jobs', idempotent: false, raw: false, json: true },
   'jobs.get': { method: 'GET', path: '/v1/jobs/:job_id', idempotent: false, raw: false, json: true },

@@ -15,6 +15,11 @@ export async function checked(unit: Unit, given: GivenManifest): Promise<Manifes
   if (!paths.includes(graph)) {
     problems.push({ pointer: '/graph', detail: `no file of the manifest has the path "${graph}"` })
   }
+  const { tokenizer } = given.embedding ?? {}
+  if (tokenizer !== undefined && !paths.includes(tokenizer)) {
+    const detail = `no file of the manifest has the path "${tokenizer}"`
+    problems.push({ pointer: '/embedding/tokenizer', detail })
+  }
   for (const [index, file] of given.files.entries()) {
     const details = [
       paths.indexOf(file.path) !== index && `"${file.path}" is listed twice`,

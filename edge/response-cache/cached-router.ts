@@ -58,7 +58,8 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
   return {
     infer(call, departure) {
       const setting = call.model.serving?.cache
-      if (setting) return infer(call, departure, setting)
+      // Texts are not looked into here: their answers are the runner's each time.
+      if (setting && call.form === undefined) return infer(call, departure, setting)
       if (!kept.isEmpty) kept.forget(ownerOf(call))
       return deps.router.infer(call, departure)
     },

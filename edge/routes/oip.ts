@@ -7,7 +7,7 @@ import { modelMetadata } from '#core/inference/metadata.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
 import { API_VERSION } from '#schemas/version.ts'
 import { codingAskedBy, codingOf, decode, encode } from '../coding.ts'
-import type { EdgeDeps } from '../deps.ts'
+import type { EdgeDeps, Http } from '../deps.ts'
 import type { ModelDirectory } from '../models.ts'
 
 /** Well under what load balancers wait, and long past any answer worth having. */
@@ -50,15 +50,13 @@ export async function infer(
   call: Call,
 ): Promise<Response> {
   const { http, clock } = deps
-  const coding = codingOf(http.header(c, 'content-encoding'))
   const name = c.req.param('model')!
   const version = c.req.param('version')
   const now = clock.now()
   const model =
     models.known(call.caller.tenantId, name, version, now) ??
     (await models.resolve(call, name, version))
-  let body = await http.body(c, INFERENCE_BODY_BYTES_MAX)
-  if (coding) body = await decode(body, coding, INFERENCE_BODY_BYTES_MAX)
+  const body = await bodyOf(http, c, INFERENCE_BODY_BYTES_MAX)
   const reply = await deps.router.infer(
     {
       call,
@@ -79,6 +77,23 @@ export async function infer(
   if (reply.cache !== undefined) headers['cache-status'] = reply.cache
   if (reply.ageS !== undefined) headers.age = String(reply.ageS)
   if (reply.jsonLength !== null) headers[JSON_HEADER] = String(reply.jsonLength)
+  return sent(http, c, headers, reply)
+}
+
+/** The body, out of whatever it is wrapped in. */
+export async function bodyOf(http: Http, c: Context, bytesMax: number): Promise<Uint8Array> {
+  const coding = codingOf(http.header(c, 'content-encoding'))
+  const body = await http.body(c, bytesMax)
+  return coding ? decode(body, coding, bytesMax) : body
+}
+
+/** The answer, in the coding that was asked for. */
+export async function sent(
+  http: Http,
+  c: Context,
+  headers: Record<string, string>,
+  reply: InferenceReply,
+): Promise<Response> {
   const asked = codingAskedBy(http.header(c, 'accept-encoding'))
   if (!asked) return http.reply(c, 200, headers, payloadOf(reply))
   headers['content-encoding'] = asked

@@ -1,13 +1,17 @@
 /** A version's files under their own names, for an engine that reads a graph and what lies beside it. */
-import { copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { appendFile, chmod, copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Servable } from '#core/deps.ts'
+import { VECTOR_OUTPUT, withVector } from '#core/models/embedding.ts'
+import { poolingNodes } from '#core/models/onnx/pooling.ts'
 import type { ModelFiles as Loadable } from '#gpu-runners/engines/engine.ts'
 import type { TenantId } from '#schemas/ids.ts'
 
 export type Borrowed = {
   graphPath: string
+  /** Of a model that embeds texts. */
+  tokenizerPath: string | null
   /** Takes the names away; a blob that was deleted meanwhile gives its space back then. */
   release(): Promise<void>
 }
@@ -15,11 +19,16 @@ export type ModelFiles = { borrow(tenantId: TenantId, servable: Servable): Promi
 
 /** Every borrower has a folder of its own, so that none takes the files from under another. */
 export function openModelFiles(deps: { blobs: Blobs }, o: { folder: string }): ModelFiles {
-  async function bringTogether(folder: string, tenantId: TenantId, { manifest }: Servable) {
+  async function bringTogether(folder: string, tenantId: TenantId, servable: Servable) {
+    const { manifest } = servable
     for (const file of manifest.files) {
       const target = join(folder, file.path)
       await mkdir(dirname(target), { recursive: true })
       const source = await deps.blobs.localFile(blobKeys.file(tenantId, file.sha256))
+      if (file.path === manifest.graph && servable.signature.embedding) {
+        await withPooling(servable, source, target)
+        continue
+      }
       // A link costs nothing; another file system needs a copy.
       await link(source, target).catch(() => copyFile(source, target))
     }
@@ -36,14 +45,26 @@ export function openModelFiles(deps: { blobs: Blobs }, o: { folder: string }): M
         await release()
         throw error
       }
-      return { graphPath: join(folder, servable.manifest.graph), release }
+      const { graph, embedding } = servable.manifest
+      const tokenizerPath = embedding ? join(folder, embedding.tokenizer) : null
+      return { graphPath: join(folder, graph), tokenizerPath, release }
     },
   }
 }
 
+/** The graph as it was published, and behind it the nodes that make vectors of its output. */
+async function withPooling({ manifest, signature }: Servable, source: string, target: string) {
+  const { pooling, normalize } = manifest.embedding!
+  const { output: hidden } = signature.embedding!
+  await copyFile(source, target)
+  await chmod(target, 0o600)
+  await appendFile(target, poolingNodes({ hidden, pooling, normalize, output: VECTOR_OUTPUT }))
+}
+
 /** What the engine is told of a version whose files lie here. */
 export function loadable(tenantId: TenantId, servable: Servable, files: Borrowed): Loadable {
-  const { digest, signature, model } = servable
+  const { digest, model } = servable
+  const signature = withVector(servable.signature)
   const family = `${tenantId}/${model}`
   return { digest, graphPath: files.graphPath, signature, bytes: bytesOf(servable), family }
 }

@@ -3,6 +3,11 @@ import type { Clock, Log, Servable } from '#core/deps.ts'
 import type { AppError } from '#core/error.ts'
 import { type Batcher, createBatcher } from '#gpu-runners/batcher/batcher.ts'
 import type { Engine, HostedModel } from '#gpu-runners/engines/engine.ts'
+import {
+  type OpenTokenizer,
+  openTokenizers,
+  type Tokenizers,
+} from '#gpu-runners/text/tokenizers.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { type Borrowed, bytesOf, loadable, type ModelFiles } from './files.ts'
 import { type Memory, NoRoom } from './memory.ts'
@@ -10,6 +15,8 @@ import { type Memory, NoRoom } from './memory.ts'
 export type Resident = {
   model: HostedModel
   batcher: Batcher
+  /** Of a model that embeds texts. */
+  tokenizer: OpenTokenizer | null
   usedAt: number
   files: Borrowed
 }
@@ -26,6 +33,7 @@ type Refused = { error: AppError; until: number }
 
 export function openResidents(deps: Deps, o: { onChange(digests: string[]): void }): Residents {
   const { clock, log, memory } = deps
+  const tokenizers = openTokenizers()
   const residents = new Map<string, Resident>()
   const loading = new Map<string, Promise<Resident>>()
   /** For which there was no room, until when it is not worth looking again. */
@@ -37,7 +45,7 @@ export function openResidents(deps: Deps, o: { onChange(digests: string[]): void
     const room = await memory.admit({ digest, fileBytes: bytesOf(servable) })
     let resident: Resident | undefined
     try {
-      resident = await open(deps, tenantId, servable)
+      resident = await open({ ...deps, tokenizers }, tenantId, servable)
       await room.settle(holderOf(digest, resident))
     } catch (error) {
       room.leave()
@@ -70,8 +78,9 @@ export function openResidents(deps: Deps, o: { onChange(digests: string[]): void
     }
   }
 
-  async function unload(digest: string, { model, files }: Resident): Promise<void> {
+  async function unload(digest: string, { model, tokenizer, files }: Resident): Promise<void> {
     try {
+      tokenizer?.close()
       await model.close()
       await files.release()
       log.info('runner.unloaded', { digest })
@@ -114,27 +123,43 @@ export function openResidents(deps: Deps, o: { onChange(digests: string[]): void
   }
 }
 
-async function open(deps: Deps, tenantId: TenantId, servable: Servable): Promise<Resident> {
-  const { engine, clock, log } = deps
-  const { digest, signature } = servable
+async function open(
+  deps: Deps & { tokenizers: Tokenizers },
+  tenantId: TenantId,
+  servable: Servable,
+): Promise<Resident> {
+  const { engine, tokenizers, clock, log } = deps
+  const { digest } = servable
   const files = await deps.files.borrow(tenantId, servable)
   try {
     const model = await engine.load(loadable(tenantId, servable, files))
     const batcher = createBatcher({
       model,
-      signature,
+      signature: model.signature,
       clock,
+      limits: batchLimitsOf(servable),
       onBatch: metrics => {
         resident.usedAt = clock.now()
         log.info('runner.batch', { digest: digest.slice(0, 12), ...metrics })
       },
     })
-    const resident: Resident = { model, batcher, usedAt: clock.now(), files }
+    const tokenizer = files.tokenizerPath ? tokenizers.open(files.tokenizerPath) : null
+    const resident: Resident = { model, batcher, tokenizer, usedAt: clock.now(), files }
     return resident
   } catch (error) {
     await files.release()
     throw error
   }
+}
+
+/** A row of text is worth hundreds of a small model's: its batch is bounded by its tokens. */
+const BATCH_TOKENS_MAX = 16_384
+const BATCH_ROWS_MIN = 8
+
+function batchLimitsOf({ manifest }: Servable): { batchRowsMax?: number } {
+  if (!manifest.embedding) return {}
+  const rows = Math.floor(BATCH_TOKENS_MAX / manifest.embedding.max_tokens)
+  return { batchRowsMax: Math.max(BATCH_ROWS_MIN, rows) }
 }
 
 const REFUSED_MAX = 1_000

@@ -1,6 +1,7 @@
 /** What the hot frames carry, in bytes: both ends of the hop read and write them here. */
 import type { Caller } from '#core/caller.ts'
-import type { Servable } from '#core/deps.ts'
+import type { InferenceCall, Servable } from '#core/deps.ts'
+import type { FieldError } from '#core/error.ts'
 import type { ErrorCode } from '#schemas/errors.ts'
 import type { RequestId } from '#schemas/ids.ts'
 
@@ -11,9 +12,10 @@ export type InferHead = {
   context: number
   deadline: number
   jsonLength: number | null
+  form?: InferenceCall['form']
   requestId: RequestId
 }
-const INFER_FIXED = 17
+const INFER_FIXED = 18
 
 export function inferHead(head: InferHead): Buffer {
   const id = head.requestId
@@ -22,6 +24,7 @@ export function inferHead(head: InferHead): Buffer {
   bytes.writeDoubleLE(head.deadline, 4)
   bytes.writeInt32LE(head.jsonLength ?? -1, 12)
   bytes[16] = id.length
+  bytes[17] = head.form === 'embeddings' ? 1 : 0
   bytes.write(id, INFER_FIXED, 'latin1')
   return bytes
 }
@@ -34,6 +37,7 @@ export function readInfer(payload: Buffer): { head: InferHead; body: Buffer } {
       context: payload.readUInt32LE(0),
       deadline: payload.readDoubleLE(4),
       jsonLength: jsonLength < 0 ? null : jsonLength,
+      ...(payload[17] === 1 && { form: 'embeddings' as const }),
       requestId: payload.toString('latin1', INFER_FIXED, end) as RequestId,
     },
     body: payload.subarray(end),
@@ -94,4 +98,5 @@ export type ErrorPart = {
   public: string
   retryable: boolean
   retryAfterS?: number
+  errors?: FieldError[]
 }

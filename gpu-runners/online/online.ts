@@ -4,10 +4,10 @@
  */
 import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { decodeRequest, encodeReply } from '#core/inference/oip.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
 import { type Channel, FRAME_BYTES_MAX, fromJsonPart, jsonPart } from '#platform/channel/channel.ts'
+import { type Done, embedBody, inferBody } from './bodies.ts'
 import type { Served } from './dial.ts'
 import { FRAME } from './frames.ts'
 import { digestMark, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
@@ -17,6 +17,8 @@ import { onlineReceipt, receiptContextOf } from './receipts.ts'
 import { CONTEXTS_MAX } from './shared-contexts.ts'
 
 type Context = Shared & { numbered: NumberedContext }
+/** `made`: a mark of the model that ran. */
+type Made = Done & { made: number }
 type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }
 
 /** What a frame holds, less its head and some room. */
@@ -84,45 +86,27 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   }
 
   async function run(
-    { batcher, model: ran }: Resident,
-    { caller, model }: Context,
-    head: InferHead,
-    body: Buffer,
-    signal: { aborted: boolean },
-  ) {
-    const { signature } = model
-    const request = decodeRequest({ body, jsonLength: head.jsonLength, signature })
-    const answer = await batcher.submit({
-      tenant: caller.tenantId,
-      inputs: request.inputs,
-      outputs: request.outputs.map(output => signature.outputs[output.index]!.name),
-      deadlineMs: head.deadline,
-      signal,
-    })
-    const encoded = encodeReply({
-      modelName: model.model,
-      modelVersion: String(model.version),
-      id: request.id ?? head.requestId,
-      signature,
-      outputs: answer.outputs,
-      requested: request.outputs,
-    })
-    if (encoded.body.length > REPLY_BYTES_MAX) {
-      throw new AppError('inference_failed', {
-        public: `The answer has ${encoded.body.length} bytes; ${REPLY_BYTES_MAX} is the most. Send fewer rows at once.`,
-      })
-    }
-    const made = digestMark(ran.digest)
-    return { ...encoded, rows: request.rows, computeUs: answer.computeUs, made }
-  }
-
-  function reply(
-    id: number,
+    resident: Resident,
     context: Context,
     head: InferHead,
     body: Buffer,
-    done: Awaited<ReturnType<typeof run>>,
-  ): void {
+    signal: { aborted: boolean },
+  ): Promise<Made> {
+    const who = { tenant: context.caller.tenantId, deadlineMs: head.deadline, signal }
+    const done =
+      head.form === 'embeddings'
+        ? await embedBody(resident, context.model, body, who)
+        : await inferBody(resident, context.model, head, body, who)
+    if (done.body.length > REPLY_BYTES_MAX) {
+      throw new AppError('inference_failed', {
+        public: `The answer has ${done.body.length} bytes; ${REPLY_BYTES_MAX} is the most. Send fewer rows at once.`,
+      })
+    }
+    // By the model that ran, not by the one that was asked for: the router holds them together.
+    return { ...done, made: digestMark(resident.model.digest) }
+  }
+
+  function reply(id: number, context: Context, head: InferHead, body: Buffer, done: Made): void {
     const receipt = onlineReceipt(context.caller.tenantId, {
       work: head.requestId,
       at: deps.clock.now(),
@@ -130,6 +114,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       computeUs: done.computeUs,
       bytesIn: body.length,
       bytesOut: done.body.length,
+      tokens: done.tokens,
     })
     const line = receiptLine(context.numbered.number, receipt)
     const { jsonLength, computeUs, made } = done

@@ -20,6 +20,6 @@ export async function answerTo(deps: { residents: Residents }, asked: Question):
 
 export function errorPart(error: unknown): ErrorPart {
   const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
-  const { code, retryable, retryAfterS } = known
-  return { code, public: known.public, retryable, retryAfterS }
+  const { code, retryable, retryAfterS, errors } = known
+  return { code, public: known.public, retryable, retryAfterS, errors }
 }

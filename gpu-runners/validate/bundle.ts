@@ -18,6 +18,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, posix } from 'node:path'
 import { quote } from '#core/models/onnx/inspection/quote.ts'
 import { invalid } from '#core/models/onnx/wire.ts'
+import type { EmbeddingManifest } from '#schemas/tables/models.ts'
 
 export type ModelFile = { path: string; localPath: string; sha256: string; size: number }
 
@@ -41,6 +42,11 @@ export async function layOut(files: ModelFile[], graph: string): Promise<Bundle>
     throw error
   }
   return { folder, graph: posix.join(MODEL_FOLDER, graph), remove }
+}
+
+/** The manifest's part on texts, with the tokeniser where the child finds it. */
+export function inBundle(embedding: EmbeddingManifest): EmbeddingManifest {
+  return { ...embedding, tokenizer: posix.join(MODEL_FOLDER, embedding.tokenizer) }
 }
 
 export async function writeTask(bundle: Bundle, task: unknown): Promise<void> {

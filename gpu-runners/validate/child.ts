@@ -10,6 +10,7 @@ import { type Inspection, inspect, isInvalidModel } from '#core/models/onnx/insp
 import { derive } from '#core/models/onnx/signature.ts'
 import { invalid, type Source } from '#core/models/onnx/wire.ts'
 import { isOutOfMemory, sentenceFor } from './runtime-error.ts'
+import { tryTexts } from './texts.ts'
 import { runTrial } from './trial.ts'
 import type { InspectionSummary, Report, Task, Verdict } from './verdict.ts'
 
@@ -49,6 +50,17 @@ async function judge(task: Task): Promise<Verdict> {
     memoryBytes: task.limits.memoryBytes,
     onShapes: shapes => report({ stage: 'trial', shapes }),
   })
+  if (task.embedding) {
+    report({ stage: 'texts' })
+    const { opsets } = inspection
+    const embedding = await tryTexts({ session, signature, opsets, manifest: task.embedding })
+    return {
+      ok: true,
+      signature: { ...signature, embedding },
+      inspection: summary(inspection),
+      trial,
+    }
+  }
   return { ok: true, signature, inspection: summary(inspection), trial }
 }
 

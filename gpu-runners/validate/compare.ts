@@ -39,7 +39,7 @@ export function compareRow(
   return found
 }
 
-function isClose(a: unknown, b: unknown, datatype: Datatype): boolean {
+export function isClose(a: unknown, b: unknown, datatype: Datatype): boolean {
   const tolerance = TOLERANCE[datatype]
   if (typeof a !== 'number' || typeof b !== 'number' || tolerance === undefined) return false
   const [left, right] = datatype === 'FP16' ? [float16Value(a), float16Value(b)] : [a, b]

@@ -109,8 +109,11 @@ function nodeArgs(folder: string): string[] {
   const root = dirname(dirname(import.meta.dirname))
   const runtime = packageFolder('onnxruntime-node', import.meta.filename)
   const common = packageFolder('onnxruntime-common', join(runtime, 'package.json'))
-  const code = ['core', 'schemas', 'gpu-runners/validate'].map(name => `${join(root, name)}/*`)
-  const packages = [runtime, common].map(path => `${realpathSync(path)}/*`)
+  const code = ['core', 'schemas', 'gpu-runners/validate', 'gpu-runners/text'].map(
+    name => `${join(root, name)}/*`,
+  )
+  const tokenizers = dirname(packageFolder('@huggingface/tokenizers', import.meta.filename))
+  const packages = [runtime, common, tokenizers].map(path => `${realpathSync(path)}/*`)
   const readable = [
     ...code,
     join(root, 'package.json'),

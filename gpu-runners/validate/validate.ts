@@ -6,7 +6,15 @@
 import type { Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { isInvalidModel } from '#core/models/onnx/inspect.ts'
-import { besideGraph, layOut, type ModelFile, removeAbandoned, writeTask } from './bundle.ts'
+import type { EmbeddingManifest } from '#schemas/tables/models.ts'
+import {
+  besideGraph,
+  inBundle,
+  layOut,
+  type ModelFile,
+  removeAbandoned,
+  writeTask,
+} from './bundle.ts'
 import { limitsFor, type ValidationLimits } from './limits.ts'
 import { type Ending, runChild } from './sandbox.ts'
 import { describeShapes } from './shapes.ts'
@@ -20,6 +28,7 @@ export type ValidationInput = {
   batchAxes?: Record<string, number | null>
   /** Full shapes to try, by input. */
   trialDims?: Record<string, number[]>
+  embedding?: EmbeddingManifest
   limits?: Partial<ValidationLimits>
 }
 
@@ -70,6 +79,7 @@ async function judge(
         bundledFiles: besideGraph(input.files, input.graph),
         batchAxes: input.batchAxes ?? {},
         trialDims: input.trialDims ?? {},
+        embedding: input.embedding ? inBundle(input.embedding) : null,
         limits,
       }
       await writeTask(bundle, task)
@@ -110,6 +120,7 @@ function blame(ending: Ending, limits: ValidationLimits, when: string): string |
 
 function during(last: Stage): string {
   if (last.stage === 'load') return 'while it was loaded'
+  if (last.stage === 'texts') return 'while texts were cut into tokens and embedded'
   if (last.stage !== 'trial') return 'while its graph was read'
   return `in its trial run with ${describeShapes(last.shapes)}`
 }

@@ -1,9 +1,10 @@
 /** What the child tells its parent: where it is, and in the end what it found. One JSON object a line. */
 import type { Signature } from '#schemas/signature.ts'
+import type { EmbeddingManifest } from '#schemas/tables/models.ts'
 import type { ValidationLimits } from './limits.ts'
 
 export type Stage =
-  | { stage: 'inspect' | 'load' }
+  | { stage: 'inspect' | 'load' | 'texts' }
   | { stage: 'trial'; shapes: Record<string, number[]> }
 
 export type InspectionSummary = {
@@ -39,5 +40,7 @@ export type Task = {
   bundledFiles: { path: string; size: number }[]
   batchAxes: Record<string, number | null>
   trialDims: Record<string, number[]>
+  /** With the tokeniser's path as the child sees it. */
+  embedding: EmbeddingManifest | null
   limits: ValidationLimits
 }

@@ -3,7 +3,7 @@
  * caller's own bytes. Which version is meant stands in the path by the hash of its description; a
  * router that has not met it asks for it once, and then it travels in front of the body.
  */
-import type { LoadCall, Servable } from '#core/deps.ts'
+import type { InferenceCall, LoadCall, Servable } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 
 export const INFER_PATH = '/infer'
@@ -23,14 +23,17 @@ export type InferTarget = {
   modelHash: string
   deadline: number
   jsonLength: number | null
+  form?: InferenceCall['form']
   /** Bytes of the description in front of the body; 0: the router knows it. */
   modelBytes: number
 }
 
 /** Path and query, all of it under the signature. */
-export function pathOf({ modelHash, deadline, jsonLength, modelBytes }: InferTarget): string {
+export function pathOf(target: InferTarget): string {
+  const { modelHash, deadline, jsonLength, form, modelBytes } = target
   const json = jsonLength === null ? '' : `&json=${jsonLength}`
-  return `${INFER_PATH}?model=${modelHash}&deadline=${deadline}${json}&head=${modelBytes}`
+  const texts = form ? `&form=${form}` : ''
+  return `${INFER_PATH}?model=${modelHash}&deadline=${deadline}${json}${texts}&head=${modelBytes}`
 }
 
 /** Throws `invalid_request`: both halves are ours, so this means that they are of two versions. */
@@ -40,6 +43,7 @@ export function targetOf(query: URLSearchParams): InferTarget {
     modelHash: query.get('model') ?? '',
     deadline: Number(query.get('deadline')),
     jsonLength: json === null ? null : Number(json),
+    ...(query.get('form') === 'embeddings' && { form: 'embeddings' as const }),
     modelBytes: Number(query.get('head')),
   }
   const { deadline, jsonLength, modelBytes } = target

@@ -6,6 +6,8 @@ import { pageOf, pageQuery, timestamp } from './page.ts'
 
 export const FILE_BYTES_MAX = 2 * 1024 ** 3
 export const PART_BYTES_MAX = 32 * 1024 ** 2
+/** Of one text. */
+const TOKENS_MAX = 32_768
 
 export const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 digest in 64 hex digits')
 /** An alias never looks like a number: one path segment names either. */
@@ -21,16 +23,35 @@ const tensorSpec = z.object({
   batch_axis: z.number().nullable(),
 })
 
-export const signature = z.object({
-  inputs: z.array(tensorSpec),
-  outputs: z.array(tensorSpec),
-  batching: z.enum(['invariant', 'shape_sensitive', 'unbatched']),
-})
-
 const path = z
   .string()
   .max(200)
   .regex(/^(?!.*(^|\/)\.\.?(\/|$))[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/, 'a relative path')
+
+const embedding = z.strictObject({
+  tokenizer: path,
+  max_tokens: z.number().int().min(2).max(TOKENS_MAX),
+  pooling: z.enum(['mean', 'cls', 'last', 'none']),
+  normalize: z.boolean().default(true),
+  truncate: z.boolean().default(false),
+  output: z.string().max(200).optional(),
+  prefixes: z.record(z.string().regex(/^[a-z_]{1,40}$/), z.string().max(200)).optional(),
+  dimensions: z.array(z.number().int().min(1).max(65_536)).max(32).optional(),
+})
+
+export const signature = z.object({
+  inputs: z.array(tensorSpec),
+  outputs: z.array(tensorSpec),
+  batching: z.enum(['invariant', 'shape_sensitive', 'unbatched']),
+  embedding: z
+    .object({
+      output: z.string(),
+      width: z.number(),
+      is_masked: z.boolean(),
+      vocabulary: z.number(),
+    })
+    .optional(),
+})
 
 export const manifest = z.strictObject({
   graph: path.optional(),
@@ -40,6 +61,7 @@ export const manifest = z.strictObject({
     .max(64),
   batch_axes: z.record(z.string(), z.number().int().min(0).max(8).nullable()).optional(),
   trial_shapes: z.record(z.string(), z.array(z.number().int().min(1))).optional(),
+  embedding: embedding.optional(),
 })
 
 export const upload = z.object({

@@ -64,6 +64,26 @@ export type Manifest = {
   batch_axes?: Record<string, number | null>
   /** Full shapes to use in the trial run, by input name, where no guess would fit. */
   trial_shapes?: Record<string, number[]>
+  embedding?: EmbeddingManifest
+}
+
+/** How texts become the graph's input, and one of its outputs a vector each. */
+export type EmbeddingManifest = {
+  /** Path of a Hugging Face `tokenizer.json` among the files. */
+  tokenizer: string
+  /** The most that one text may have, special tokens included. */
+  max_tokens: number
+  pooling: 'mean' | 'cls' | 'last' | 'none'
+  /** Vectors of the length 1. */
+  normalize: boolean
+  /** Longer texts are cut instead of refused. */
+  truncate: boolean
+  /** The output to pool, where it is not the only one of its form. */
+  output?: string
+  /** What is put in front of a text, by `input_type`. */
+  prefixes?: Record<string, string>
+  /** Sizes to which a vector may be cut, besides its own: of models that were trained for it. */
+  dimensions?: number[]
 }
 export type VersionState = 'validating' | 'ready' | 'invalid' | 'deleted'
 

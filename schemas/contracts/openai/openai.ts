@@ -1,6 +1,9 @@
-/** What OpenAI's clients ask for: models. Errors have that API's form, on every path. */
+/** What OpenAI's clients ask for: models, embeddings. Errors have that API's form, on every path. */
 import * as z from 'zod'
 import { route } from '#schemas/route.ts'
+
+/** 2,048 texts of two thousand characters; more is for a batch. */
+export const EMBEDDINGS_BODY_BYTES_MAX = 4 * 1024 ** 2
 
 const openai = { errors: 'openai', status: 200 } as const
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
@@ -31,5 +34,34 @@ export const openaiRoutes = [
     reply: model,
     ...openai,
     policy: { ...control, scope: 'infer' },
+  }),
+  route({
+    name: 'openai.embeddings',
+    method: 'POST',
+    path: '/v1/embeddings',
+    summary: 'Embed texts or token ids, in the form of OpenAI.',
+    raw: 'application/json',
+    reply: z.object({
+      object: z.literal('list'),
+      model: z.string(),
+      data: z.array(
+        z.object({
+          object: z.literal('embedding'),
+          index: z.number(),
+          /** Numbers, or base64 of 32-bit floats (little-endian). */
+          embedding: z.union([z.array(z.number()), z.string()]),
+        }),
+      ),
+      usage: z.object({ prompt_tokens: z.number(), total_tokens: z.number() }),
+    }),
+    ...openai,
+    bodyBytesMax: EMBEDDINGS_BODY_BYTES_MAX,
+    policy: {
+      scope: 'infer',
+      limit: 'inference',
+      cache: 'none',
+      meter: 'inference',
+      target: 'router',
+    },
   }),
 ] as const

@@ -26,11 +26,16 @@ files again are the same version.`,
       many: true,
       help: 'a shape for the trial run, where the graph leaves it open',
     },
+    embedding: {
+      value: 'json',
+      help: 'how texts become its input: tokenizer, max_tokens, pooling, …',
+    },
     alias: { value: 'name', help: 'then point this alias at the version' },
   },
   examples: [
     'galley models publish iris iris.onnx --alias champion',
     'galley models publish big model.onnx model.onnx.data',
+    `galley models publish words model.onnx tokenizer.json --embedding '{"tokenizer":"tokenizer.json","max_tokens":256,"pooling":"mean"}'`,
     'galley models publish vad silero.onnx --batch-axis state=1 --batch-axis sr=none',
   ],
   async run(context, [model, ...paths], options) {
@@ -38,6 +43,7 @@ files again are the same version.`,
     const manifest = {
       graph: options.graph,
       batch_axes: mapped('--batch-axis', options['batch-axis'], axisOf),
+      embedding: embeddingOf(options.embedding),
       trial_shapes: mapped('--trial-shape', options['trial-shape'], shapeOf),
     }
     let version = await upload(context, galley, model!, paths, manifest)
@@ -100,6 +106,16 @@ function mapped<T>(option: string, texts: string[], read: (text: string) => T) {
     return [name, read(value)] as const
   })
   return Object.fromEntries(entries)
+}
+
+/** The manifest's own form: what is wrong with it, the server says. */
+function embeddingOf(text: string | undefined): PublishOptions['embedding'] {
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text) as PublishOptions['embedding']
+  } catch (error) {
+    throw new UsageError(`--embedding takes JSON: ${(error as Error).message}.`)
+  }
 }
 
 function axisOf(text: string): number | null {

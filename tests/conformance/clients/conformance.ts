@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import { type Product, startProduct } from '../../../bench/product.ts'
 import { eventsByCloudEvents } from './cloudevents.ts'
 import { readsByFeast } from './feast/feast.ts'
+import { asksByOpenai } from './serving/openai.ts'
 import { infersByPython } from './serving/serving.ts'
 import { print, Tally } from './tally.ts'
 import { hooksBySigners } from './webhooks.ts'
@@ -17,7 +18,7 @@ type Suite = (product: Product, tally: Tally, edge: Edge) => Promise<void>
 
 const SUITES: Record<string, Suite[]> = {
   features: [eventsByCloudEvents, hooksBySigners, readsByFeast],
-  serving: [infersByPython],
+  serving: [asksByOpenai, infersByPython],
 }
 
 const { values, positionals } = parseArgs({

@@ -7,6 +7,8 @@ const BENCHMARKS: Record<string, () => Promise<unknown>> = {
   decision: () => import('./live/decision.ts'),
   queue: () => import('./queue.ts'),
   engine: () => import('./engine-host.ts'),
+  bulk: () => import('./bulk/bulk.ts'),
+  memory: () => import('./memory/memory.ts'),
   'training-set': () => import('./data/training-set.ts'),
 }
 

@@ -2,6 +2,7 @@
 import type { Serving } from '#schemas/serving.ts'
 import type { Signature } from '#schemas/signature.ts'
 import type { Manifest } from '#schemas/tables/models.ts'
+import type { RunSettings } from '#schemas/tuning.ts'
 import type { Call } from './caller.ts'
 
 /** What a runner needs to serve a version, and what its receipts name. */
@@ -13,6 +14,8 @@ export type Servable = {
   signature: Signature
   /** What its tenant has opted into; absent: nothing. */
   serving?: Serving
+  /** How it runs best, where that was measured. */
+  tuning?: RunSettings
 }
 
 /** One online inference as the edge hands it on: who asks, which version, and the body unread. */

@@ -10,6 +10,11 @@ const schema = z.object({
   GALLEY_FUNCTIONS_PORT: z.coerce.number().int(),
   GALLEY_ROUTER_SOCKET: z.string(),
   GALLEY_BLOBS: z.string().default('blobs'),
+  /** The class of this machine: versions may ask for one, and what was measured on one holds on its like. */
+  GALLEY_HARDWARE: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/)
+    .default('cpu'),
   /** What the models in memory may hold together; half of the machine's or container's if not given. */
   GALLEY_MODEL_MEMORY_MB: z.coerce.number().int().min(256).optional(),
 })
@@ -22,6 +27,7 @@ export type RunnerEnv = {
   blobsFolder: string
   receiptsFolder: string
   scratchFolder: string
+  hardware: string
   modelMemoryBytes: number
 }
 
@@ -36,6 +42,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     receiptsFolder: `receipts/${env.GALLEY_RUNNER}`,
     // Engine processes have a working directory of their own: the path must be absolute.
     scratchFolder: resolve('scratch', env.GALLEY_RUNNER),
+    hardware: env.GALLEY_HARDWARE,
     modelMemoryBytes: env.GALLEY_MODEL_MEMORY_MB
       ? env.GALLEY_MODEL_MEMORY_MB * 2 ** 20
       : memoryBytes() / 2,

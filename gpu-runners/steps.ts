@@ -21,29 +21,56 @@ export type Assignment =
 type Reply = Assignment | Exclude<leases.LeaseReply, { status: 'leased' }>
 type Outcome = bulk.Outcome | sets.Outcome | proofs.Outcome | checks.Outcome | tables.Outcome
 export type OnProgress = (progress: leases.Progress) => void
+/** All is computed; what is left is to store it and to say so. */
+export type OnComputed = () => void
 export type StepDeps = {
   queue: Queue
   control: Control
   log: Log
   runner: string
-  work(assignment: Assignment, signal: AbortSignal, onProgress: OnProgress): Promise<Outcome>
+  work(
+    assignment: Assignment,
+    signal: AbortSignal,
+    on: { progress: OnProgress; computed: OnComputed },
+  ): Promise<Outcome>
 }
 
-/** Works on steps one after the other until the signal fires. */
+/**
+ * Works on steps one after the other until the signal fires: the next begins when all of the last is
+ * computed, and while that is stored and told. Two at most have not ended.
+ */
 export async function steps(deps: StepDeps, signal: AbortSignal): Promise<void> {
+  let ending = Promise.resolve()
   while (!signal.aborted) {
     try {
       const [message] = await deps.queue.receive('work', { max: 1, waitS: 20, signal })
-      if (message) await step(deps, message, signal)
+      if (!message) continue
+      const computed = Promise.withResolvers<void>()
+      const working = step(deps, message, signal, computed.resolve).catch(error =>
+        failed(deps, error, signal),
+      )
+      await Promise.race([working, computed.promise])
+      await ending
+      ending = working
     } catch (error) {
-      if (signal.aborted) return
-      deps.log.error('runner.step_failed', { error: String(error) })
-      await sleep(500, undefined, { signal }).catch(() => {})
+      await failed(deps, error, signal)
     }
   }
+  await ending
 }
 
-async function step(deps: StepDeps, message: Message, draining: AbortSignal): Promise<void> {
+async function failed(deps: StepDeps, error: unknown, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  deps.log.error('runner.step_failed', { error: String(error) })
+  await sleep(500, undefined, { signal }).catch(() => {})
+}
+
+async function step(
+  deps: StepDeps,
+  message: Message,
+  draining: AbortSignal,
+  onComputed: OnComputed,
+): Promise<void> {
   const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
   const { queue, control, runner } = deps
   const lease = { tenantId, stepId, runner }
@@ -55,7 +82,7 @@ async function step(deps: StepDeps, message: Message, draining: AbortSignal): Pr
   if (assignment.status === 'leased') {
     const hold = holdMessage(queue, 'work', message, QUEUES.work.visibilityS)
     try {
-      await perform(deps, assignment, draining)
+      await perform(deps, assignment, draining, onComputed)
     } finally {
       hold.release()
     }
@@ -68,18 +95,22 @@ async function perform(
   deps: StepDeps,
   assignment: Assignment,
   draining: AbortSignal,
+  computed: OnComputed,
 ): Promise<void> {
   const { tenantId, stepId, epoch } = assignment
   const began = performance.now()
   const lost = new AbortController()
   let progress: leases.Progress | undefined
-  const onProgress: OnProgress = now => {
-    progress = now
+  const on = {
+    progress: (now: leases.Progress) => {
+      progress = now
+    },
+    computed,
   }
   const beat = setInterval(() => void heartbeat(deps, assignment, progress, lost), HEARTBEAT_MS)
   let outcome = 'done'
   try {
-    const result = await deps.work(assignment, AbortSignal.any([draining, lost.signal]), onProgress)
+    const result = await deps.work(assignment, AbortSignal.any([draining, lost.signal]), on)
     const finish = { tenantId, stepId, epoch, outcome: result }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {

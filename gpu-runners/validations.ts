@@ -6,6 +6,7 @@ import { AppError } from '#core/error.ts'
 import type { TenantId, VersionId } from '#schemas/ids.ts'
 import { QUEUES } from '#schemas/queues.ts'
 import type { Manifest } from '#schemas/tables/models.ts'
+import type { Tuning } from '#schemas/tuning.ts'
 import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 import { validateModel } from './validate/validate.ts'
@@ -13,7 +14,14 @@ import { validateModel } from './validate/validate.ts'
 /** The longest pause before a version that could not be judged is tried again. */
 const AGAIN_S_MAX = 300
 
-export type ValidationDeps = { queue: Queue; control: Control; blobs: Blobs; log: Log }
+export type ValidationDeps = {
+  queue: Queue
+  control: Control
+  blobs: Blobs
+  log: Log
+  /** The class of this runner, for which measurements hold. */
+  hardware: string
+}
 
 /** Judges versions one after the other until the signal fires. */
 export async function validations(deps: ValidationDeps, signal: AbortSignal): Promise<void> {
@@ -86,7 +94,8 @@ async function judge(
   }
   const verdict = await validateModel({ log: deps.log }, input, signal)
   if (!verdict.ok) return { ok: false as const, detail: verdict.detail }
-  const { signature, ok, ...report } = verdict
+  const { signature, ok, tuning: measured, ...found } = verdict
   if (!ok) throw new AppError('internal')
-  return { ok: true as const, signature, report }
+  const tuning: Tuning | undefined = measured && { hardware: deps.hardware, ...measured }
+  return { ok: true as const, signature, report: { ...found, tuning } }
 }

@@ -12,7 +12,7 @@ import { openResidents } from './models/residents.ts'
 import { type Dialled, dialRouter } from './online/dial.ts'
 import { serveOnline } from './online/online.ts'
 import { openReceiptLog } from './online/receipt-log.ts'
-import { type Assignment, type OnProgress, steps } from './steps.ts'
+import { type StepDeps, steps } from './steps.ts'
 import { validations } from './validations.ts'
 
 const DRAIN_MS_MAX = 8_000
@@ -21,6 +21,7 @@ const SHIP_MS_MAX = 3_000
 const env = readEnv()
 const deps = await openDeps(env)
 const { clock, log } = deps
+const { hardware } = env
 rmSync(env.scratchFolder, { recursive: true, force: true })
 mkdirSync(env.scratchFolder, { recursive: true, mode: 0o700 })
 
@@ -31,10 +32,10 @@ const memory = openMemory(deps, {
   overheadBytes: () => deps.engine.overheadBytes(),
 })
 const residents = openResidents(
-  { ...deps, files, memory },
+  { ...deps, files, memory, hardware },
   { onChange: digests => dialled?.announce(digests) },
 )
-const bulkModels = openBulkModels({ ...deps, files, memory })
+const bulkModels = openBulkModels({ ...deps, files, memory, hardware })
 const receipts = openReceiptLog(deps, {
   folder: env.receiptsFolder,
   ship: async lines => {
@@ -53,14 +54,14 @@ const draining = new AbortController()
 const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
   bulkModels.use(tenantId, model, work)
 const scratch = env.scratchFolder
-const work = async (assignment: Assignment, signal: AbortSignal, onProgress: OnProgress) => {
+const work: StepDeps['work'] = async (assignment, signal, on) => {
   if (assignment.kind === 'make') {
     const { makeSet } = await import('./features/job.ts')
-    return makeSet({ ...deps, scratch }, assignment, signal, onProgress)
+    return makeSet({ ...deps, scratch }, assignment, signal, on.progress)
   }
   if (assignment.kind === 'prove') {
     const { proveView } = await import('./features/proof/job.ts')
-    return proveView({ ...deps, scratch }, assignment, signal, onProgress)
+    return proveView({ ...deps, scratch }, assignment, signal, on.progress)
   }
   if (assignment.kind === 'check') {
     const { checkReads } = await import('./features/skew/job.ts')
@@ -68,14 +69,14 @@ const work = async (assignment: Assignment, signal: AbortSignal, onProgress: OnP
   }
   if (assignment.kind === 'import') {
     const { importTable } = await import('./features/tables/job.ts')
-    return importTable({ ...deps, scratch }, assignment, signal, onProgress)
+    return importTable({ ...deps, scratch }, assignment, signal, on.progress)
   }
   const { runStep } = await import('./bulk/bulk.ts')
-  return runStep({ ...deps, scratch, withModel }, assignment, signal)
+  return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.computed)
 }
 const loops = [
   steps({ ...deps, runner: env.name, work }, draining.signal),
-  validations(deps, draining.signal),
+  validations({ ...deps, hardware }, draining.signal),
 ]
 
 endWithParent(async why => {

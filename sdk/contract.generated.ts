@@ -413,6 +413,19 @@ export type TrainingSetJob = {
   }> | null
 }
 
+export type Tuning = {
+  hardware: string
+  threads: number
+  batch_rows: number
+  row_us: number
+  load_ms: number
+  curve: Array<{
+    threads: number
+    rows: number
+    run_us: number
+  }>
+}
+
 export type Upload = {
   id: string
   sha256: string
@@ -435,6 +448,7 @@ export type Version = {
   aliases: Array<string>
   manifest: unknown
   signature: Signature | null
+  tuning: Tuning | null
   report: Record<string, unknown> | null
   error: string | null
   created_at: string

@@ -3,6 +3,7 @@ import { and, asc, eq, inArray, max } from 'drizzle-orm'
 import type { Servable, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { modelAliases, models, modelVersions } from '#schemas/tables/models.ts'
+import type { RunSettings, Tuning } from '#schemas/tuning.ts'
 
 /** The alias that a request without a version means, where it is set. */
 const DEFAULT_ALIAS = 'champion'
@@ -24,7 +25,15 @@ export async function resolve(unit: Unit, name: string, wanted?: string): Promis
     digest: found.digest,
     manifest: found.manifest,
     signature: found.signature!,
+    tuning: settingsOf(found),
   }
+}
+
+function settingsOf({ report }: Version): RunSettings | undefined {
+  const tuning = report?.tuning as Tuning | undefined
+  if (!tuning) return undefined
+  const { hardware, threads, batchRows, rowUs } = tuning
+  return { hardware, threads, batchRows, rowUs }
 }
 
 /**

@@ -8,6 +8,7 @@ import { cursorOf, numberPosition, type Page, type PageQuery, pageOf } from '#co
 import { audit } from '#core/tenants/tenants.ts'
 import { newId } from '#schemas/ids.ts'
 import { models, modelVersions } from '#schemas/tables/models.ts'
+import type { Tuning } from '#schemas/tuning.ts'
 import * as manifests from './manifest.ts'
 import { aliasesOf, locked, modelOf, type Version, versionOf } from './resolve.ts'
 import * as validation from './validation.ts'
@@ -136,9 +137,27 @@ function shownWith(row: Version, aliases: { alias: string; number: number }[]) {
     aliases: aliases.filter(alias => alias.number === row.number).map(alias => alias.alias),
     manifest: row.manifest,
     signature: row.signature,
-    report: row.report,
+    ...found(row.report),
     error: row.error,
     created_at: row.createdAt.toISOString(),
     ready_at: row.readyAt?.toISOString() ?? null,
+  }
+}
+
+/** The report of validation, and what was measured in it apart. */
+function found(report: Version['report']) {
+  if (!report) return { report, tuning: null }
+  const { tuning, ...rest } = report as { tuning?: Tuning }
+  return { report: rest as Record<string, unknown>, tuning: tuning ? shownTuning(tuning) : null }
+}
+
+function shownTuning({ hardware, threads, batchRows, rowUs, loadMs, curve }: Tuning) {
+  return {
+    hardware,
+    threads,
+    batch_rows: batchRows,
+    row_us: rowUs,
+    load_ms: loadMs,
+    curve: curve.map(({ threads, rows, runUs }) => ({ threads, rows, run_us: runUs })),
   }
 }

@@ -7,9 +7,10 @@ import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Assignment, Outcome, ShardInput } from '#core/inference/bulk.ts'
+import { settingsOn } from '#gpu-runners/models/files.ts'
 import type { Signature } from '#schemas/signature.ts'
-import { planParquet, withJoined, withRows } from './parquet/parquet.ts'
-import { missing, planJsonl } from './plan.ts'
+import { PARQUET_LIMITS, planParquet, withJoined, withRows } from './parquet/parquet.ts'
+import { missing, planJsonl, SHARD_LIMITS, shardLimits } from './plan.ts'
 import { type RunnableModel, runShard } from './shard.ts'
 
 export type BulkDeps = {
@@ -18,6 +19,8 @@ export type BulkDeps = {
   clock: Clock
   /** A folder for temporary files. */
   scratch: string
+  /** The class of this runner. */
+  hardware: string
   /** Gives the assignment's model to the work, and takes it back afterwards. */
   withModel<T>(assignment: Assignment, work: (model: RunnableModel) => Promise<T>): Promise<T>
 }
@@ -30,10 +33,12 @@ export async function runStep(
   deps: BulkDeps,
   assignment: Assignment,
   signal: AbortSignal,
+  /** Called when all rows of a shard have been through the model, and what is left is to store them. */
+  onComputed: () => void = () => {},
 ): Promise<Outcome> {
   const { runId, stepId, kind, number, epoch } = assignment
   const start = deps.clock.now()
-  const outcome = await perform(deps, assignment, signal)
+  const outcome = await perform(deps, assignment, signal, onComputed)
   const durationMs = deps.clock.now() - start
   deps.log.info('bulk.step', {
     tenant: assignment.tenantId,
@@ -53,12 +58,15 @@ async function perform(
   deps: BulkDeps,
   assignment: Assignment,
   signal: AbortSignal,
+  onComputed: () => void,
 ): Promise<Outcome> {
   signal.throwIfAborted()
   checkSignature(assignment.model.signature)
   if (assignment.kind === 'plan') return plan(deps, assignment, signal)
   if (assignment.kind === 'shard') {
-    return deps.withModel(assignment, model => shard(deps, model, assignment, signal))
+    return deps.withModel(assignment, model =>
+      shard({ ...deps, onComputed }, model, assignment, signal),
+    )
   }
   return merge(deps, assignment, signal)
 }
@@ -66,24 +74,34 @@ async function perform(
 async function plan(deps: BulkDeps, assignment: Assignment, signal: AbortSignal): Promise<Outcome> {
   const { blobs, scratch } = deps
   const key = inputKey(assignment)
+  const { model } = assignment
+  // Whichever runner takes a shard: what is measured on one is near enough to cut by.
+  const rowUs = model.tuning?.rowUs
   const planned = isParquet(assignment)
-    ? await planParquet(scratch, await blobs.localFile(key), assignment.model.signature, signal)
-    : await planJsonl(blobs, key, signal)
+    ? await planParquet(
+        scratch,
+        await blobs.localFile(key),
+        model.signature,
+        signal,
+        shardLimits(PARQUET_LIMITS, rowUs),
+      )
+    : await planJsonl(blobs, key, signal, shardLimits(SHARD_LIMITS, rowUs))
   return { kind: 'plan', ...planned }
 }
 
 async function shard(
-  deps: BulkDeps,
+  deps: BulkDeps & { onComputed(): void },
   model: RunnableModel,
   assignment: Assignment,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { blobs, scratch } = deps
+  const { blobs, scratch, onComputed } = deps
   const { start, end, row, rows } = assignment.input as ShardInput
   const { tenantId, runId, number, epoch } = assignment
   const key = blobKeys.shard(tenantId, runId, number, epoch)
   const input = inputKey(assignment)
-  const span = { key, row, rows, fileStart: start === 0 }
+  const { batchRows } = settingsOn(deps.hardware, assignment.model) ?? {}
+  const span = { key, row, rows, fileStart: start === 0, batchRows, onComputed }
   if (isParquet(assignment)) {
     const path = await blobs.localFile(input)
     const { signature } = model

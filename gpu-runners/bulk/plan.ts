@@ -13,6 +13,19 @@ export type ShardLimits = { rows: number; bytes: number; shards: number }
  * Shards are rows of the database: past 4,096 of them neighbours are joined and the limits doubled.
  */
 export const SHARD_LIMITS: ShardLimits = { rows: 5_000, bytes: 8 * 2 ** 20, shards: 4_096 }
+/** Where it is known what a row takes, a shard is so much work: its lease and its receipt cost 20 ms. */
+const SHARD_US = 1_000_000
+/** Reading a small row and writing its result. */
+const CODING_US = 6
+const SHARD_ROWS_MIN = 100
+const SHARD_ROWS_MAX = 25_000
+
+/** `rowUs`: a row's part of a batch. */
+export function shardLimits(limits: ShardLimits, rowUs: number | undefined): ShardLimits {
+  if (rowUs === undefined) return limits
+  const rows = Math.round(SHARD_US / (rowUs + CODING_US))
+  return { ...limits, rows: Math.min(SHARD_ROWS_MAX, Math.max(SHARD_ROWS_MIN, rows)) }
+}
 
 /** Throws `invalid_body` when the file is plainly something else than JSON by the line. */
 export async function planJsonl(

@@ -12,6 +12,8 @@ export type Shard = Omit<ShardJob, 'signature'> & {
   source: AsyncIterable<Uint8Array>
   /** Where the results go. */
   key: string
+  /** All rows are through the model; their results are not stored yet. */
+  onComputed(): void
 }
 export type ShardDone = {
   rowsDone: number
@@ -28,7 +30,7 @@ const CRASHES_MAX = 64
 export async function runShard(
   blobs: Pick<Blobs, 'put'>,
   model: RunnableModel,
-  { source, key, ...job }: Shard,
+  { source, key, onComputed, ...job }: Shard,
   signal: AbortSignal,
 ): Promise<ShardDone> {
   const chunks = source[Symbol.asyncIterator]()
@@ -54,6 +56,7 @@ export async function runShard(
   const storing = blobs.put(key, results.readable as AsyncIterable<Uint8Array>)
   const coding = codeInThread({ ...job, signature: model.signature }, io, signal)
     .then(async tally => {
+      onComputed()
       await writer.close()
       return tally
     })

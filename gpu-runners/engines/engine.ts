@@ -21,6 +21,8 @@ export type ModelFiles = {
 export type LoadOptions = {
   /** Models of different lanes never share a process: bulk work does not stand in front of online work. */
   lane?: string
+  /** Threads inside one run; the engine's default where it is not given. */
+  threads?: number
 }
 
 export type RunResult = {

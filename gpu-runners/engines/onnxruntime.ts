@@ -23,7 +23,7 @@ export type EngineOptions = {
   /** Kills a process that works longer on one batch. */
   runMsMax?: number
   loadMsMax?: number
-  /** Threads inside one run: more than one makes small models slower. */
+  /** Threads inside one run where a model has no number of its own: more than one makes small ones slower. */
   threads?: number
   /** Models whose files are no larger together share a process. */
   sharedGraphBytesMax?: number
@@ -33,8 +33,8 @@ export type EngineOptions = {
 const CRASHES_APART_MS = 60_000
 
 export function openOnnxRuntime(options: EngineOptions): Engine {
-  const { log, runMsMax = 60_000, loadMsMax = 120_000, threads = 1 } = options
-  const { sharedGraphBytesMax = 8 * 2 ** 20 } = options
+  const { log, runMsMax = 60_000, loadMsMax = 120_000 } = options
+  const { sharedGraphBytesMax = 8 * 2 ** 20, threads: threadsUsual = 1 } = options
   const hosts = openHosts(onEnd)
   let lastModelId = 0
   let closed = false
@@ -103,7 +103,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
 
   async function open(
     files: ModelFiles,
-    { lane = 'online' }: LoadOptions = {},
+    { lane = 'online', threads = threadsUsual }: LoadOptions = {},
   ): Promise<HostedModel> {
     // Weights in files of their own are loaded as well.
     const bytes = files.bytes ?? (await stat(files.graphPath)).size

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log, Servable } from '#core/deps.ts'
 import type { Engine, HostedModel, LoadedModel } from '#gpu-runners/engines/engine.ts'
 import type { TenantId } from '#schemas/ids.ts'
-import { type Borrowed, bytesOf, loadable, type ModelFiles } from './files.ts'
+import { type Borrowed, bytesOf, loadable, type ModelFiles, settingsOn } from './files.ts'
 import { type Memory, NoRoom, type Room } from './memory.ts'
 
 /** Longer than the pause between two shards of a job. */
@@ -35,7 +35,15 @@ export type BulkModels = {
 }
 
 export function openBulkModels(
-  deps: { engine: Engine; files: ModelFiles; memory: Memory; clock: Clock; log: Log },
+  deps: {
+    engine: Engine
+    files: ModelFiles
+    memory: Memory
+    clock: Clock
+    log: Log
+    /** The class of this runner. */
+    hardware: string
+  },
   { idleMs = IDLE_MS, idleMax = IDLE_MAX, roomMsMax = ROOM_MS_MAX } = {},
 ): BulkModels {
   /** Those that rested longest come first. */
@@ -48,10 +56,13 @@ export function openBulkModels(
     try {
       const files = await deps.files.borrow(tenantId, servable)
       const given = loadable(tenantId, servable, files)
-      const model = await deps.engine.load(given, { lane: 'bulk' }).catch(async error => {
-        await files.release()
-        throw error
-      })
+      const settings = settingsOn(deps.hardware, servable)
+      const model = await deps.engine
+        .load(given, { ...settings, lane: 'bulk' })
+        .catch(async error => {
+          await files.release()
+          throw error
+        })
       loaded = { model, files, room }
       await room.settle({
         residentBytes: () => model.residentBytes(),

@@ -7,6 +7,7 @@ import { VECTOR_OUTPUT, withVector } from '#core/models/embedding.ts'
 import { poolingNodes } from '#core/models/onnx/pooling.ts'
 import type { ModelFiles as Loadable } from '#gpu-runners/engines/engine.ts'
 import type { TenantId } from '#schemas/ids.ts'
+import type { RunSettings } from '#schemas/tuning.ts'
 
 export type Borrowed = {
   graphPath: string
@@ -71,4 +72,9 @@ export function loadable(tenantId: TenantId, servable: Servable, files: Borrowed
 
 export function bytesOf({ manifest }: Servable): number {
   return manifest.files.reduce((sum, file) => sum + file.size, 0)
+}
+
+/** How the version runs best on this hardware; undefined where that was not measured on its like. */
+export function settingsOn(hardware: string, { tuning }: Servable): RunSettings | undefined {
+  return tuning?.hardware === hardware ? tuning : undefined
 }

@@ -1,7 +1,12 @@
 /** Models that this runner holds in memory: loaded when first asked for, the least used given back. */
 import type { Clock, Log, Servable } from '#core/deps.ts'
 import type { AppError } from '#core/error.ts'
-import { type Batcher, createBatcher } from '#gpu-runners/batcher/batcher.ts'
+import {
+  BATCH_LIMITS,
+  type Batcher,
+  type BatchLimits,
+  createBatcher,
+} from '#gpu-runners/batcher/batcher.ts'
 import type { Engine, HostedModel } from '#gpu-runners/engines/engine.ts'
 import {
   type OpenTokenizer,
@@ -9,7 +14,8 @@ import {
   type Tokenizers,
 } from '#gpu-runners/text/tokenizers.ts'
 import type { TenantId } from '#schemas/ids.ts'
-import { type Borrowed, bytesOf, loadable, type ModelFiles } from './files.ts'
+import type { RunSettings } from '#schemas/tuning.ts'
+import { type Borrowed, bytesOf, loadable, type ModelFiles, settingsOn } from './files.ts'
 import { type Memory, NoRoom } from './memory.ts'
 
 export type Resident = {
@@ -28,7 +34,15 @@ export type Residents = {
   get(tenantId: TenantId, servable: Servable): Promise<Resident>
 }
 
-type Deps = { engine: Engine; files: ModelFiles; memory: Memory; clock: Clock; log: Log }
+type Deps = {
+  engine: Engine
+  files: ModelFiles
+  memory: Memory
+  clock: Clock
+  log: Log
+  /** The class of this runner. */
+  hardware: string
+}
 type Refused = { error: AppError; until: number }
 
 export function openResidents(deps: Deps, o: { onChange(digests: string[]): void }): Residents {
@@ -132,12 +146,13 @@ async function open(
   const { digest } = servable
   const files = await deps.files.borrow(tenantId, servable)
   try {
-    const model = await engine.load(loadable(tenantId, servable, files))
+    const settings = settingsOn(deps.hardware, servable)
+    const model = await engine.load(loadable(tenantId, servable, files), settings)
     const batcher = createBatcher({
       model,
       signature: model.signature,
       clock,
-      limits: batchLimitsOf(servable),
+      limits: batchLimitsOf(servable, settings),
       onBatch: metrics => {
         resident.usedAt = clock.now()
         log.info('runner.batch', { digest: digest.slice(0, 12), ...metrics })
@@ -156,10 +171,14 @@ async function open(
 const BATCH_TOKENS_MAX = 16_384
 const BATCH_ROWS_MIN = 8
 
-function batchLimitsOf({ manifest }: Servable): { batchRowsMax?: number } {
-  if (!manifest.embedding) return {}
-  const rows = Math.floor(BATCH_TOKENS_MAX / manifest.embedding.max_tokens)
-  return { batchRowsMax: Math.max(BATCH_ROWS_MIN, rows) }
+function batchLimitsOf({ manifest }: Servable, settings?: RunSettings): Partial<BatchLimits> {
+  const measured = settings?.batchRows ?? BATCH_LIMITS.batchRowsMax
+  if (!manifest.embedding) return { batchRowsMax: measured }
+  const rows = Math.max(
+    BATCH_ROWS_MIN,
+    Math.floor(BATCH_TOKENS_MAX / manifest.embedding.max_tokens),
+  )
+  return { batchRowsMax: Math.min(measured, rows) }
 }
 
 const REFUSED_MAX = 1_000

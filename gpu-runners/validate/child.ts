@@ -9,10 +9,12 @@ import { InferenceSession } from 'onnxruntime-node'
 import { type Inspection, inspect, isInvalidModel } from '#core/models/onnx/inspect.ts'
 import { derive } from '#core/models/onnx/signature.ts'
 import { invalid, type Source } from '#core/models/onnx/wire.ts'
+import type { Signature } from '#schemas/signature.ts'
 import { isOutOfMemory, sentenceFor } from './runtime-error.ts'
 import { tryTexts } from './texts.ts'
 import { runTrial } from './trial.ts'
-import type { InspectionSummary, Report, Task, Verdict } from './verdict.ts'
+import { type TuneTask, tune } from './tune.ts'
+import type { InspectionSummary, Report, Task } from './verdict.ts'
 
 const REPORT_FD = 3
 const NOBODY = 65534
@@ -33,14 +35,16 @@ function giveUpRoot(): void {
   }
 }
 
-async function judge(task: Task): Promise<Verdict> {
+async function judge(task: Task): Promise<void> {
   report({ stage: 'inspect' })
   const inspection = inspectFile(task)
   const derived = derive(inspection, task.batchAxes)
   report({ stage: 'load' })
-  const session = await load(task)
+  const began = performance.now()
+  const session = await load(task, 1)
+  const loadMs = performance.now() - began
   mustAgree(inspection, session)
-  const { signature, trial } = await runTrial({
+  const { signature, trial, rows } = await runTrial({
     session,
     inspection,
     signature: derived,
@@ -50,18 +54,45 @@ async function judge(task: Task): Promise<Verdict> {
     memoryBytes: task.limits.memoryBytes,
     onShapes: shapes => report({ stage: 'trial', shapes }),
   })
-  if (task.embedding) {
-    report({ stage: 'texts' })
-    const { opsets } = inspection
-    const embedding = await tryTexts({ session, signature, opsets, manifest: task.embedding })
-    return {
-      ok: true,
-      signature: { ...signature, embedding },
-      inspection: summary(inspection),
-      trial,
-    }
+  const settled = task.embedding ? await withTexts(task, session, inspection, signature) : signature
+  const verdict = { ok: true, signature: settled, inspection: summary(inspection), trial } as const
+  report({ verdict })
+  await measure(task, session, { signature, rows, loadMs }, tuning =>
+    report({ verdict: { ...verdict, tuning } }),
+  )
+}
+
+async function withTexts(
+  { embedding: manifest }: Task,
+  session: InferenceSession,
+  { opsets }: Inspection,
+  signature: Signature,
+): Promise<Signature> {
+  report({ stage: 'texts' })
+  const embedding = await tryTexts({ session, signature, opsets, manifest: manifest! })
+  return { ...signature, embedding }
+}
+
+/** The model is judged already: whatever it does now is no fault of it. */
+async function measure(
+  { limits, ...task }: Task,
+  first: InferenceSession,
+  found: Pick<TuneTask, 'signature' | 'rows' | 'loadMs'>,
+  onMeasured: TuneTask['onMeasured'],
+): Promise<void> {
+  let session = first
+  const open = async (threads: number) => {
+    if (threads === 1) return session
+    await session.release()
+    session = await load({ limits, ...task }, threads)
+    return session
   }
-  return { ok: true, signature, inspection: summary(inspection), trial }
+  const { threadsMax, tuneMs: budgetMs } = limits
+  try {
+    await tune({ ...found, threadsMax, budgetMs, open, onMeasured })
+  } catch {
+    // A size that it does not take ends the curve.
+  }
 }
 
 function inspectFile(task: Task): Inspection {
@@ -80,10 +111,10 @@ function inspectFile(task: Task): Inspection {
   }
 }
 
-async function load(task: Task): Promise<InferenceSession> {
+async function load(task: Task, threads: number): Promise<InferenceSession> {
   try {
     return await InferenceSession.create(task.graph, {
-      intraOpNumThreads: 1,
+      intraOpNumThreads: threads,
       interOpNumThreads: 1,
       enableCpuMemArena: false,
       enableMemPattern: false,
@@ -124,7 +155,7 @@ function summary(inspection: Inspection): InspectionSummary {
 const task: Task = JSON.parse(readFileSync('task.json', 'utf8'))
 giveUpRoot()
 try {
-  report({ verdict: await judge(task) })
+  await judge(task)
 } catch (error) {
   if (!isInvalidModel(error)) throw error
   report({ verdict: { ok: false, code: 'invalid_model', detail: error.public } })

@@ -1,4 +1,5 @@
 /** What a stranger's model may use while it is judged. */
+import { availableParallelism } from 'node:os'
 import { INSPECTION_LIMITS, type InspectionLimits } from '#core/models/onnx/inspection/limits.ts'
 
 export type ValidationLimits = InspectionLimits & {
@@ -6,9 +7,15 @@ export type ValidationLimits = InspectionLimits & {
   wallMs: number
   /** Resident memory of the child. */
   memoryBytes: number
+  /** Of the wall time, what goes into finding out how the model runs best. */
+  tuneMs: number
+  /** Threads to try: what the machine has. */
+  threadsMax: number
 }
 
 const MIB = 2 ** 20
+const TUNE_MS = 3_000
+const THREADS_MAX = 16
 const WALL_MS = 60_000
 /** A model is read at least this fast from any disk worth having. */
 const READ_BYTES_PER_MS = 50_000
@@ -22,6 +29,8 @@ export function limitsFor(
 ): ValidationLimits {
   return {
     ...INSPECTION_LIMITS,
+    tuneMs: TUNE_MS,
+    threadsMax: Math.min(THREADS_MAX, availableParallelism()),
     wallMs: WALL_MS + Math.ceil(modelBytes / READ_BYTES_PER_MS),
     memoryBytes: Math.max(MEMORY_BYTES_MIN, modelBytes * MEMORY_PER_MODEL_BYTE),
     ...given,

@@ -42,25 +42,25 @@ type Clock = { leftMs(): number }
 
 export async function runTrial(
   task: TrialTask,
-): Promise<{ signature: Signature; trial: TrialReport }> {
+): Promise<{ signature: Signature; trial: TrialReport; rows: Row[] }> {
   const clock = startClock(task.budgetMs)
   const found = await findRows(task, clock)
-  const first = found.rows[0]!
+  const { rows } = found
   const trial: TrialReport = {
     rows: found.lone.length,
     batchRows: 0,
-    microsPerRow: Math.round((await timeRun(task, [first])) * 1000),
+    microsPerRow: Math.round((await timeRun(task, [rows[0]!])) * 1000),
     microsPerRowBatched: null,
-    shapes: shapesOf(task.signature, [first]),
+    shapes: shapesOf(task.signature, [rows[0]!]),
   }
   const signature = await settleRows(task, found, clock)
-  if (signature.inputs.every(input => input.batch_axis === null)) return { signature, trial }
+  if (signature.inputs.every(input => input.batch_axis === null)) return { signature, trial, rows }
   const batching = await judgeSizes(task, signature, found, startClock(JUDGING_MS), trial)
   if (trial.batchRows > 0) {
-    const micros = (await timeRun(task, repeat(found.rows, trial.batchRows))) * 1000
+    const micros = (await timeRun(task, repeat(rows, trial.batchRows))) * 1000
     trial.microsPerRowBatched = Math.round(micros / trial.batchRows)
   }
-  return { signature: { ...signature, batching }, trial }
+  return { signature: { ...signature, batching }, trial, rows }
 }
 
 function startClock(budgetMs: number): Clock {

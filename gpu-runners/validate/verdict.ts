@@ -2,6 +2,7 @@
 import type { Signature } from '#schemas/signature.ts'
 import type { EmbeddingManifest } from '#schemas/tables/models.ts'
 import type { ValidationLimits } from './limits.ts'
+import type { Measured } from './tune.ts'
 
 export type Stage =
   | { stage: 'inspect' | 'load' | 'texts' }
@@ -28,7 +29,14 @@ export type TrialReport = {
   shapes: Record<string, number[]>
 }
 export type Verdict =
-  | { ok: true; signature: Signature; inspection: InspectionSummary; trial: TrialReport }
+  | {
+      ok: true
+      signature: Signature
+      inspection: InspectionSummary
+      trial: TrialReport
+      /** Not there when the first measurement already took too much time or memory. */
+      tuning?: Measured
+    }
   | { ok: false; code: 'invalid_model'; detail: string }
 
 export type Report = Stage | { verdict: Verdict }

@@ -74,6 +74,15 @@ export const upload = z.object({
   created_at: timestamp,
 })
 
+export const tuning = z.object({
+  hardware: z.string(),
+  threads: z.number(),
+  batch_rows: z.number(),
+  row_us: z.number(),
+  load_ms: z.number(),
+  curve: z.array(z.object({ threads: z.number(), rows: z.number(), run_us: z.number() })),
+})
+
 export const version = z.object({
   model: z.string(),
   version: z.number(),
@@ -82,6 +91,8 @@ export const version = z.object({
   aliases: z.array(z.string()),
   manifest: z.unknown(),
   signature: signature.nullable(),
+  /** How it runs best, measured when it was published; null where it was not. */
+  tuning: tuning.nullable(),
   report: z.record(z.string(), z.unknown()).nullable(),
   error: z.string().nullable(),
   created_at: timestamp,

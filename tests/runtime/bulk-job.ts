@@ -60,6 +60,7 @@ export async function openWorkbench() {
       log,
       clock: { now: Date.now },
       scratch,
+      hardware: 'cpu',
       withModel: (_, work) => work(model),
     }
     const lease = (kind: Assignment['kind'], rest: Partial<Assignment> = {}): Assignment => ({

@@ -297,6 +297,7 @@ describe('processes', () => {
       delete process.env.GALLEY_TEST_SECRET
       const allowed = [
         'MALLOC_ARENA_MAX',
+        'MALLOC_MMAP_THRESHOLD_',
         'MALLOC_TRIM_THRESHOLD_',
         'NODE_COMPILE_CACHE',
         'ORT_DISABLE_TELEMETRY',
@@ -353,5 +354,18 @@ describe('processes', () => {
     await shared[1]!.close()
     expect(engine.processes()).toEqual([])
     expect(await gone(pids[0]!)).toBe(true)
+  })
+
+  test('two versions of one model never share a process, and weights beside the graph count', async () => {
+    const engine = open()
+    const graphPath = join(folder, 'version.onnx')
+    await writeFile(graphPath, mlp(1, [4, 4]))
+    const version = (digest: string, family: string, bytes?: number) =>
+      engine.load({ digest, graphPath, signature: XY, family, bytes })
+    await version('a', 'tenant/m')
+    await version('b', 'tenant/other')
+    await version('c', 'tenant/m')
+    await version('d', 'tenant/heavy', 2 ** 30)
+    expect(engine.processes().map(({ models }) => models)).toEqual([['a', 'b'], ['c'], ['d']])
   })
 })

@@ -44,7 +44,10 @@ async function newRunner(graph: Uint8Array) {
   await blobs.put(blobKeys.file(caller.tenantId, sha256), graph)
   const files = openModelFiles({ blobs }, { folder: join(root, 'models') })
   const memory = openMemory({ clock, log }, { budgetBytes: 2 ** 30, overheadBytes: () => 0 })
-  const residents = openResidents({ engine, files, memory, clock, log }, { onChange() {} })
+  const residents = openResidents(
+    { engine, files, memory, clock, log, hardware: 'cpu' },
+    { onChange() {} },
+  )
   const receipts = openReceiptLog(
     { clock, log },
     { folder: join(root, 'receipts'), ship: () => new Promise(() => {}), onShipped() {} },

@@ -40,7 +40,16 @@ function newRunner({
   const pass = (ms: number) => {
     now += ms
   }
-  return { engine, files, log, clock, memory, pass, folders: () => readdir(folder) }
+  return {
+    engine,
+    files,
+    log,
+    clock,
+    memory,
+    hardware: 'cpu',
+    pass,
+    folders: () => readdir(folder),
+  }
 }
 
 async function publish(bytes: Uint8Array, width = 4): Promise<Servable> {

@@ -17,6 +17,8 @@ export type ShardJob = {
   /** Index of the first row in the whole input, and how many rows the plan counted here. */
   row: number
   rows: number
+  /** The most rows of a batch that the model gains from; 256 where nobody knows. */
+  batchRows?: number
   /** The bytes start where the file starts, where a byte order mark may stand. */
   fileStart: boolean
 }
@@ -29,14 +31,14 @@ export type ShardIo = {
 }
 export type Tally = { rows: number; failed: number }
 
-/** A batch of small rows; more gains nothing on CPU and delays what a cancel waits for. */
-const BATCH_ROWS_MAX = 256
+/** A batch of small rows, where it was not measured what the model gains from. */
+const BATCH_ROWS_USUAL = 256
 /** Before anything is known of the size of a model's outputs. */
 const BATCH_ROWS_FIRST = 32
 const BATCH_BYTES_MAX = 4 * 2 ** 20
 /** Rows and bytes that are read or computed and not yet written: 4 batches. */
-const WAITING_ROWS_MAX = 4 * BATCH_ROWS_MAX
-const WAITING_BYTES_MAX = 4 * BATCH_BYTES_MAX
+const WAITING_BATCHES = 4
+const WAITING_BYTES_MAX = WAITING_BATCHES * BATCH_BYTES_MAX
 /** One runs while the next waits at the engine's door. */
 const RUNNING_MAX = 2
 
@@ -61,21 +63,22 @@ function engineSide(job: ShardJob, io: ShardIo) {
   const writer = rowWriter(job.signature, job.form)
   const waiting = batches(job.signature)
   const output = orderedOutput(job.rows, io.write)
+  const batchRowsMax = job.batchRows ?? BATCH_ROWS_USUAL
   const ids = new Map<number, string>()
   const running = new Set<Promise<void>>()
   let outputBytesOfRow: number | null = null
   let failed = 0
 
   function rowsMax(batch: OpenBatch): number {
-    if (outputBytesOfRow === null) return BATCH_ROWS_FIRST
+    if (outputBytesOfRow === null) return Math.min(BATCH_ROWS_FIRST, batchRowsMax)
     const rowBytes = Math.max(batch.bytes / batch.rows.length, outputBytesOfRow, 1)
-    return Math.min(BATCH_ROWS_MAX, Math.max(1, Math.floor(BATCH_BYTES_MAX / rowBytes)))
+    return Math.min(batchRowsMax, Math.max(1, Math.floor(BATCH_BYTES_MAX / rowBytes)))
   }
 
   function waitingMax(): number {
     if (outputBytesOfRow === null) return BATCH_ROWS_FIRST
     const fitting = Math.floor(WAITING_BYTES_MAX / Math.max(1, outputBytesOfRow))
-    return Math.min(WAITING_ROWS_MAX, Math.max(1, fitting))
+    return Math.min(WAITING_BATCHES * batchRowsMax, Math.max(1, fitting))
   }
 
   async function submit(batch: OpenBatch): Promise<void> {

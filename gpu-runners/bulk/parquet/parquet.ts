@@ -23,7 +23,7 @@ import {
 } from './commands.ts'
 
 /** More rows than of JSONL: every shard reads its row group from the start. */
-const PARQUET_LIMITS: ShardLimits = { ...SHARD_LIMITS, rows: 20_000 }
+export const PARQUET_LIMITS: ShardLimits = { ...SHARD_LIMITS, rows: 20_000 }
 
 const children = keeper<ChildProcess>({
   start() {

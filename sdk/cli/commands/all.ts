@@ -11,6 +11,7 @@ import { jobs } from './jobs.ts'
 import { jobsCreate } from './jobs-create.ts'
 import { keys } from './keys.ts'
 import { login, whoami } from './login.ts'
+import { modelsProfile } from './models/profile.ts'
 import { models } from './models.ts'
 import { modelsPublish } from './models-publish.ts'
 import { predict } from './predict.ts'
@@ -24,6 +25,7 @@ export const COMMANDS: Command[] = [
   modelsPublish,
   ...models,
   serving,
+  modelsProfile,
   predict,
   jobsCreate,
   ...jobs,

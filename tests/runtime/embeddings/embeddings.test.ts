@@ -30,7 +30,10 @@ const engine = openOnnxRuntime({ log })
 const blobs = folderBlobs({ root: join(root, 'blobs') })
 const files = openModelFiles({ blobs }, { folder: join(root, 'models') })
 const memory = openMemory({ clock, log }, { budgetBytes: 2 ** 31, overheadBytes: () => 0 })
-const residents = openResidents({ engine, files, memory, clock, log }, { onChange() {} })
+const residents = openResidents(
+  { engine, files, memory, clock, log, hardware: 'cpu' },
+  { onChange() {} },
+)
 const tenantId = newId('tenant')
 const TOKENIZER = wordPiece()
 const { vocabulary } = readTokenizer(TOKENIZER)

@@ -1,0 +1,115 @@
+/**
+ * Measures how a model runs best: one run at several sizes of a batch and numbers of threads, within a
+ * stated time. What is found is stored with the version, and every runner of the same hardware serves by
+ * it.
+ */
+import type { InferenceSession } from 'onnxruntime-node'
+import type { Signature } from '#schemas/signature.ts'
+import type { CurvePoint, Tuning } from '#schemas/tuning.ts'
+import { join, type Row } from './feed.ts'
+
+const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
+/** Of all inputs of a batch: what the batcher puts together at most, in floats. */
+const ELEMENTS_MAX = 2 ** 21
+/** A caller behind a batch waits for all of it. */
+const RUN_US_MAX = 100_000
+/** What a batch costs beside its run, on its way to the engine's process and back. */
+const HOP_US = 100
+/** The smallest batch that is nearly as good as the best: larger ones only delay. */
+const NEARLY = 0.95
+/** Twice the threads must be worth so much, or they are better left to others. */
+const PER_DOUBLING = 1.4
+const BLOCKS = 3
+const BLOCK_MS = 2
+
+export type Measured = Omit<Tuning, 'hardware'>
+export type TuneTask = {
+  signature: Signature
+  /** Rows that the model takes. */
+  rows: Row[]
+  loadMs: number
+  threadsMax: number
+  budgetMs: number
+  /** A session with so many threads; the one before has been released. */
+  open(threads: number): Promise<InferenceSession>
+  /** What is known after each run: whatever ends this process later, it holds. */
+  onMeasured(measured: Measured): void
+}
+
+/** Throws what the model throws at a size that it does not take; `onMeasured` has heard of the others. */
+export async function tune(task: TuneTask): Promise<void> {
+  const endsMs = performance.now() + task.budgetMs
+  const curve: CurvePoint[] = []
+  for (const threads of threadCounts(task.threadsMax)) {
+    const left = endsMs - performance.now()
+    if (curve.length > 0 && left < task.loadMs * 2) return
+    const session = await task.open(threads)
+    for (const rows of sizesFor(task)) {
+      const last = curve.at(-1)
+      const expectedMs = last?.threads === threads ? (last.runUs * 2) / 1000 : 0
+      if (expectedMs * 2 > endsMs - performance.now() || expectedMs * 1000 > RUN_US_MAX * 2) break
+      const runUs = await timed(session, task, rows)
+      curve.push({ threads, rows, runUs: Math.max(1, Math.round(runUs)) })
+      task.onMeasured({ ...best(curve), loadMs: Math.round(task.loadMs), curve })
+    }
+  }
+}
+
+/** The settings that a curve speaks for. */
+export function best(curve: readonly CurvePoint[]): Omit<Measured, 'loadMs' | 'curve'> {
+  let chosen: CurvePoint | undefined
+  for (const threads of new Set(curve.map(point => point.threads))) {
+    const points = curve.filter(point => point.threads === threads)
+    const found = smallestOfBest(points)
+    const doublings = Math.log2(threads / (chosen?.threads ?? threads))
+    if (!chosen || rate(found) >= rate(chosen) * PER_DOUBLING ** doublings) chosen = found
+  }
+  const { threads, rows, runUs } = chosen!
+  return { threads, batchRows: rows, rowUs: Number((runUs / rows).toFixed(2)) }
+}
+
+function smallestOfBest(points: CurvePoint[]): CurvePoint {
+  const quick = points.filter(({ runUs }, i) => i === 0 || runUs <= RUN_US_MAX)
+  const top = Math.max(...quick.map(rate))
+  return quick.find(point => rate(point) >= top * NEARLY)!
+}
+
+function rate({ rows, runUs }: CurvePoint): number {
+  return rows / (runUs + HOP_US)
+}
+
+function threadCounts(max: number): number[] {
+  const counts = []
+  for (let threads = 1; threads < max; threads *= 2) counts.push(threads)
+  return [...counts, max]
+}
+
+function sizesFor({ signature, rows }: TuneTask): number[] {
+  if (signature.batching === 'unbatched') return [1]
+  const elements = rows[0]!.reduce((sum, { values }) => sum + values.length, 0)
+  return SIZES.filter(size => size === 1 || size * elements <= ELEMENTS_MAX)
+}
+
+/** The quickest of a few blocks, in microseconds a run: what disturbs only ever adds. */
+async function timed(session: InferenceSession, task: TuneTask, rows: number): Promise<number> {
+  const joined = Array.from({ length: rows }, (_, i) => task.rows[i % task.rows.length]!)
+  const feeds = join(task.signature, joined)
+  // The first run of a size allocates what the later ones use.
+  let quickestMs = await block(session, feeds, 1)
+  const runs = Math.max(1, Math.round(BLOCK_MS / quickestMs))
+  const blocks = quickestMs > BLOCK_MS * 10 ? 1 : BLOCKS
+  for (let i = 0; i < blocks; i++) {
+    quickestMs = Math.min(quickestMs, await block(session, feeds, runs))
+  }
+  return quickestMs * 1000
+}
+
+async function block(
+  session: InferenceSession,
+  feeds: Parameters<InferenceSession['run']>[0],
+  runs: number,
+): Promise<number> {
+  const began = performance.now()
+  for (let i = 0; i < runs; i++) await session.run(feeds)
+  return (performance.now() - began) / runs
+}

@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url'
 
 export type Product = {
   url: string
+  /** Host and port. */
+  grpc: string
   key: string
   dataFolder: string
   /** From spawning to the word that it is ready. */
@@ -64,9 +66,10 @@ export async function startProduct(options: ProductOptions = {}): Promise<Produc
   ended.catch(() => {})
   await Promise.race([ready, ended])
   const startMs = Math.round(performance.now() - began)
-  const { url, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
+  const { url, grpc, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
   return {
     url,
+    grpc,
     key,
     dataFolder,
     startMs,

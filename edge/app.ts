@@ -5,7 +5,7 @@
 import { type Context, Hono } from 'hono'
 import type { Call, Caller } from '#core/caller.ts'
 import type { Backtest } from '#core/decisions/decisions.ts'
-import { AppError, fromProblem } from '#core/error.ts'
+import { fromProblem } from '#core/error.ts'
 import { fromHex, sha256Hex, toBase64Url } from '#core/internal/signing.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
@@ -20,9 +20,7 @@ import { FeastDirectory } from './features/feast-directory.ts'
 import { Sampler } from './features/sampler.ts'
 import { send } from './functions-client.ts'
 import { HookDirectory } from './hook-directory.ts'
-import { Authenticator } from './middleware/authenticate.ts'
-import { Limiter } from './middleware/limits.ts'
-import { ModelDirectory } from './models.ts'
+import { admit, type Gate, isOpen, openGate } from './middleware/gate.ts'
 import { cachedRouter } from './response-cache/cached-router.ts'
 import { nothingAt, wrongMethod } from './routes/absent.ts'
 import * as blobs from './routes/blobs.ts'
@@ -38,11 +36,8 @@ import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
 import { ServiceDirectory } from './service-directory.ts'
 
-type Edge = {
+type Edge = Gate & {
   deps: EdgeDeps
-  auth: Authenticator
-  limits: Limiter
-  models: ModelDirectory
   eventTypes: EventTypeDirectory
   hooks: HookDirectory
   services: ServiceDirectory
@@ -53,18 +48,19 @@ type Edge = {
 }
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
-/** What asks for no API key: everybody's, and what a signature opens. */
-const KEYLESS: Route['policy']['scope'][] = ['public', 'signed']
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 
-export function createApp(given: EdgeDeps): Hono {
-  const deps = { ...given, router: cachedRouter(given) }
-  const limits = new Limiter(deps)
+/** `gate` and `router` where another door of the same process shares them. */
+export function createApp(
+  given: EdgeDeps,
+  gate = openGate(given),
+  router = cachedRouter(given),
+): Hono {
+  const deps = { ...given, router }
+  const { limits } = gate
   const edge: Edge = {
+    ...gate,
     deps,
-    auth: new Authenticator(deps),
-    limits,
-    models: new ModelDirectory(deps, limits),
     eventTypes: new EventTypeDirectory(deps, limits),
     hooks: new HookDirectory(deps),
     services: new ServiceDirectory(deps, limits),
@@ -94,29 +90,15 @@ async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Pr
   const requestId = newId('request', now)
   const call: Call = { caller: NOBODY, requestId }
   try {
-    if (!KEYLESS.includes(route.policy.scope)) call.caller = await admitted(edge, c, route, now)
+    if (!isOpen(route)) {
+      call.caller = await admit(edge, deps.http.header(c, 'authorization'), route, now)
+    }
     return await answer(edge, c, call, route)
   } catch (error) {
     const tenant = call.caller.tenantId
     const about = { requestId, form: route.errors, tenant, route: route.name }
     return errorReply(deps.log, error, about)
   }
-}
-
-/** The caller, allowed to use the route and with a token of its limit spent. */
-async function admitted(edge: Edge, c: Context, route: Route, now: number): Promise<Caller> {
-  const { auth, limits, deps } = edge
-  const { scope, limit } = route.policy
-  const authorization = deps.http.header(c, 'authorization')
-  const caller = auth.known(authorization, now) ?? (await auth.caller(authorization))
-  if (scope !== 'any' && !caller.scopes.includes(scope as (typeof caller.scopes)[number])) {
-    throw new AppError('insufficient_scope', {
-      public: `This needs a key with the scope "${scope}".`,
-    })
-  }
-  if (route.method !== 'GET' && scope !== 'infer') await auth.mustKnowRevocations(now)
-  if (limit && !limits.spendAtHand(caller, limit, now)) await limits.spend(caller, limit)
-  return caller
 }
 
 const BY_NAME: Partial<Record<RouteName, Answer>> = {
@@ -134,6 +116,9 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
     named(call, await oip.modelReady(models, c, call)),
   'oip.version_ready': async ({ models }, c, call) =>
     named(call, await oip.modelReady(models, c, call)),
+  'oip.config': async ({ models }, c, call) => named(call, await oip.config(models, c, call)),
+  'oip.config_version': async ({ models }, c, call) =>
+    named(call, await oip.config(models, c, call)),
   'oip.infer': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
   'openai.embeddings': ({ deps, models }, c, call) => openai.embeddings(deps, models, c, call),

@@ -6,14 +6,15 @@ import { FreshCache } from './fresh-cache.ts'
 import { ask } from './functions-client.ts'
 import type { Limiter } from './middleware/limits.ts'
 
+type Needs = Pick<EdgeDeps, 'functions' | 'signer' | 'clock' | 'background'>
 const MODELS_MAX = 100_000
 
 export class ModelDirectory {
-  readonly #deps: EdgeDeps
+  readonly #deps: Needs
   readonly #limits: Limiter
   readonly #versions = new FreshCache<Servable>(MODELS_MAX)
 
-  constructor(deps: EdgeDeps, limits: Limiter) {
+  constructor(deps: Needs, limits: Limiter) {
     this.#deps = deps
     this.#limits = limits
   }

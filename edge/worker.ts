@@ -10,6 +10,7 @@ import { createApp } from './app.ts'
 import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { withKeyRecords } from './key-records.ts'
 import { boundCall, serveFeatures } from './objects/features-binding.ts'
+import { serveTenants } from './objects/tenants-binding.ts'
 import { remoteRouter } from './remote-router.ts'
 import { shippedReceipts } from './response-cache/receipts.ts'
 import { webHttp } from './web-http.ts'
@@ -27,7 +28,7 @@ export default {
   async fetch(request, env, context) {
     served ??= open(readEnv(env))
     const { app, objects } = await served
-    const isInternal = new URL(request.url).pathname.startsWith('/objects/features/')
+    const isInternal = /^\/objects\/(features|tenant)\//.test(new URL(request.url).pathname)
     const reply = Promise.resolve(isInternal ? objects(request) : app.fetch(request))
     // Others may wait for what this request looks up: it goes on when its own caller hangs up.
     context.waitUntil(reply)
@@ -59,7 +60,18 @@ async function open(env: EdgeEnv): Promise<Served> {
     cacheBytesMax: CACHE_BYTES_MAX,
     background,
   })
-  return { app, objects: serveFeatures(env.features, { verifier, clock }) }
+  const features = serveFeatures(env.features, { verifier, clock })
+  const tenants = serveTenants(env.tenants, {
+    verifier: await openVerifier({ edge: env.key }),
+    clock,
+  })
+  return {
+    app,
+    objects: request =>
+      new URL(request.url).pathname.startsWith('/objects/tenant/')
+        ? tenants(request)
+        : features(request),
+  }
 
   async function signBlobs(request: Request): Promise<Request> {
     const { method, url } = request

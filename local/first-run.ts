@@ -60,7 +60,7 @@ export async function firstRun(galley: Galley): Promise<FirstRun> {
       cause,
     })
   }
-  writeDurably(LOCAL_FILE, JSON.stringify({ url, key }))
+  writeDurably(LOCAL_FILE, JSON.stringify({ url, grpc: galley.grpc, key }))
   return { key, curl: curlLine(url, key) }
 }
 

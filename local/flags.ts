@@ -8,6 +8,8 @@ export type Flags = {
   host: string
   /** 0: any free one. */
   port: number
+  /** Of gRPC; 0: any free one, undefined: the one after `port`, or else any free one. */
+  grpcPort: number | undefined
   /** Absolute. */
   dataFolder: string
   databaseUrl: string | undefined
@@ -23,6 +25,7 @@ export const HELP = `Starts Galley on this machine.
   npm start -- [flags]
 
   --port <number>        port of the public API; 0 takes a free one    (4500)
+  --grpc-port <number>   port of gRPC; 0 takes a free one              (the one after --port)
   --host <address>       address it listens on                         (127.0.0.1)
   --data <folder>        where everything is kept                      (.galley)
   --database-url <url>   a PostgreSQL server instead of the embedded one
@@ -40,7 +43,9 @@ export function parseFlags(args: string[], cwd: string): Flags {
   const { values } = parse(args)
   return {
     host: values.host,
-    port: portOf(values.port),
+    port: portOf('--port', values.port),
+    grpcPort:
+      values['grpc-port'] === undefined ? undefined : portOf('--grpc-port', values['grpc-port']),
     dataFolder: isAbsolute(values.data) ? values.data : resolve(cwd, values.data),
     databaseUrl: values['database-url'] === undefined ? undefined : urlOf(values['database-url']),
     edge: edgeOf(values.edge),
@@ -56,6 +61,7 @@ function parse(args: string[]) {
       args,
       options: {
         port: { type: 'string', default: '4500' },
+        'grpc-port': { type: 'string' },
         host: { type: 'string', default: '127.0.0.1' },
         data: { type: 'string', default: '.galley' },
         'database-url': { type: 'string' },
@@ -72,15 +78,15 @@ function parse(args: string[]) {
       ? ' Flags come after "--": npm start -- --port 4501.'
       : ''
     throw refused(
-      `${reason}: the flags are --port --host --data --database-url --edge --runners --bare --help.${lost}`,
+      `${reason}: the flags are --port --grpc-port --host --data --database-url --edge --runners --bare --help.${lost}`,
     )
   }
 }
 
-function portOf(text: string): number {
+function portOf(flag: string, text: string): number {
   const port = Number(text)
   if (text !== '' && Number.isInteger(port) && port >= 0 && port <= 65535) return port
-  throw refused(`--port is a number from 0 to 65535, not "${text}".`)
+  throw refused(`${flag} is a number from 0 to 65535, not "${text}".`)
 }
 
 function runnersOf(text: string): number {

@@ -12,7 +12,7 @@ import type { Flags } from './flags.ts'
 import { type DataFolder, openFolder } from './folder.ts'
 import { type LogFile, logInto, openLogFile } from './logfile.ts'
 import { startPlace } from './place.ts'
-import { freePorts, publicPort } from './ports.ts'
+import { freePorts, grpcPort, publicPort } from './ports.ts'
 import { DATABASE, SUPERUSER, socketFolder } from './postgres/address.ts'
 import { startPostgres } from './postgres.ts'
 import { clearStrays } from './strays.ts'
@@ -25,6 +25,8 @@ export type GalleyDeps = {
 }
 export type Galley = {
   url: string
+  /** Host and port of gRPC. */
+  grpc: string
   folder: DataFolder
   log: Log
   /** As the application's role. */
@@ -36,7 +38,7 @@ export type Galley = {
   /** Drains and releases the folder. Called again with no grace, it hurries. */
   stop(graceMs?: number): Promise<void>
 }
-export type Ports = { functions: number; router: number }
+export type Ports = { functions: number; router: number; grpc: number }
 
 const ROTATE_EVERY_MS = 5000
 /**
@@ -66,7 +68,8 @@ export async function startGalley(
     const log = logInto(logs.open('supervisor'), deps.clock)
     if (killed.length > 0) log.info('places of an earlier start killed', { pids: killed })
     const [functions, router] = await freePorts(2)
-    const ports = { functions: functions!, router: router! }
+    const grpc = await grpcPort(flags.host, flags.grpcPort, port)
+    const ports = { functions: functions!, router: router!, grpc }
     const urls = databaseUrls(flags, folder)
     const env = placeEnv(flags, folder, port, ports)
     const keys = await signingKeys(folder)
@@ -82,7 +85,17 @@ export async function startGalley(
     signal.removeEventListener('abort', giveUp)
     const signingKey = folder.secrets.signing_key
     const { pids } = supervision
-    return { url, folder, log, databaseUrl: urls.app, signingKey, ports, pids, stop }
+    return {
+      url,
+      grpc: `${urlHost(flags.host)}:${grpc}`,
+      folder,
+      log,
+      databaseUrl: urls.app,
+      signingKey,
+      ports,
+      pids,
+      stop,
+    }
   } catch (error) {
     close()
     throw error
@@ -163,6 +176,7 @@ function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) 
     GALLEY_DATA: folder.path,
     GALLEY_HOST: flags.host,
     GALLEY_PORT: String(port),
+    GALLEY_GRPC_PORT: String(ports.grpc),
     GALLEY_EDGE: flags.edge,
     GALLEY_FUNCTIONS_PORT: String(ports.functions),
     GALLEY_OBJECTS_SOCKET: join('run', 'objects.sock'),

@@ -10,14 +10,24 @@ const LOWEST = 15_000
 const TRIES_MAX = 1000
 
 /** The port, or a free one for 0. Throws a sentence when nothing could listen there. */
-export async function publicPort(host: string, port: number): Promise<number> {
+export async function publicPort(host: string, port: number, flag = '--port'): Promise<number> {
   const chosen = port === 0 ? (await freePorts(1))[0]! : port
   try {
     await close(await listen(host, chosen))
     return chosen
   } catch (error) {
-    throw explained(error, host, chosen)
+    throw explained(error, host, chosen, flag)
   }
+}
+
+/** The port of gRPC: the one asked for, or else the one after the public port, or else a free one. */
+export async function grpcPort(
+  host: string,
+  asked: number | undefined,
+  port: number,
+): Promise<number> {
+  if (asked !== undefined) return publicPort(host, asked, '--grpc-port')
+  return publicPort(host, port + 1).catch(() => publicPort(host, 0))
 }
 
 /**
@@ -61,17 +71,17 @@ function close(server: Server): Promise<void> {
   return new Promise(resolve => server.close(() => resolve()))
 }
 
-function explained(error: unknown, host: string, port: number): AppError {
+function explained(error: unknown, host: string, port: number, flag: string): AppError {
   const sentences: Record<string, string> = {
-    EADDRINUSE: `Port ${port} on ${host} is taken: choose another with --port ${port + 1}, or any free one with --port 0.`,
-    EACCES: `This user may not listen on port ${port}: choose one from 1024 on with --port.`,
+    EADDRINUSE: `Port ${port} on ${host} is taken: choose another with ${flag} ${port + 1}, or any free one with ${flag} 0.`,
+    EACCES: `This user may not listen on port ${port}: choose one from 1024 on with ${flag}.`,
     EADDRNOTAVAIL: `${host} is no address of this machine: leave --host away, or name one that is.`,
     ENOTFOUND: `${host} is no address of this machine: leave --host away, or name one that is.`,
   }
   const sentence = sentences[(error as NodeJS.ErrnoException).code ?? '']
   return new AppError('invalid_request', {
     public:
-      sentence ?? `Cannot listen on ${host}:${port} (${String(error)}): see --host and --port.`,
+      sentence ?? `Cannot listen on ${host}:${port} (${String(error)}): see --host and ${flag}.`,
     cause: error,
   })
 }

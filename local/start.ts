@@ -40,7 +40,7 @@ async function start(flags: Flags): Promise<void> {
   process.stdout.write(`Starting Galley, with data in ${placed(flags.dataFolder)} …\n`)
   galley = await startGalley(flags, { clock, places: PLACES, migrate }, interrupted.signal)
   const lines = [
-    `Galley runs at ${galley.url} · data in ${placed(flags.dataFolder)} · edge ${flags.edge}`,
+    `Galley runs at ${galley.url} · gRPC at ${galley.grpc} · data in ${placed(flags.dataFolder)} · edge ${flags.edge}`,
     ...notice(flags),
   ]
   if (!flags.bare) {

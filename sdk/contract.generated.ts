@@ -826,6 +826,50 @@ export type Contract = {
       ready: boolean
     }
   }
+  /** Configuration in Triton's form of the version that serves. */
+  'oip.config': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      name: string
+      platform: string
+      backend: string
+      max_batch_size: number
+      input: Array<{
+        name: string
+        data_type: string
+        dims: Array<number>
+      }>
+      output: Array<{
+        name: string
+        data_type: string
+        dims: Array<number>
+      }>
+    }
+  }
+  /** Configuration in Triton's form of one version, by number or alias. */
+  'oip.config_version': {
+    input: {
+      params: { model: string; version: string }
+    }
+    reply: {
+      name: string
+      platform: string
+      backend: string
+      max_batch_size: number
+      input: Array<{
+        name: string
+        data_type: string
+        dims: Array<number>
+      }>
+      output: Array<{
+        name: string
+        data_type: string
+        dims: Array<number>
+      }>
+    }
+  }
   /** Run the version that `champion` names, or else the newest ready one. */
   'oip.infer': {
     input: {
@@ -2652,6 +2696,8 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'oip.metadata_version': { method: 'GET', path: '/v2/models/:model/versions/:version', idempotent: false, raw: false, json: true },
   'oip.model_ready': { method: 'GET', path: '/v2/models/:model/ready', idempotent: false, raw: false, json: true },
   'oip.version_ready': { method: 'GET', path: '/v2/models/:model/versions/:version/ready', idempotent: false, raw: false, json: true },
+  'oip.config': { method: 'GET', path: '/v2/models/:model/config', idempotent: false, raw: false, json: true },
+  'oip.config_version': { method: 'GET', path: '/v2/models/:model/versions/:version/config', idempotent: false, raw: false, json: true },
   'oip.infer': { method: 'POST', path: '/v2/models/:model/infer', idempotent: false, raw: true, json: true },
   'oip.infer_version': { method: 'POST', path: '/v2/models/:model/versions/:version/infer', idempotent: false, raw: true, json: true },
   'openai.models': { method: 'GET', path: '/v1/models', idempotent: false, raw: false, json: true },

@@ -1,4 +1,4 @@
-/** Model metadata in the form of the Open Inference Protocol. */
+/** What a model takes and gives, in the forms of the Open Inference Protocol and of Triton's extension. */
 import type { Signature, TensorSpec } from '#schemas/signature.ts'
 
 export function modelMetadata(name: string, versions: string[], signature: Signature) {
@@ -9,6 +9,32 @@ export function modelMetadata(name: string, versions: string[], signature: Signa
     inputs: signature.inputs.map(shown),
     outputs: signature.outputs.map(shown),
     properties: { batching: signature.batching },
+  }
+}
+
+/**
+ * Triton's model configuration, as far as it says something here. `batchRowsMax`: of one run. Where every
+ * tensor has its rows on axis 0, `dims` leave that axis out and `max_batch_size` counts it, as clients
+ * expect; for all other models `max_batch_size` is 0 and `dims` are whole.
+ */
+export function modelConfig(name: string, signature: Signature, batchRowsMax: number) {
+  const { inputs, outputs, batching } = signature
+  const isBatched =
+    batching !== 'unbatched' && [...inputs, ...outputs].every(each => each.batch_axis === 0)
+  const tensors = (specs: TensorSpec[]) =>
+    specs.map(({ name, datatype, shape }) => ({
+      name,
+      data_type: `TYPE_${datatype === 'BYTES' ? 'STRING' : datatype}`,
+      dims: isBatched ? shape.slice(1) : shape,
+    }))
+  return {
+    name,
+    platform: 'onnxruntime_onnx',
+    backend: 'onnxruntime',
+    max_batch_size: isBatched ? batchRowsMax : 0,
+    input: tensors(inputs),
+    output: tensors(outputs),
+    ...(isBatched && { dynamic_batching: {} }),
   }
 }
 

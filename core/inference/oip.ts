@@ -12,6 +12,7 @@ import { checkShape, countRows } from './oip-shape.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from './tensor.ts'
 
 export { decodeReply } from './oip-answer.ts'
+export { writeBinary } from './oip-binary.ts'
 export { encodeReply } from './oip-reply.ts'
 
 export type Parameters = Record<string, string | number | boolean>

@@ -20,17 +20,18 @@ const BEARER = /^Bearer {1,4}(\S{1,100})$/i
 /** The list is asked for from a little before the last answer: clocks and commits are not exact. */
 const REVOCATIONS_OVERLAP_MS = 60_000
 
+type Needs = Pick<EdgeDeps, 'functions' | 'signer' | 'clock' | 'log' | 'background'>
 type Found = { caller: Caller; hash: string; expiresAt: number | null; revoked: boolean }
 type Held = { caller: Caller; publicId: string; expiresAt: number | null }
 
 export class Authenticator {
-  readonly #deps: EdgeDeps
+  readonly #deps: Needs
   readonly #keys = new FreshCache<Held>(KEYS_MAX)
   #revocationsAskedAt = 0
   #revocationsReading: Promise<void> | null = null
   #revocationsKnownAt: number
 
-  constructor(deps: EdgeDeps) {
+  constructor(deps: Needs) {
     this.#deps = deps
     this.#revocationsKnownAt = deps.clock.now()
   }

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import type { Call } from '#core/caller.ts'
 import type { InferenceCall, InferenceReply } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { modelMetadata } from '#core/inference/metadata.ts'
+import { modelConfig, modelMetadata } from '#core/inference/metadata.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
 import { API_VERSION } from '#schemas/version.ts'
 import { codingAskedBy, codingOf, decode, encode } from '../coding.ts'
@@ -12,13 +12,21 @@ import type { ModelDirectory } from '../models.ts'
 
 /** Well under what load balancers wait, and long past any answer worth having. */
 export const DEADLINE_MS_DEFAULT = 30_000
-const DEADLINE_MS_MAX = 120_000
+export const DEADLINE_MS_MAX = 120_000
+/** Of one run, as runners batch; a request of more rows is divided and answered as one. */
+export const BATCH_ROWS_MAX = 256
+/** What this server is, in the words of the protocol. */
+export const SERVER = {
+  name: 'galley',
+  version: API_VERSION,
+  extensions: ['binary_tensor_data', 'model_configuration', 'parameters'],
+}
 const TEXT_BYTES_MAX = 65_536
 const decoder = new TextDecoder()
 const JSON_HEADER = 'inference-header-content-length'
 
 export function server(): Response {
-  return json({ name: 'galley', version: API_VERSION, extensions: ['binary_tensor_data'] })
+  return json(SERVER)
 }
 
 export function live(): Response {
@@ -34,6 +42,12 @@ export async function metadata(models: ModelDirectory, c: Context, call: Call): 
   const { model, version } = c.req.param() as { model: string; version?: string }
   const found = await models.resolve(call, model, version)
   return json(modelMetadata(model, [String(found.version)], found.signature))
+}
+
+export async function config(models: ModelDirectory, c: Context, call: Call): Promise<Response> {
+  const { model, version } = c.req.param() as { model: string; version?: string }
+  const found = await models.resolve(call, model, version)
+  return json(modelConfig(model, found.signature, BATCH_ROWS_MAX))
 }
 
 export async function modelReady(models: ModelDirectory, c: Context, call: Call) {

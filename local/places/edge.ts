@@ -5,12 +5,15 @@ import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { createApp } from '#edge/app.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
 import { ask } from '#edge/functions-client.ts'
+import { openGate } from '#edge/middleware/gate.ts'
+import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { openLog } from '#platform/log.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteFeatures, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import { serveGrpc } from '../grpc/server.ts'
 import { readEdgeEnv } from './env.ts'
 import { loggedReceipts } from './hit-receipts.ts'
 import { listen } from './http-host.ts'
@@ -59,12 +62,19 @@ const deps: EdgeDeps = {
 
 rmSync(env.routerSocket, { force: true })
 const runners = createServer(attach).listen(env.routerSocket)
-const app = createApp(deps)
+const gate = openGate(deps)
+const cached = cachedRouter(deps)
+const app = createApp(deps, gate, cached)
 const listener = nodeListener((request, bindings) => app.fetch(request, bindings))
-const server = await listen({ host: env.host, port: env.port, listener })
+const { host } = env
+const server = await listen({ host, port: env.port, listener })
+const grpc = await serveGrpc(
+  { ...gate, deps: { ...deps, router: cached } },
+  { host, port: env.grpcPort },
+)
 
 endWithParent(async why => {
-  if (why === 'stop') await server.close()
+  if (why === 'stop') await Promise.all([server.close(), grpc.close()])
   runners.close()
   close()
   await receipts.close(why === 'stop' ? SHIP_MS_MAX : 0)

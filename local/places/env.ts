@@ -5,6 +5,7 @@ const port = z.coerce.number().int().min(1).max(65_535)
 const edge = z.object({
   GALLEY_HOST: z.string(),
   GALLEY_PORT: port,
+  GALLEY_GRPC_PORT: port,
   GALLEY_EDGE_KEY: z.string().min(32),
   GALLEY_RUNNER_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_PORT: port,
@@ -17,6 +18,7 @@ const edge = z.object({
 export type EdgeEnv = {
   host: string
   port: number
+  grpcPort: number
   key: string
   /** To know the runners that dial the router inside this process. */
   runnerKey: string
@@ -34,6 +36,7 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
   return {
     host: env.GALLEY_HOST,
     port: env.GALLEY_PORT,
+    grpcPort: env.GALLEY_GRPC_PORT,
     key: env.GALLEY_EDGE_KEY,
     runnerKey: env.GALLEY_RUNNER_KEY,
     functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
@@ -64,6 +67,10 @@ export function readObjectsEnv(from: Record<string, string | undefined> = proces
 }
 
 const router = z.object({
+  GALLEY_HOST: z.string(),
+  GALLEY_GRPC_PORT: port,
+  /** Where the tenants' objects are: in the Worker. */
+  GALLEY_FEATURES_URL: z.url(),
   GALLEY_EDGE_KEY: z.string().min(32),
   GALLEY_RUNNER_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_PORT: port,
@@ -74,6 +81,9 @@ const router = z.object({
 export function readRouterEnv(from: Record<string, string | undefined> = process.env) {
   const env = router.parse(from)
   return {
+    host: env.GALLEY_HOST,
+    grpcPort: env.GALLEY_GRPC_PORT,
+    objectsUrl: env.GALLEY_FEATURES_URL,
     port: env.GALLEY_ROUTER_PORT,
     socket: env.GALLEY_ROUTER_SOCKET,
     edgeKey: env.GALLEY_EDGE_KEY,

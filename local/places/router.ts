@@ -2,10 +2,13 @@
 import { rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
+import { openGate } from '#edge/middleware/gate.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { serveRouter } from '#gpu-runners/router-http.ts'
 import { openLog } from '#platform/log.ts'
+import { httpObjects, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import { serveGrpc } from '../grpc/server.ts'
 import { readRouterEnv } from './env.ts'
 import { serveHttp } from './http-host.ts'
 import { shipper } from './ship.ts'
@@ -19,11 +22,23 @@ const functions = {
     return fetch(new Request(env.functionsUrl + pathname + search, request))
   },
 }
+const signer = await openSigner('edge', env.edgeKey)
 const { router, attach, close } = createRouter({
   clock,
   log,
   verifier: await openVerifier({ runner: env.runnerKey }),
-  ship: shipper({ functions, signer: await openSigner('edge', env.edgeKey), clock }),
+  ship: shipper({ functions, signer, clock }),
+})
+const objects = httpObjects({ fetch, origin: env.objectsUrl, signer, clock })
+const background = (work: Promise<unknown>) =>
+  void work.catch(error => log.error('router.background', { error: String(error) }))
+const gate = openGate({
+  functions,
+  objects: remoteObjects(objects),
+  signer,
+  clock,
+  log,
+  background,
 })
 
 rmSync(env.socket, { force: true })
@@ -34,9 +49,14 @@ const server = await serveHttp({
   port: env.port,
   fetch: serveRouter({ router, verifier, clock, log }),
 })
+// A Worker cannot speak gRPC: it ends here, behind the same gate.
+const grpc = await serveGrpc(
+  { ...gate, deps: { router, clock, log } },
+  { host: env.host, port: env.grpcPort },
+)
 
 endWithParent(async why => {
-  if (why === 'stop') await server.close()
+  if (why === 'stop') await Promise.all([server.close(), grpc.close()])
   runners.close()
   close()
 })

@@ -16,6 +16,15 @@ const described = z.object({
   inputs: z.array(tensor),
   outputs: z.array(tensor),
 })
+const dims = z.object({ name: z.string(), data_type: z.string(), dims: z.array(z.number()) })
+const configured = z.object({
+  name: z.string(),
+  platform: z.string(),
+  backend: z.string(),
+  max_batch_size: z.number(),
+  input: z.array(dims),
+  output: z.array(dims),
+})
 const ready = z.object({ name: z.string(), ready: z.boolean() })
 const tensors = z.object({ model_name: z.string(), outputs: z.array(z.unknown()) })
 
@@ -80,6 +89,24 @@ export const inferenceRoutes = [
     path: '/v2/models/:model/versions/:version/ready',
     summary: 'Whether one version can answer.',
     reply: ready,
+    ...oip,
+    policy: { ...metadata, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.config',
+    method: 'GET',
+    path: '/v2/models/:model/config',
+    summary: "Configuration in Triton's form of the version that serves.",
+    reply: configured,
+    ...oip,
+    policy: { ...metadata, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.config_version',
+    method: 'GET',
+    path: '/v2/models/:model/versions/:version/config',
+    summary: "Configuration in Triton's form of one version, by number or alias.",
+    reply: configured,
     ...oip,
     policy: { ...metadata, scope: 'infer' },
   }),

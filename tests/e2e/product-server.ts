@@ -10,7 +10,7 @@ import type { TestProject } from 'vitest/node'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    product: { url: string; key: string; dataFolder: string; edge: string }
+    product: { url: string; grpc: string; key: string; dataFolder: string; edge: string }
   }
 }
 
@@ -37,8 +37,8 @@ export default async function setup(project: TestProject) {
       Promise.reject(new Error(`the product did not start: ${printed}`)),
     ),
   ])
-  const { url, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
-  project.provide('product', { url, key, dataFolder, edge })
+  const { url, grpc, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
+  project.provide('product', { url, grpc, key, dataFolder, edge })
   return async () => {
     child.kill('SIGINT')
     await once(child, 'exit')

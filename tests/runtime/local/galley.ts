@@ -20,6 +20,7 @@ const flags = {
   dataFolder: dataFolder!,
   databaseUrl: undefined,
   edge: 'node' as const,
+  grpcPort: 0,
   runners: 1,
   bare: true,
   help: false,

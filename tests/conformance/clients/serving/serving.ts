@@ -24,7 +24,11 @@ const DATATYPES = [
   'FP64',
   'BYTES',
 ] as const
-const CLIENTS = { 'tritonclient http': 'triton_http.py' }
+const CLIENTS = {
+  'tritonclient http': 'triton_http.py',
+  'tritonclient grpc': 'triton_grpc.py',
+  kserve: 'kserve_clients.py',
+}
 const LEFT_OUT = {
   'tritonclient: system and CUDA shared memory':
     'memory of the same machine is not reached over a public API; every call of it is refused',
@@ -41,7 +45,8 @@ export async function infersByPython(product: Product, tally: Tally): Promise<vo
     tally.leaveOut('tritonclient and kserve: everything', found.reason)
     return
   }
-  const scene = { url: product.url, key: product.key, narrow_key: await setScene(product) }
+  const { url, grpc, key } = product
+  const scene = { url, grpc, key, narrow_key: await setScene(product) }
   for (const [name, script] of Object.entries(CLIENTS)) {
     const env = { SCENE: JSON.stringify(scene), PYTHONDONTWRITEBYTECODE: '1' }
     await runClient(tally, { name, bin: found.bin, script: here(script), args: [], env })

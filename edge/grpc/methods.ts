@@ -1,0 +1,143 @@
+/**
+ * The gRPC service, message by message and without a runtime: each method answers under the policy of the
+ * HTTP route that does the same, passes the same gate, and ends at the same router.
+ */
+import type { Call } from '#core/caller.ts'
+import type { Departure, InferenceRouter } from '#core/deps.ts'
+import { AppError, inFull } from '#core/error.ts'
+import { modelConfig, modelMetadata } from '#core/inference/metadata.ts'
+import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
+import { newId } from '#schemas/ids.ts'
+import type { Route } from '#schemas/route.ts'
+import type { EdgeDeps } from '../deps.ts'
+import { admit, type Gate, isOpen } from '../middleware/gate.ts'
+import { BATCH_ROWS_MAX, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, SERVER } from '../routes/oip.ts'
+import {
+  bodyOf,
+  type InferRequest,
+  type InferResponse,
+  type Named,
+  responseOf,
+} from './messages.ts'
+import { type Fault, faultOf } from './status.ts'
+
+export type GrpcEdge = Gate & {
+  deps: Pick<EdgeDeps, 'clock' | 'log'> & { router: InferenceRouter }
+}
+/** What a call says besides its message. */
+export type Asking = {
+  /** The `authorization` of its metadata. */
+  authorization: string | undefined
+  /** Unix milliseconds; Infinity where the caller sets none. */
+  deadline: number
+  departure: Departure
+}
+export type Answered = { message: unknown; headers: Record<string, string> }
+type Answer<M> = (edge: GrpcEdge, call: Call, message: M, asking: Asking) => Promise<Answered>
+
+/** By the name of the method; the route is the one whose policy it goes by. */
+const METHODS: Record<string, { route: RouteName; answer: Answer<never> }> = {
+  ServerLive: method('oip.live', async () => plain({ live: true })),
+  ServerReady: method('oip.ready', async ({ deps }) => plain({ ready: await deps.router.ready() })),
+  ServerMetadata: method('oip.server', async () => plain(SERVER)),
+  ModelReady: method('oip.model_ready', modelReady),
+  ModelMetadata: method('oip.metadata', metadata),
+  ModelConfig: method('oip.config', config),
+  ModelInfer: method('oip.infer', infer),
+  ModelStreamInfer: method('oip.infer', inferInStream),
+}
+
+export const METHOD_NAMES = Object.keys(METHODS)
+
+/** The answer to one message. Throws a Fault, and nothing else; what was ours is logged. */
+export async function answer(
+  edge: GrpcEdge,
+  name: string,
+  message: unknown,
+  asking: Asking,
+): Promise<Answered> {
+  const { route: routeName, answer } = METHODS[name]!
+  const route = ROUTES.find(each => each.name === routeName) as Route
+  const { clock, log } = edge.deps
+  const now = clock.now()
+  const call = { requestId: newId('request', now) } as Call
+  try {
+    if (!isOpen(route)) call.caller = await admit(edge, asking.authorization, route, now)
+    const answered = await answer(edge, call, message as never, asking)
+    return { ...answered, headers: { 'galley-request-id': call.requestId, ...answered.headers } }
+  } catch (error) {
+    const fault = faultOf(error)
+    if (!(error instanceof AppError) || error.status >= 500) {
+      const tenant = call.caller?.tenantId
+      const { requestId } = call
+      log.error('edge.failed', { request_id: requestId, tenant, grpc: name, error: inFull(error) })
+    }
+    fault.trailers['galley-request-id'] = call.requestId
+    throw fault
+  }
+}
+
+async function modelReady({ models }: GrpcEdge, call: Call, { name = '', version }: Named) {
+  try {
+    await models.resolve(call, name, version || undefined)
+    return plain({ ready: true })
+  } catch (error) {
+    // "No" is an answer here; only what keeps us from knowing is a fault.
+    if (error instanceof AppError && ['not_found', 'conflict'].includes(error.code)) {
+      return plain({ ready: false })
+    }
+    throw error
+  }
+}
+
+async function metadata({ models }: GrpcEdge, call: Call, { name = '', version }: Named) {
+  const found = await models.resolve(call, name, version || undefined)
+  return plain(modelMetadata(name, [String(found.version)], found.signature))
+}
+
+async function config({ models }: GrpcEdge, call: Call, { name = '', version }: Named) {
+  const found = await models.resolve(call, name, version || undefined)
+  return plain({ config: modelConfig(name, found.signature, BATCH_ROWS_MAX) })
+}
+
+async function infer({ deps, models }: GrpcEdge, call: Call, asked: InferRequest, asking: Asking) {
+  const { model_name: name = '', model_version: version } = asked
+  const now = deps.clock.now()
+  const model =
+    models.known(call.caller.tenantId, name, version || undefined, now) ??
+    (await models.resolve(call, name, version || undefined))
+  const latest =
+    asking.deadline === Number.POSITIVE_INFINITY ? DEADLINE_MS_DEFAULT : DEADLINE_MS_MAX
+  const deadline = Math.min(asking.deadline, now + latest)
+  const { body, jsonLength } = bodyOf(asked)
+  const reply = await deps.router.infer(
+    { call, model, body, jsonLength, deadline },
+    asking.departure,
+  )
+  return {
+    message: responseOf(reply.body, reply.jsonLength ?? reply.body.length),
+    headers: { 'galley-receipt': reply.receiptId, 'galley-model-digest': model.digest },
+  }
+}
+
+/** A request of a stream that fails is told in the stream, which goes on. */
+async function inferInStream(edge: GrpcEdge, call: Call, asked: InferRequest, asking: Asking) {
+  const { triton_enable_empty_final_response: isFinalAsked, ...parameters } = asked.parameters ?? {}
+  const answered = await infer(edge, call, { ...asked, parameters }, asking)
+  const reply: InferResponse = answered.message
+  if (isFinalAsked?.bool_param) reply.parameters = { triton_final_response: { bool_param: true } }
+  return { ...answered, message: { infer_response: reply } }
+}
+
+/** What is wrong with the key ends a stream; everything else is about one of its requests. */
+export function endsStream({ trailers }: Fault): boolean {
+  return ['unauthenticated', 'insufficient_scope'].includes(trailers['galley-code']!)
+}
+
+function plain(message: unknown): Answered {
+  return { message, headers: {} }
+}
+
+function method<M>(route: RouteName, answer: Answer<M>) {
+  return { route, answer: answer as Answer<never> }
+}

@@ -1,0 +1,35 @@
+/** From grpc-js to the edge and back: what a call says besides its messages, and how a fault is told. */
+import { Metadata, type StatusObject } from '@grpc/grpc-js'
+import type { Asking } from '#edge/grpc/methods.ts'
+import type { Fault } from '#edge/grpc/status.ts'
+
+type ServerCall = {
+  metadata: Metadata
+  cancelled: boolean
+  getDeadline(): Date | number
+  on(event: 'cancelled', listener: () => void): unknown
+}
+
+export function askingOf(call: ServerCall): Asking {
+  const [authorization] = call.metadata.get('authorization')
+  return {
+    authorization: authorization === undefined ? undefined : String(authorization),
+    deadline: Number(call.getDeadline()),
+    departure: {
+      addEventListener(_, listener) {
+        if (call.cancelled) listener()
+        else call.on('cancelled', listener)
+      },
+    },
+  }
+}
+
+export function statusOf({ code, details, trailers }: Fault): Partial<StatusObject> {
+  return { code, details, metadata: metadataOf(trailers) }
+}
+
+export function metadataOf(headers: Record<string, string>): Metadata {
+  const metadata = new Metadata()
+  for (const [name, value] of Object.entries(headers)) metadata.set(name, value)
+  return metadata
+}

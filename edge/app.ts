@@ -20,6 +20,7 @@ import { FeastDirectory } from './features/feast-directory.ts'
 import { Sampler } from './features/sampler.ts'
 import { send } from './functions-client.ts'
 import { HookDirectory } from './hook-directory.ts'
+import { RequestMetrics } from './metrics/requests.ts'
 import { admit, type Gate, isOpen, openGate } from './middleware/gate.ts'
 import { cachedRouter } from './response-cache/cached-router.ts'
 import { nothingAt, wrongMethod } from './routes/absent.ts'
@@ -31,6 +32,7 @@ import * as events from './routes/events.ts'
 import * as feast from './routes/feast.ts'
 import * as features from './routes/features.ts'
 import * as hooks from './routes/hooks.ts'
+import { measures } from './routes/measures.ts'
 import * as oip from './routes/oip.ts'
 import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
@@ -45,6 +47,7 @@ type Edge = Gate & {
   endpoints: EndpointDirectory
   outcomes: Outcomes
   sampler: Sampler
+  metrics: RequestMetrics
 }
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
@@ -68,6 +71,7 @@ export function createApp(
     endpoints: new EndpointDirectory(deps, limits),
     outcomes: new Outcomes(deps),
     sampler: new Sampler(deps),
+    metrics: new RequestMetrics(given.metrics.registry),
   }
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
@@ -85,19 +89,28 @@ export function createApp(
 }
 
 async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Promise<Response> {
-  const { deps } = edge
+  const { deps, metrics } = edge
+  const began = performance.now()
   const now = deps.clock.now()
   const requestId = newId('request', now)
   const call: Call = { caller: NOBODY, requestId }
+  let status = 500
+  metrics.begin()
   try {
     if (!isOpen(route)) {
       call.caller = await admit(edge, deps.http.header(c, 'authorization'), route, now)
     }
-    return await answer(edge, c, call, route)
+    const reply = await answer(edge, c, call, route)
+    status = reply.status
+    return reply
   } catch (error) {
     const tenant = call.caller.tenantId
     const about = { requestId, form: route.errors, tenant, route: route.name }
-    return errorReply(deps.log, error, about)
+    const reply = errorReply(deps.log, error, about)
+    status = reply.status
+    return reply
+  } finally {
+    metrics.end(route.name, status, call.caller.tenantId, performance.now() - began)
   }
 }
 
@@ -105,6 +118,7 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'health.live': () => oip.live(),
   'health.ready': ({ deps }) => oip.ready(deps),
   'docs.errors': () => errorsPage(),
+  metrics: async ({ deps }, _, call) => named(call, await measures(deps)),
   openapi: () => openApi(),
   'oip.server': () => oip.server(),
   'oip.live': () => oip.live(),

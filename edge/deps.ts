@@ -10,6 +10,7 @@ import type {
   Objects,
 } from '#core/deps.ts'
 import type { Signer } from '#core/internal/signing.ts'
+import type { Reading, Registry } from '#platform/metrics/registry.ts'
 import type { HitReceipts } from './response-cache/receipts.ts'
 
 export type EdgeDeps = {
@@ -23,12 +24,20 @@ export type EdgeDeps = {
   clock: Clock
   log: Log
   http: Http
+  metrics: EdgeMetrics
   /** Of answers that the edge gives by itself. */
   receipts: HitReceipts
   /** Of all answers that this process keeps. */
   cacheBytesMax: number
   /** Work that outlives the reply. */
   background(work: Promise<unknown>): void
+}
+
+export type EdgeMetrics = {
+  /** What this edge counts on. */
+  registry: Registry
+  /** Of all processes, this one included. */
+  readings(): Promise<Reading[]>
 }
 
 /** How a runtime hands over a request: Node's own request is cheaper to read than a Web one. */

@@ -9,6 +9,7 @@ import { redacted } from '#platform/redact.ts'
 import { createApp } from './app.ts'
 import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { withKeyRecords } from './key-records.ts'
+import { toldMetrics } from './metrics/told.ts'
 import { boundCall, serveFeatures } from './objects/features-binding.ts'
 import { serveTenants } from './objects/tenants-binding.ts'
 import { remoteRouter } from './remote-router.ts'
@@ -21,13 +22,14 @@ export { TenantObject } from './objects/tenant.ts'
 /** Of an isolate's 128 MB. */
 const CACHE_BYTES_MAX = 24 * 1024 ** 2
 
-type Served = { app: Hono; objects(request: Request): Promise<Response> }
+type Served = { app: Hono; tell(): void; objects(request: Request): Promise<Response> }
 let served: Promise<Served> | undefined
 
 export default {
   async fetch(request, env, context) {
     served ??= open(readEnv(env))
-    const { app, objects } = await served
+    const { app, objects, tell } = await served
+    tell()
     const isInternal = /^\/objects\/(features|tenant)\//.test(new URL(request.url).pathname)
     const reply = Promise.resolve(isInternal ? objects(request) : app.fetch(request))
     // Others may wait for what this request looks up: it goes on when its own caller hangs up.
@@ -44,11 +46,13 @@ async function open(env: EdgeEnv): Promise<Served> {
   const functions = functionsOf(env)
   const send = (request: Request) => fetch(request)
   const verifier = await openVerifier({ functions: env.functionsKey })
+  const fromRouter = { fetch: send, origin: env.routerUrl, signer, clock }
+  const metrics = toldMetrics({ ...fromRouter, background, log })
   const app = createApp({
     functions: env.keys
       ? withKeyRecords(functions, { clock, background, store: env.keys })
       : functions,
-    router: remoteRouter({ fetch: send, origin: env.routerUrl, signer, clock }),
+    router: remoteRouter(fromRouter),
     objects: objectsOf(env),
     features: remoteFeatures(boundCall(env.features), env.partitionsPerObject),
     blobs: remoteBlobs({ url: `${env.blobsUrl}/internal/blobs`, sign: signBlobs }),
@@ -56,6 +60,7 @@ async function open(env: EdgeEnv): Promise<Served> {
     clock,
     log,
     http: webHttp,
+    metrics,
     receipts: shippedReceipts({ functions, signer, clock, background }),
     cacheBytesMax: CACHE_BYTES_MAX,
     background,
@@ -67,6 +72,7 @@ async function open(env: EdgeEnv): Promise<Served> {
   })
   return {
     app,
+    tell: metrics.tell,
     objects: request =>
       new URL(request.url).pathname.startsWith('/objects/tenant/')
         ? tenants(request)

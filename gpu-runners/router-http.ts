@@ -2,12 +2,15 @@
 import type { Clock, InferenceRouter, Log, Servable } from '#core/deps.ts'
 import { AppError, problem } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
+import { Registry, type Snapshot } from '#platform/metrics/registry.ts'
 import {
   COMPUTE_HEADER,
+  GROWTH_PATH,
   INFER_PATH,
   JSON_LENGTH_HEADER,
   LOAD_PATH,
   type LoadBody,
+  MEASURES_PATH,
   MODEL_BYTES_MAX,
   MODEL_WANTED_HEADER,
   modelFrom,
@@ -17,24 +20,36 @@ import {
 } from '#platform/router/wire.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
 
+import type { Readings } from './routing/readings.ts'
+
 /** Descriptions of a few KB each; one that was forgotten is asked for again. */
 const MODELS_MAX = 10_000
 
-export type RouterHttpDeps = { router: InferenceRouter; verifier: Verifier; clock: Clock; log: Log }
+export type RouterHttpDeps = {
+  router: InferenceRouter
+  readings: Readings
+  verifier: Verifier
+  clock: Clock
+  log: Log
+}
 
 /** Answers `POST /infer`, `POST /load` and `GET /ready`; errors are problem documents. */
 export function serveRouter(deps: RouterHttpDeps): (request: Request) => Promise<Response> {
   const models = new Map<string, Servable>()
+  const edges = new Registry()
   return async request => {
     try {
-      return await answer(deps, models, request)
+      return await answer(deps, { models, edges }, request)
     } catch (error) {
       return refusal(deps.log, request, error)
     }
   }
 }
 
-async function answer(deps: RouterHttpDeps, models: Map<string, Servable>, request: Request) {
+/** What it has been told: versions, and what edges counted that do not live to be asked. */
+type Known = { models: Map<string, Servable>; edges: Registry }
+
+async function answer(deps: RouterHttpDeps, { models, edges }: Known, request: Request) {
   const url = new URL(request.url)
   const { method } = request
   const body = await bodyOf(request)
@@ -47,6 +62,14 @@ async function answer(deps: RouterHttpDeps, models: Map<string, Servable>, reque
   if (method === 'POST' && path === LOAD_PATH && call) {
     const asked = JSON.parse(new TextDecoder().decode(body)) as LoadBody
     return Response.json(await deps.router.load({ ...asked, call }))
+  }
+  if (method === 'POST' && (path === MEASURES_PATH || path === GROWTH_PATH)) {
+    edges.absorb(JSON.parse(new TextDecoder().decode(body)) as Snapshot)
+    if (path === GROWTH_PATH) return new Response(null, { status: 204 })
+    return Response.json([
+      { process: 'edge', snapshot: edges.snapshot() },
+      ...(await deps.readings()),
+    ])
   }
   if (method !== 'POST' || url.pathname !== INFER_PATH || !call) {
     throw new AppError('not_found', {

@@ -10,11 +10,13 @@ import { AppError } from '#core/error.ts'
 import type { Verifier } from '#core/internal/signing.ts'
 import { type Channel, fromJsonPart } from '#platform/channel/channel.ts'
 import { awaitHello } from '#platform/channel/hello.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { FRAME } from './online/frames.ts'
 import { digestMark, type ErrorPart, inferHead, readReply } from './online/messages.ts'
 import type { Answer } from './online/questions.ts'
 import { openLoading } from './routing/loading.ts'
 import { Placement } from './routing/placement.ts'
+import { openReadings, type Readings } from './routing/readings.ts'
 import {
   loseQuestions,
   newPending,
@@ -36,6 +38,8 @@ export type Router = {
   router: InferenceRouter
   /** Takes over a connection that a runner has dialled. */
   attach(stream: Duplex): void
+  /** Its own measures, and those of its runners. */
+  readings: Readings
   close(): void
 }
 
@@ -206,6 +210,7 @@ export function createRouter(deps: {
       load: warming,
       ready: async () => [...runners].some(runner => !runner.draining),
     },
+    readings: openReadings({ runners, waiting, registry: new Registry() }, newId),
     attach: stream => awaitHello(stream, { ...deps, from: ['runner'] }, join),
     close() {
       clearInterval(late)

@@ -10,6 +10,7 @@ import { openModelFiles } from './models/files.ts'
 import { openMemory } from './models/memory.ts'
 import { openResidents } from './models/residents.ts'
 import { type Dialled, dialRouter } from './online/dial.ts'
+import { openMeasures } from './online/measures.ts'
 import { serveOnline } from './online/online.ts'
 import { openReceiptLog } from './online/receipt-log.ts'
 import { type StepDeps, steps } from './steps.ts'
@@ -33,8 +34,16 @@ const memory = openMemory(deps, {
 })
 const residents = openResidents(
   { ...deps, files, memory, hardware },
-  { onChange: digests => dialled?.announce(digests) },
+  {
+    onChange: digests => dialled?.announce(digests),
+    onBatch: (servable, batch) => measures.batch(servable, batch),
+  },
 )
+const measures = openMeasures({
+  memory,
+  memoryBudgetBytes: env.modelMemoryBytes,
+  warm: () => residents.all(),
+})
 const bulkModels = openBulkModels({ ...deps, files, memory, hardware })
 const receipts = openReceiptLog(deps, {
   folder: env.receiptsFolder,
@@ -47,7 +56,7 @@ dialled = dialRouter(deps, {
   socketPath: env.routerSocket,
   runner: env.name,
   receiptsSoFar: () => receipts.count(),
-  serve: channel => serveOnline({ residents, receipts, clock, log }, channel),
+  serve: channel => serveOnline({ residents, receipts, measures, clock, log }, channel),
 })
 
 const draining = new AbortController()

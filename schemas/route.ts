@@ -12,6 +12,7 @@ export const SCOPES = [
   'keys:read',
   'keys:write',
   'audit:read',
+  'metrics:read',
   'models:read',
   'models:write',
   'infer',

@@ -6,6 +6,7 @@ export const SCOPES = [
   'keys:read',
   'keys:write',
   'audit:read',
+  'metrics:read',
   'models:read',
   'models:write',
   'infer',
@@ -476,6 +477,11 @@ export type Contract = {
     input: {}
     reply: Response
   }
+  /** Measures of all processes, in the text form of Prometheus; for the operator. */
+  'metrics': {
+    input: {}
+    reply: Response
+  }
   /** This API as OpenAPI 3.1. */
   'openapi': {
     input: {}
@@ -528,7 +534,7 @@ export type Contract = {
     input: {
       body: {
         name: string
-        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read' | 'events:write' | 'events:read' | 'events:manage' | 'features:write' | 'features:read' | 'decisions:write' | 'decisions:read' | 'decide'>
+        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'metrics:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read' | 'events:write' | 'events:read' | 'events:manage' | 'features:write' | 'features:read' | 'decisions:write' | 'decisions:read' | 'decide'>
         project?: string
         tags?: Record<string, string>
         expires_at?: string
@@ -2664,6 +2670,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'health.live': { method: 'GET', path: '/health/live', idempotent: false, raw: false, json: true },
   'health.ready': { method: 'GET', path: '/health/ready', idempotent: false, raw: false, json: true },
   'docs.errors': { method: 'GET', path: '/docs/errors', idempotent: false, raw: false, json: false },
+  'metrics': { method: 'GET', path: '/metrics', idempotent: false, raw: false, json: false },
   'openapi': { method: 'GET', path: '/openapi.json', idempotent: false, raw: false, json: false },
   'tenants.create': { method: 'POST', path: '/v1/tenants', idempotent: true, raw: false, json: true },
   'tenants.list': { method: 'GET', path: '/v1/tenants', idempotent: false, raw: false, json: true },

@@ -4,6 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { createApp } from '#edge/app.ts'
 import { webHttp } from '#edge/web-http.ts'
 import { handlers } from '#functions/handlers.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { ROUTES } from '#schemas/contracts/all.ts'
 import type { Route } from '#schemas/route.ts'
 import { type TestDatabase, testDatabase } from './database.ts'
@@ -156,6 +157,7 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
     clock: { now: () => Date.now() },
     log: { info() {}, error() {} },
     http: webHttp,
+    metrics: { registry: new Registry(), readings: gone },
     receipts: { append: gone },
     cacheBytesMax: 0,
     background: work => void work.catch(() => {}),

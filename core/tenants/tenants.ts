@@ -5,7 +5,7 @@ import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import { isId, type KeyId, newId, type TenantId } from '#schemas/ids.ts'
-import { SCOPES } from '#schemas/route.ts'
+import { SCOPES, type Scope } from '#schemas/route.ts'
 import { apiKeys, tenants } from '#schemas/tables/tenants.ts'
 import * as audit from './audit.ts'
 import * as keys from './keys.ts'
@@ -13,8 +13,10 @@ import * as keys from './keys.ts'
 export { mint, publicIdOf } from './api-key.ts'
 export { audit, keys }
 
-/** What the first key of a tenant may do: everything but make more tenants. */
-export const TENANT_SCOPES = SCOPES.filter(scope => scope !== 'tenants:write')
+/** What the operator's keys alone may do: make tenants, and see what all of them do. */
+const OPERATOR_SCOPES: readonly Scope[] = ['tenants:write', 'metrics:read']
+/** What the first key of a tenant may do. */
+export const TENANT_SCOPES = SCOPES.filter(scope => !OPERATOR_SCOPES.includes(scope))
 
 export type ShownTenant = ReturnType<typeof shown>
 

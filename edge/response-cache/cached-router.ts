@@ -17,6 +17,7 @@ import { decodeReply, decodeRequest, encodeReply, type InferRequest } from '#cor
 import { sha256Hex } from '#core/internal/signing.ts'
 import { PRICE_BOOK, type Receipt, receiptId, receiptText } from '#core/usage/receipt.ts'
 import type { CacheSetting } from '#schemas/serving.ts'
+import type { EdgeMetrics } from '../deps.ts'
 import { type KeptAnswer, KeptAnswers } from './kept-answers.ts'
 import type { HitReceipts } from './receipts.ts'
 
@@ -27,11 +28,13 @@ export type CachedRouterDeps = {
   log: Log
   /** Of all answers that this process keeps. */
   cacheBytesMax: number
+  metrics: Pick<EdgeMetrics, 'registry'>
 }
 type Asked = { call: InferenceCall; request: InferRequest; owner: string; key: string }
 
 export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
   const kept = new KeptAnswers(deps.cacheBytesMax)
+  const count = measured(deps.metrics.registry, kept)
 
   async function infer(call: InferenceCall, departure: Departure | null, setting: CacheSetting) {
     const asked = await askedOf(call)
@@ -59,8 +62,13 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
     infer(call, departure) {
       const setting = call.model.serving?.cache
       // Texts are not looked into here: their answers are the runner's each time.
-      if (setting && call.form === undefined) return infer(call, departure, setting)
-      if (!kept.isEmpty) kept.forget(ownerOf(call))
+      if (setting && call.form === undefined) {
+        return infer(call, departure, setting).then(reply => {
+          count(reply)
+          return reply
+        })
+      }
+      if (!setting && !kept.isEmpty) kept.forget(ownerOf(call))
       return deps.router.infer(call, departure)
     },
     load: call => deps.router.load(call),
@@ -126,4 +134,26 @@ async function answered(
   const ageS = Math.floor((nowMs - storedAt) / 1_000)
   const cache = `galley; hit; ttl=${setting.ttl_s - ageS}`
   return { ...encoded, receiptId: receipt.id, computeUs: 0, cache, ageS }
+}
+
+/** What is kept is looked at when somebody reads; the answers are counted by what is called with them. */
+function measured(registry: EdgeMetrics['registry'], kept: KeptAnswers) {
+  const name = (what: string) => `galley_response_cache_${what}`
+  const about = 'Inferences of models whose answers are kept, by what became of them.'
+  const answers = registry.counter(name('total'), about, ['outcome'])
+  const bytes = registry.gauge(name('bytes'), 'Of answers that are kept.').of()
+  const entries = registry.gauge(name('entries'), 'Answers that are kept.').of()
+  const evicted = registry.counter(name('evicted_total'), 'Answers that had to make room.').of()
+  let told = 0
+  registry.onRead(() => {
+    const { size } = kept
+    bytes.set(size.bytes)
+    entries.set(size.entries)
+    evicted.add(size.evicted - told)
+    told = size.evicted
+  })
+  return ({ cache = '' }: InferenceReply) => {
+    const passed = cache.includes('fwd=request') ? 'passed' : 'miss'
+    answers.of(cache.includes('; hit') ? 'hit' : passed).add()
+  }
 }

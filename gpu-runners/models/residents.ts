@@ -5,6 +5,7 @@ import {
   BATCH_LIMITS,
   type Batcher,
   type BatchLimits,
+  type BatchMetrics,
   createBatcher,
 } from '#gpu-runners/batcher/batcher.ts'
 import type { Engine, HostedModel } from '#gpu-runners/engines/engine.ts'
@@ -19,6 +20,8 @@ import { type Borrowed, bytesOf, loadable, type ModelFiles, settingsOn } from '.
 import { type Memory, NoRoom } from './memory.ts'
 
 export type Resident = {
+  /** As the tenant has it who had it loaded. */
+  servable: Servable
   model: HostedModel
   batcher: Batcher
   /** Of a model that embeds texts. */
@@ -32,6 +35,8 @@ export type Residents = {
   warm(digest: string): Resident | undefined
   /** The model, loaded if need be. Throws `NoRoom`, or what the engine says when it cannot. */
   get(tenantId: TenantId, servable: Servable): Promise<Resident>
+  /** All that are warm, by digest. */
+  all(): Iterable<readonly [digest: string, Resident]>
 }
 
 type Deps = {
@@ -45,7 +50,12 @@ type Deps = {
 }
 type Refused = { error: AppError; until: number }
 
-export function openResidents(deps: Deps, o: { onChange(digests: string[]): void }): Residents {
+type Options = {
+  onChange(digests: string[]): void
+  onBatch?(servable: Servable, batch: BatchMetrics): void
+}
+
+export function openResidents(deps: Deps, o: Options): Residents {
   const { clock, log, memory } = deps
   const tokenizers = openTokenizers()
   const residents = new Map<string, Resident>()
@@ -59,7 +69,7 @@ export function openResidents(deps: Deps, o: { onChange(digests: string[]): void
     const room = await memory.admit({ digest, fileBytes: bytesOf(servable) })
     let resident: Resident | undefined
     try {
-      resident = await open({ ...deps, tokenizers }, tenantId, servable)
+      resident = await open({ ...deps, tokenizers }, tenantId, servable, o.onBatch)
       await room.settle(holderOf(digest, resident))
     } catch (error) {
       room.leave()
@@ -113,6 +123,7 @@ export function openResidents(deps: Deps, o: { onChange(digests: string[]): void
   }
 
   return {
+    all: () => residents,
     warm(digest) {
       const resident = residents.get(digest)
       if (resident) resident.usedAt = clock.now()
@@ -141,9 +152,10 @@ async function open(
   deps: Deps & { tokenizers: Tokenizers },
   tenantId: TenantId,
   servable: Servable,
+  onBatch: Options['onBatch'],
 ): Promise<Resident> {
   const { engine, tokenizers, clock, log } = deps
-  const { digest } = servable
+  const { digest, model: name, version } = servable
   const files = await deps.files.borrow(tenantId, servable)
   try {
     const settings = settingsOn(deps.hardware, servable)
@@ -155,11 +167,12 @@ async function open(
       limits: batchLimitsOf(servable, settings),
       onBatch: metrics => {
         resident.usedAt = clock.now()
-        log.info('runner.batch', { digest: digest.slice(0, 12), ...metrics })
+        onBatch?.(servable, metrics)
+        log.info('runner.batch', { model: name, version, digest: digest.slice(0, 12), ...metrics })
       },
     })
     const tokenizer = files.tokenizerPath ? tokenizers.open(files.tokenizerPath) : null
-    const resident: Resident = { model, batcher, tokenizer, usedAt: clock.now(), files }
+    const resident: Resident = { servable, model, batcher, tokenizer, usedAt: clock.now(), files }
     return resident
   } catch (error) {
     await files.release()

@@ -10,6 +10,7 @@ import { type Channel, FRAME_BYTES_MAX, fromJsonPart, jsonPart } from '#platform
 import { type Done, embedBody, inferBody } from './bodies.ts'
 import type { Served } from './dial.ts'
 import { FRAME } from './frames.ts'
+import type { Measures } from './measures.ts'
 import { digestMark, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
 import { answerTo, errorPart, type Question } from './questions.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
@@ -24,7 +25,13 @@ type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }
 /** What a frame holds, less its head and some room. */
 const REPLY_BYTES_MAX = FRAME_BYTES_MAX - 65_536
 
-export type OnlineDeps = { residents: Residents; receipts: ReceiptLog; clock: Clock; log: Log }
+export type OnlineDeps = {
+  residents: Residents
+  receipts: ReceiptLog
+  measures: Pick<Measures, 'snapshot'>
+  clock: Clock
+  log: Log
+}
 
 /** Numbers of contexts in this process's receipts, whichever channel they came by. */
 let nextNumber = 0

@@ -34,7 +34,7 @@ export type Runner = {
   room: Room
   contexts: SharedContexts
   copies: ReceiptCopies
-  questions: Map<number, { resolve(answer: Answer): void; reject(error: unknown): void }>
+  questions: Map<number, { resolve(answer: Answered): void; reject(error: unknown): void }>
   /** Loads under way, by digest. */
   loading: Map<string, Promise<void>>
 }
@@ -87,8 +87,10 @@ export function take(runner: Runner, id: number): Pending | undefined {
   return pending
 }
 
+type Answered = Extract<Answer, { ok: true }>
+
 /** Asks the runner itself. Rejects with its error, or `RunnerLost`. */
-export function question(runner: Runner, id: number, asked: Question): Promise<Answer> {
+export function question(runner: Runner, id: number, asked: Question): Promise<Answered> {
   return new Promise((resolve, reject) => {
     runner.questions.set(id, { resolve, reject })
     runner.channel.send(FRAME.ask, id, [jsonPart(asked)])

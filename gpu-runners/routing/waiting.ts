@@ -23,6 +23,12 @@ export class Waiting {
     this.#clock = clock
   }
 
+  get size(): number {
+    let size = 0
+    for (const same of this.#byDigest.values()) size += same.size
+    return size
+  }
+
   /** Waits until `wake` is called, and rejects when that takes too long. */
   add(pending: Pending, why: Why, onWake: () => void): void {
     const { call } = pending

@@ -10,6 +10,8 @@ import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { openLog } from '#platform/log.ts'
+import { measureProcess } from '#platform/metrics/process.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteFeatures, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
@@ -37,12 +39,14 @@ const receipts = loggedReceipts(
     },
   },
 )
-const { router, attach, close } = createRouter({
+const { router, attach, readings, close } = createRouter({
   clock,
   log,
   verifier: await openVerifier({ runner: env.runnerKey }),
   ship: shipper({ functions, signer, clock }),
 })
+const registry = new Registry()
+measureProcess(registry)
 const objects = dialObjects({ path: env.objectsSocket, name: 'edge', signer, clock, log })
 const deps: EdgeDeps = {
   functions,
@@ -54,6 +58,13 @@ const deps: EdgeDeps = {
   clock,
   log,
   http: nodeHttp,
+  metrics: {
+    registry,
+    readings: async () => [
+      { process: 'edge', snapshot: registry.snapshot() },
+      ...(await readings()),
+    ],
+  },
   receipts,
   cacheBytesMax: CACHE_BYTES_MAX,
   background: work =>

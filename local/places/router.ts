@@ -23,7 +23,7 @@ const functions = {
   },
 }
 const signer = await openSigner('edge', env.edgeKey)
-const { router, attach, close } = createRouter({
+const { router, attach, readings, close } = createRouter({
   clock,
   log,
   verifier: await openVerifier({ runner: env.runnerKey }),
@@ -47,7 +47,7 @@ const verifier = await openVerifier({ edge: env.edgeKey })
 const server = await serveHttp({
   host: '127.0.0.1',
   port: env.port,
-  fetch: serveRouter({ router, verifier, clock, log }),
+  fetch: serveRouter({ router, readings, verifier, clock, log }),
 })
 // A Worker cannot speak gRPC: it ends here, behind the same gate.
 const grpc = await serveGrpc(

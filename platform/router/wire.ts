@@ -10,6 +10,9 @@ export const INFER_PATH = '/infer'
 /** A version to be made warm: the question as JSON. */
 export const LOAD_PATH = '/load'
 export const READY_PATH = '/ready'
+/** What an edge has counted since it last told, as JSON; answered with everybody's readings, or without. */
+export const MEASURES_PATH = '/measures'
+export const GROWTH_PATH = '/measures/growth'
 /** On a 409: send it again with the version's description. */
 export const MODEL_WANTED_HEADER = 'galley-model-wanted'
 export const JSON_LENGTH_HEADER = 'galley-json-length'

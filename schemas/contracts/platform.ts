@@ -32,6 +32,14 @@ export const platformRoutes = [
     policy: open,
   }),
   route({
+    name: 'metrics',
+    method: 'GET',
+    path: '/metrics',
+    summary: 'Measures of all processes, in the text form of Prometheus; for the operator.',
+    status: 200,
+    policy: { ...open, scope: 'metrics:read', limit: 'control' },
+  }),
+  route({
     name: 'openapi',
     method: 'GET',
     path: '/openapi.json',

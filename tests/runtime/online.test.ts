@@ -66,7 +66,10 @@ async function newRunner(graph: Uint8Array) {
     frame: (type, id, payload) => served.onFrame(type, id, payload),
     end: () => served.end(),
   })
-  const served: Served = serveOnline({ residents, receipts, clock, log }, runner)
+  const served: Served = serveOnline(
+    { residents, receipts, measures: { snapshot: () => [] }, clock, log },
+    runner,
+  )
   const frames: { type: number; id: number; payload: Buffer; receipts: number }[] = []
   const channel = openChannel(ours, {
     frame: (type, id, payload) => frames.push({ type, id, payload, receipts: receipts.count() }),

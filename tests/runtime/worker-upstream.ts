@@ -50,7 +50,8 @@ export async function startUpstream(o: {
   const verifier = await openVerifier({ edge: edgeKey })
   const key = await mint()
   const blobHost = serveBlobs({ blobs: o.blobs, path: BLOBS_PATH })
-  const newRouter = () => serveRouter({ router: o.router, verifier, clock, log })
+  const newRouter = () =>
+    serveRouter({ router: o.router, readings: async () => [], verifier, clock, log })
   let router = newRouter()
   const server = createServer(getRequestListener(answer))
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))

@@ -74,8 +74,9 @@ export async function dial(router: Under, name: string, warm: string[] = [], hel
   const questions: number[] = []
   /** What it says to a load; null: nothing, until the test says it. */
   let loadAnswer: Answer | null = { ok: true }
-  const onQuestion = (id: number, { model }: Question) => {
-    loads.push(model.digest)
+  const onQuestion = (id: number, asked: Question) => {
+    if (asked.do !== 'load') return
+    loads.push(asked.model.digest)
     if (loadAnswer) channel.send(FRAME.answer, id, [jsonPart(loadAnswer)])
     else questions.push(id)
   }

@@ -9,6 +9,7 @@ import { bytesOf, type Tensor } from '#core/inference/tensor.ts'
 import type { Receipt, ReceiptContext } from '#core/usage/receipt.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { KeptAnswers } from '#edge/response-cache/kept-answers.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { newId, type TenantId } from '#schemas/ids.ts'
 import { handClock } from '#tests/caller.ts'
 import {
@@ -50,6 +51,7 @@ function scene(options: { isBroke?: () => boolean } = {}) {
     clock,
     log: { info() {}, error() {} },
     cacheBytesMax: 10_000_000,
+    metrics: { registry: new Registry() },
     receipts: {
       async append(context, receipt) {
         if (options.isBroke?.()) throw new AppError('insufficient_storage')

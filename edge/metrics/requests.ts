@@ -1,0 +1,61 @@
+/** What the edge counts of requests, by route, answer and tenant. */
+import type { Amount, Distribution, Registry, Vector } from '#platform/metrics/registry.ts'
+
+/** Of those with the most to say: the first to come. The others are counted together. */
+const TENANTS_MAX = 100
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+type OfRoute = { seconds: Distribution; codes: Map<number, Amount> }
+
+export class RequestMetrics {
+  readonly #requests: Vector<Amount>
+  readonly #seconds: Vector<Distribution>
+  readonly #tenants: Vector<Amount>
+  readonly #inFlight: Amount
+  readonly #routes = new Map<string, OfRoute>()
+
+  constructor(registry: Registry) {
+    const routes = ['route', 'code']
+    this.#requests = registry.counter(
+      'galley_requests_total',
+      'Requests answered, by route and status.',
+      routes,
+      1_000,
+    )
+    this.#seconds = registry.histogram('galley_request_seconds', 'From a request to its answer.', {
+      labels: ['route'],
+      buckets: SECONDS,
+    })
+    this.#tenants = registry.counter(
+      'galley_tenant_requests_total',
+      'Requests answered, by tenant; "other" are those beyond the first hundred.',
+      ['tenant'],
+      TENANTS_MAX,
+    )
+    this.#inFlight = registry.gauge('galley_requests_in_flight', 'Requests being answered.').of()
+  }
+
+  begin(): void {
+    this.#inFlight.add(1)
+  }
+
+  /** `tenantId` is empty where nobody was recognised. */
+  end(route: string, status: number, tenantId: string, ms: number): void {
+    this.#inFlight.add(-1)
+    const of = this.#routes.get(route) ?? this.#open(route)
+    of.seconds.observe(ms / 1_000)
+    let count = of.codes.get(status)
+    if (!count) {
+      count = this.#requests.of(route, String(status))
+      of.codes.set(status, count)
+    }
+    count.add()
+    if (tenantId !== '') this.#tenants.of(tenantId).add()
+  }
+
+  #open(route: string): OfRoute {
+    const of = { seconds: this.#seconds.of(route), codes: new Map() }
+    this.#routes.set(route, of)
+    return of
+  }
+}

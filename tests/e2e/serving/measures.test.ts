@@ -1,0 +1,83 @@
+/** The measures of the running product: what was asked stands there, for the operator and nobody else. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { addSub } from '#tests/models.ts'
+import { named, newTenant, ok, publish, refused } from '../actions.ts'
+import { product } from '../product.ts'
+
+async function measures(): Promise<string> {
+  const { url, key } = await product()
+  const reply = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${key}` } })
+  expect(reply.status).toBe(200)
+  expect(reply.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+  return reply.text()
+}
+
+/** The sum of all series of a name whose labels hold all of these. */
+function total(text: string, name: string, ...labels: string[]): number {
+  return text
+    .split('\n')
+    .filter(line => line.startsWith(`${name}{`) && labels.every(label => line.includes(label)))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
+
+test('requests, batches, queue, compute and cache are counted over all processes, by route, tenant and model', async () => {
+  const { id, key } = await newTenant()
+  const model = named('measured')
+  await publish(model, addSub(), { key })
+  await ok('PUT', `/v1/registry/models/${model}/serving`, { cache: { ttl_s: 60 } }, { key })
+  const ofModel = `model="${model}"`
+  const before = await measures()
+  const input = (name: string, data: number[]) => ({
+    name,
+    shape: [1, 16],
+    datatype: 'INT32',
+    data,
+  })
+  const zeros = Array(16).fill(0)
+  for (const first of [1, 2, 2]) {
+    const inputs = [input('INPUT0', Array(16).fill(first)), input('INPUT1', zeros)]
+    await ok('POST', `/v2/models/${model}/infer`, { inputs }, { key })
+  }
+  await refused('POST', `/v2/models/${named('none')}/infer`, { inputs: [] }, 404, 'not_found', {
+    key,
+  })
+
+  // A batch is counted when its replies may have left already.
+  let after = await measures()
+  while (total(after, 'galley_batches_total', ofModel) < 2) {
+    await sleep(50)
+    after = await measures()
+  }
+  const grown = (name: string, ...labels: string[]) =>
+    total(after, name, ...labels) - total(before, name, ...labels)
+  expect(grown('galley_requests_total', 'route="oip.infer"', 'code="200"')).toBeGreaterThanOrEqual(
+    3,
+  )
+  expect(grown('galley_requests_total', 'route="oip.infer"', 'code="404"')).toBeGreaterThanOrEqual(
+    1,
+  )
+  expect(grown('galley_tenant_requests_total', `tenant="${id}"`)).toBe(4)
+  expect(grown('galley_request_seconds_count', 'route="oip.infer"')).toBeGreaterThanOrEqual(4)
+  expect(grown('galley_response_cache_total', 'outcome="hit"')).toBeGreaterThanOrEqual(1)
+  expect(grown('galley_batches_total', ofModel, 'reason=')).toBe(2)
+  expect(grown('galley_batch_rows_sum', ofModel)).toBe(2)
+  expect(grown('galley_queue_seconds_count', ofModel)).toBe(2)
+  expect(grown('galley_model_seconds_total', ofModel)).toBeGreaterThan(0)
+  expect(total(after, 'galley_up')).toBeGreaterThanOrEqual(1)
+  for (const name of [
+    'galley_router_runners',
+    'process_resident_memory_bytes',
+    'galley_models_memory_bytes',
+  ]) {
+    expect([name, total(after, name) > 0]).toEqual([name, true])
+  }
+})
+
+test('a tenant’s own key, which may do everything of its own, may not see what others do', async () => {
+  const { key } = await newTenant()
+  const { detail } = await refused('GET', '/metrics', undefined, 403, 'insufficient_scope', { key })
+  expect(detail).toContain('metrics:read')
+  const asked = { name: 'n', scopes: ['metrics:read'] }
+  await refused('POST', '/v1/keys', asked, 403, 'insufficient_scope', { key })
+})

@@ -1,0 +1,106 @@
+/** Measures: what is counted is what is read, in whichever process, and no label grows without bound. */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { Registry } from '#platform/metrics/registry.ts'
+import { textOf } from '#platform/metrics/text.ts'
+
+const BUCKETS = [1, 5, 10]
+const steps = fc.array(
+  fc.record({
+    isolate: fc.constantFrom(0, 1),
+    label: fc.constantFrom('a', 'b"\\\n', 'é'),
+    value: fc.constantFrom(0, 1, 3, 5, 7, 100),
+    isTold: fc.boolean(),
+  }),
+  { maxLength: 60 },
+)
+
+/** Lines of the text as what they say: name, labels with their escapes undone, value. */
+function read(text: string): Map<string, number> {
+  const found = new Map<string, number>()
+  for (const line of text.split('\n')) {
+    if (line === '' || line.startsWith('# ')) continue
+    const [, name, inner, value] = /^([a-z_]+)\{(.*)\} (\S+)$/.exec(line)!
+    const labels = [...inner!.matchAll(/([a-z_]+)="((?:[^"\\]|\\.)*)"/g)].map(([, label, text]) => [
+      label,
+      text!.replaceAll(/\\(.)/g, (_, char) => (char === 'n' ? '\n' : char)),
+    ])
+    const key = JSON.stringify([name, labels])
+    expect(found.has(key)).toBe(false)
+    found.set(key, value === '+Inf' ? Infinity : Number(value))
+  }
+  return found
+}
+
+test('what isolates count and tell bit by bit is read as one sum, and each value stands in its buckets', () => {
+  fc.assert(
+    fc.property(steps, all => {
+      const isolates = [0, 1].map(() => {
+        const registry = new Registry()
+        const counter = registry.counter('c_total', 'c', ['of'])
+        const histogram = registry.histogram('h', 'h', { labels: ['of'], buckets: BUCKETS })
+        // Held from the first time on, as who counts often does.
+        const held = new Map<
+          string,
+          () => [{ add(n: number): void }, { observe(n: number): void }]
+        >()
+        const series = (label: string) => {
+          const pair = [counter.of(label), histogram.of(label)] as const
+          if (!held.has(label)) held.set(label, () => [...pair])
+          return held.get(label)!()
+        }
+        return { registry, series }
+      })
+      const collected = new Registry()
+      for (const { isolate, label, value, isTold } of all) {
+        const { registry, series } = isolates[isolate]!
+        const [counted, observed] = series(label)
+        counted.add(value)
+        observed.observe(value)
+        if (isTold) collected.absorb(JSON.parse(JSON.stringify(registry.takeGrowth())))
+      }
+      for (const { registry } of isolates) collected.absorb(registry.takeGrowth())
+      const text = read(textOf([{ process: 'edge', snapshot: collected.snapshot() }]))
+      for (const of of new Set(all.map(({ label }) => label))) {
+        const values = all.filter(({ label }) => label === of).map(({ value }) => value)
+        const at = (name: string, more: [string, string][] = []) =>
+          text.get(JSON.stringify([name, [['process', 'edge'], ['of', of], ...more]]))
+        const sum = values.reduce<number>((total, value) => total + value, 0)
+        expect(at('c_total') ?? 0).toBe(sum)
+        expect(at('h_sum')).toBe(sum)
+        expect(at('h_count')).toBe(values.length)
+        for (const [le, bound] of [
+          ...BUCKETS.map(each => [String(each), each] as const),
+          ['+Inf', Infinity] as const,
+        ]) {
+          expect(at('h_bucket', [['le', le]])).toBe(values.filter(value => value <= bound).length)
+        }
+      }
+    }),
+  )
+})
+
+test('labels beyond the bound are counted together, and nothing is lost', () => {
+  const registry = new Registry()
+  const tenants = registry.counter('t_total', 't', ['tenant'], 3)
+  for (let i = 0; i < 1_000; i++) tenants.of(`tenant ${i % 100}`).add()
+  const [family] = registry.snapshot()
+  expect(family!.series).toEqual([
+    [['tenant 0'], 10],
+    [['tenant 1'], 10],
+    [['tenant 2'], 10],
+    [['other'], 970],
+  ])
+})
+
+test('families of several processes stand once, with a help, a type and a label that tells them apart', () => {
+  const [a, b] = [new Registry(), new Registry()]
+  a.gauge('g', 'Two\nlines.').of().set(1)
+  b.gauge('g', 'Two\nlines.').of().set(Number.NaN)
+  expect(
+    textOf([
+      { process: 'edge', snapshot: a.snapshot() },
+      { process: 'runner-0', snapshot: b.snapshot() },
+    ]),
+  ).toBe('# HELP g Two\\nlines.\n# TYPE g gauge\ng{process="edge"} 1\ng{process="runner-0"} NaN\n')
+})

@@ -151,6 +151,7 @@ function placeSpec(place: PlaceSpec, { env, folder, logs, urls, keys }: Context)
   const held = Object.fromEntries(place.keys.map(name => [name, keys[name]]))
   const options = {
     entry: entryPath(place),
+    flags: place.flags,
     cwd: folder.path,
     env: { ...env, ...held, ...database, ...place.env },
     output: logs.open(place.name),

@@ -11,6 +11,8 @@ import type { Exit, Running } from './supervisor.ts'
 export type PlaceOptions = {
   /** Absolute path of its entry file. */
   entry: string
+  /** Of Node, besides those of this process. */
+  flags?: readonly string[]
   args?: string[]
   cwd: string
   env: Record<string, string>
@@ -25,7 +27,12 @@ const KILL_MS = 5000
 /** Starts a place under this very Node and its flags. Resolves when it says that it is up. */
 export async function startPlace(options: PlaceOptions, signal: AbortSignal): Promise<Running> {
   signal.throwIfAborted()
-  const args = [...process.execArgv, options.entry, ...(options.args ?? [])]
+  const args = [
+    ...process.execArgv,
+    ...(options.flags ?? []),
+    options.entry,
+    ...(options.args ?? []),
+  ]
   const { fd } = options.output
   const stdio = ['pipe', fd, fd, 'pipe'] as const
   const { cwd, env } = options

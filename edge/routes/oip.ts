@@ -21,8 +21,6 @@ export const SERVER = {
   version: API_VERSION,
   extensions: ['binary_tensor_data', 'model_configuration', 'parameters'],
 }
-const TEXT_BYTES_MAX = 65_536
-const decoder = new TextDecoder()
 const JSON_HEADER = 'inference-header-content-length'
 
 export function server(): Response {
@@ -109,16 +107,10 @@ export async function sent(
   reply: InferenceReply,
 ): Promise<Response> {
   const asked = codingAskedBy(http.header(c, 'accept-encoding'))
-  if (!asked) return http.reply(c, 200, headers, payloadOf(reply))
+  if (!asked) return http.reply(c, 200, headers, reply.body)
   headers['content-encoding'] = asked
   headers.vary = 'accept-encoding'
   return http.reply(c, 200, headers, await encode(reply.body, asked))
-}
-
-/** Node writes a text together with its headers in one call, bytes in a second one. */
-function payloadOf({ body, jsonLength }: InferenceReply): string | Uint8Array {
-  if (jsonLength === null && body.length <= TEXT_BYTES_MAX) return decoder.decode(body)
-  return body
 }
 
 function jsonLengthOf(header: string | undefined): number | null {

@@ -5,15 +5,8 @@
  * are closed every quarter of a second, shipped to the ledger in order, and deleted when it has them,
  * so what a dead runner left is shipped by the next one with the same code.
  */
-import {
-  closeSync,
-  fsync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  unlinkSync,
-} from 'node:fs'
+import { closeSync, fsync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
+import { unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log } from '#core/deps.ts'
@@ -155,7 +148,8 @@ export function openReceiptLog(
     const path = join(o.folder, name)
     const lines = wholeLines(readFileSync(path, 'utf8'), !own.has(name), deps.log)
     if (lines.length > 0) await o.ship(`[${lines.join(',')}]`)
-    unlinkSync(path)
+    // Not by this thread: while the journal is busy it takes as long as many a request.
+    await unlink(path)
     const ours = own.get(name)
     if (ours) ours.shipped = true
     for (const [first, { receipts, shipped: isShipped }] of own) {

@@ -12,6 +12,8 @@ import { refuseTooLong } from '#edge/web-http.ts'
 
 type NodeBindings = { incoming: IncomingMessage; outgoing: ServerResponse }
 
+const TOGETHER_BYTES_MAX = 65_536
+
 /** Stands for a reply that is written already. */
 const SENT = new Response(null)
 
@@ -27,13 +29,18 @@ export const nodeHttp: Http = {
   }),
   reply(c, status, headers, body) {
     const { outgoing } = bindingsOf(c)
-    headers['content-length'] = String(
-      typeof body === 'string' ? Buffer.byteLength(body) : body.length,
-    )
+    const isText = typeof body === 'string'
+    headers['content-length'] = String(isText ? Buffer.byteLength(body) : body.length)
     outgoing.writeHead(status, headers)
-    outgoing.end(body)
+    if (isText || body.length > TOGETHER_BYTES_MAX) outgoing.end(body)
+    else outgoing.end(latin1(body), 'latin1')
     return SENT
   },
+}
+
+/** Node writes a text together with the head in one call, bytes in a second one; in Latin-1 each byte is a letter. */
+function latin1(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1')
 }
 
 /** Serves an app's `fetch` to Node's server. */

@@ -97,10 +97,11 @@ export const PEERS: readonly Peer[] = [
   {
     name: 'ray',
     packages: ['ray[serve]==2.60.0', ENGINE],
-    settings: `serve.batch(max_batch_size=${BATCH}, batch_wait_timeout_s=0), num_replicas=${WORKERS}, max_ongoing_requests=512, RAY_SERVE_THROUGHPUT_OPTIMIZED, no access log`,
+    settings: `serve.batch(max_batch_size=${BATCH}, batch_wait_timeout_s=0), num_replicas=${WORKERS}, max_ongoing_requests=512, RAY_SERVE_THROUGHPUT_OPTIMIZED, RAY_SERVE_ENABLE_HA_PROXY, no access log`,
     command: () => ['python', join(HERE, 'ray_server.py')],
     env: ({ folder }) => ({
       RAY_SERVE_THROUGHPUT_OPTIMIZED: '1',
+      RAY_SERVE_ENABLE_HA_PROXY: '1',
       RAY_USAGE_STATS_ENABLED: '0',
       BENCH_FOLDER: folder,
       BENCH_WORKERS: String(WORKERS),

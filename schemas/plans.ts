@@ -13,3 +13,6 @@ export const PLANS: Record<string, Record<LimitName, Rate>> = {
     features: { perS: 50_000, burst: 100_000 },
   },
 }
+
+/** A tenant's share of a model's rows while others wait too, in proportion to theirs. */
+export const SHARES: Record<string, number> = { standard: 1 }

@@ -14,6 +14,7 @@ import { ELEMENT_BYTES, elementCount, type Tensor } from './tensor.ts'
 export { decodeReply } from './oip-answer.ts'
 export { writeBinary } from './oip-binary.ts'
 export { encodeReply } from './oip-reply.ts'
+export { scheduleOf } from './schedule.ts'
 
 export type Parameters = Record<string, string | number | boolean>
 export type InferRequest = {

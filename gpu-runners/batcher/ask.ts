@@ -5,24 +5,44 @@ import type { Signature } from '#schemas/signature.ts'
 /** Whether the caller has left. */
 export type Departure = { readonly aborted: boolean }
 
-export type Ask = {
+/** Who waits, and with how much. */
+export type Waiting = {
   tenant: string
-  inputs: readonly Tensor[]
-  outputs: readonly string[]
+  /** Of the tenant, in proportion to others'. */
+  weight: number
+  /** Of urgency, from 1, the most urgent; as `levelOf` gives it. */
+  level: number
   rows: number
   bytes: number
-  /** Asks of one key may be joined; null runs alone. */
-  key: string | null
+  queuedMs: number
   /** Milliseconds since 1970 after which the answer is of no use; Infinity: always of use. */
   deadlineMs: number
   signal: Departure | undefined
-  queuedMs: number
+}
+
+export type Ask = Waiting & {
+  inputs: readonly Tensor[]
+  outputs: readonly string[]
+  /** Asks of one key may be joined; null runs alone. */
+  key: string | null
+  /** Its place among its tenant's own: the time of arrival, put off by its level. */
+  turnMs: number
   /** Order of arrival. */
   seq: number
   /** A part of a larger request: its outputs must have its rows, or the parts cannot be put together. */
   part: boolean
   resolve(answer: Answer): void
   reject(error: unknown): void
+}
+
+/** What one level is worth: a request goes before those of the next level that came less than this before it. */
+export const LEVEL_MS = 1_000
+const LEVEL_USUAL = 2
+const LEVELS = 10
+
+/** The level of a priority as Triton counts them: 1 goes first, 0 is that of a request that names none. */
+export function levelOf(priority: number): number {
+  return priority === 0 ? LEVEL_USUAL : Math.min(priority, LEVELS)
 }
 
 export type Answer = {

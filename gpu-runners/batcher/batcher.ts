@@ -8,29 +8,32 @@ import { AppError } from '#core/error.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
 import type { LoadedModel } from '#gpu-runners/engines/engine.ts'
 import type { Signature } from '#schemas/signature.ts'
-import { type Answer, type Ask, bytesOfAll, type Departure, keyer, rowsOf } from './ask.ts'
-import { bisect } from './bisect.ts'
-import { createFairQueue, type Reason, type Taken } from './fair-queue.ts'
+import { createAdmission } from './admission.ts'
 import {
-  axesOf,
-  checkRows,
-  joinInputs,
-  putTogether,
-  RowsDiffer,
-  sliceInputs,
-  takeApart,
-} from './joined.ts'
-import { createServiceTime } from './service-time.ts'
-import { shares } from './shares.ts'
+  type Answer,
+  type Ask,
+  bytesOfAll,
+  type Departure,
+  keyer,
+  LEVEL_MS,
+  levelOf,
+  rowsOf,
+  type Waiting,
+} from './ask.ts'
+import { type BatchMetrics, type Gone, runBatch } from './batch.ts'
+import { type Budget, createFairQueue } from './fair-queue.ts'
+import { createPace } from './pace.ts'
+import { submitInParts } from './parts.ts'
 
 export type { Answer } from './ask.ts'
+export type { BatchMetrics } from './batch.ts'
 
 export type BatchLimits = {
   /** Rows of one run. */
   batchRowsMax: number
   /** Bytes of input of one run; a single larger row still runs. */
   batchBytesMax: number
-  /** What may wait; beyond it callers are refused with the time after which to come back. */
+  /** What may wait, of one tenant half of it; beyond it callers are told when to come back. */
   queueRowsMax: number
   queueBytesMax: number
 }
@@ -38,38 +41,32 @@ export const BATCH_LIMITS: BatchLimits = {
   // Small models gain nothing past it, and a caller behind a batch waits for all of it.
   batchRowsMax: 256,
   batchBytesMax: 8 * 2 ** 20,
-  queueRowsMax: 16_384,
+  queueRowsMax: 32_768,
   queueBytesMax: 256 * 2 ** 20,
-}
-
-export type BatchMetrics = {
-  requests: number
-  rows: number
-  /** Of all runs that succeeded for it; equals the sum of what its callers pay. */
-  computeUs: number
-  /** Runs it took: 1, or more when it was divided to find a culprit. */
-  runs: number
-  failed: number
-  /** How long its oldest request waited. */
-  waitedMs: number
-  reason: Reason
 }
 
 export type Submission = {
   tenant: string
+  /** Of the model's rows, in proportion to those of others who wait; 1 if not given. */
+  weight?: number
+  /** Among the tenant's own requests: 1 goes first, 0 or not given is in between (see `levelOf`). */
+  priority?: number
   /** In the signature's order and checked against it, as `decodeRequest` gives them. */
   inputs: readonly Tensor[]
   outputs: readonly string[]
   /** Milliseconds since 1970 after which the answer is of no use. */
   deadlineMs?: number
+  /** The same from its arrival here; the earlier one counts. */
+  timeoutMs?: number
   /** Aborted when the caller has left; looked at before the run, so an AbortSignal is not needed. */
   signal?: Departure
 }
 
 export type Batcher = {
   /**
-   * Throws `overloaded` at once; later `deadline_exceeded` or `canceled` if the caller ran out of time
-   * or left before its run, `inference_failed` if the model fails on this very input.
+   * Rejects with `overloaded` at once if there is no room or the deadline cannot be met behind what
+   * waits; later with `deadline_exceeded` or `canceled` if the caller ran out of time or left before
+   * its run, `inference_failed` if the model fails on this very input.
    */
   submit(submission: Submission): Promise<Answer>
   /** Rows that wait. */
@@ -78,46 +75,90 @@ export type Batcher = {
   readonly batched: boolean
 }
 
+const never = Number.POSITIVE_INFINITY
+const NOBODY: Gone = { refused: 0, late: 0, left: 0 }
+
 export function createBatcher(given: {
   model: LoadedModel
   signature: Signature
   clock: Clock
+  /** Measures runs; milliseconds from any beginning, with fractions. */
+  stopwatch?: Clock
   limits?: Partial<BatchLimits>
   onBatch?: (metrics: BatchMetrics) => void
 }): Batcher {
-  const { model, signature, clock, onBatch } = given
+  const { model, signature, clock, stopwatch = performance, onBatch } = given
   const limits = { ...BATCH_LIMITS, ...given.limits }
-  const budget = { rowsMax: limits.batchRowsMax, bytesMax: limits.batchBytesMax }
   const queue = createFairQueue()
-  const serviceTime = createServiceTime()
+  const pace = createPace(stopwatch)
+  const admission = createAdmission(queue, pace, limits, isDead)
   const keyOf = keyer(signature)
-  let batched =
-    signature.batching !== 'unbatched' && signature.inputs.some(input => input.batch_axis !== null)
+  const run = { model, signature, clock, pace, isDead, free, mixes }
+  const budget: Budget = {
+    rowsMax: limits.batchRowsMax,
+    bytesMax: limits.batchBytesMax,
+    runMs: pace.runMs,
+    roomMs: ask => admission.roomMs(ask, clock.now()),
+  }
+  const hasRows = signature.inputs.some(input => input.batch_axis !== null)
+  let batched = signature.batching !== 'unbatched' && hasRows
   let busy = false
   let seq = 0
+  let gone: Gone = { ...NOBODY }
 
-  function enqueue(submission: Submission, part = false): Promise<Answer> {
-    const { tenant, inputs, outputs, deadlineMs, signal } = submission
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>()
+  function submit(submission: Submission): Promise<Answer> {
+    const { inputs, tenant, weight = 1, priority = 0 } = submission
     const rows = rowsOf(signature, inputs)
-    queue.push({
+    const bytes = bytesOfAll(inputs)
+    const queuedMs = clock.now()
+    const { deadlineMs = never, timeoutMs = never, signal } = submission
+    const one: Waiting = {
       tenant,
-      inputs,
-      outputs,
+      weight,
+      level: levelOf(priority),
       rows,
-      bytes: bytesOfAll(inputs),
-      // Without rows there is nothing to tell the answers apart by.
-      key: batched && rows > 0 ? keyOf(inputs, outputs) : null,
-      deadlineMs: deadlineMs ?? Number.POSITIVE_INFINITY,
+      bytes,
+      queuedMs,
+      deadlineMs: Math.min(deadlineMs, queuedMs + timeoutMs),
       signal,
-      queuedMs: clock.now(),
-      seq: seq++,
-      part,
-      resolve,
-      reject,
+    }
+    const refusal = admission.refusal(one)
+    if (refusal) {
+      gone.refused++
+      return Promise.reject(refusal)
+    }
+    const { outputs } = submission
+    if (batched && rows > 1) {
+      const fitting = Math.floor((limits.batchBytesMax * rows) / bytes)
+      const partRows = Math.max(1, Math.min(limits.batchRowsMax, fitting))
+      if (rows > partRows) {
+        return submitInParts(signature, { ...one, inputs, outputs, partRows }, enqueue)
+      }
+    }
+    return enqueue(one, inputs, outputs, false)
+  }
+
+  function enqueue(
+    one: Waiting,
+    inputs: readonly Tensor[],
+    outputs: readonly string[],
+    part: boolean,
+  ): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      queue.push({
+        ...one,
+        inputs,
+        outputs,
+        // Without rows there is nothing to tell the answers apart by.
+        key: batched && one.rows > 0 ? keyOf(inputs, outputs) : null,
+        turnMs: one.queuedMs + one.level * LEVEL_MS,
+        seq: seq++,
+        part,
+        resolve,
+        reject,
+      })
+      wake()
     })
-    wake()
-    return promise
   }
 
   /** Lets every request of this turn of the event loop join, then takes a batch. */
@@ -127,93 +168,43 @@ export function createBatcher(given: {
     setImmediate(work)
   }
 
-  async function work(): Promise<void> {
-    const taken = queue.take(budget, isDead)
-    if (taken) await runBatch(taken)
+  function work(): void {
+    const taken = queue.take(budget, isHopeless)
+    if (!taken) {
+      busy = false
+      return
+    }
+    void runBatch(run, taken, gone).then(onBatch)
+    gone = { ...NOBODY }
+  }
+
+  /** The engine has done with a batch of so many rows. */
+  function free(rows: number): void {
     busy = false
-    if (queue.size > 0) wake()
+    // If enough waits it leaves before the last batch is answered, or the engine would stand idle
+    // meanwhile; if little does, those who are answered now may come with more.
+    if (queue.rows * 2 >= rows && queue.size > 0) {
+      busy = true
+      work()
+    } else if (queue.size > 0) wake()
   }
 
-  async function runBatch({ asks, rows, reason }: Taken): Promise<void> {
-    const waitedMs = clock.now() - Math.min(...asks.map(ask => ask.queuedMs))
-    const metrics = {
-      requests: asks.length,
-      rows,
-      computeUs: 0,
-      runs: 0,
-      failed: 0,
-      waitedMs,
-      reason,
-    }
-    const fail = (ask: Ask, error: unknown) => {
-      metrics.failed++
-      ask.reject(error)
-    }
-    try {
-      await bisect(asks, some => runSome(some, metrics), fail)
-    } catch (error) {
-      for (const ask of asks) fail(ask, error)
-    }
-    onBatch?.(metrics)
-  }
-
-  async function runSome(asks: readonly Ask[], metrics: BatchMetrics): Promise<void> {
-    // The first run follows at once on the taking; only after it can time have passed.
-    const live = metrics.runs++ === 0 ? asks : asks.filter(ask => !isDead(ask))
-    if (live.length === 0) return
-    const { outputs: names } = live[0]!
-    const axes = axesOf(signature, names)
-    const rows = live.map(ask => ask.rows)
-    const total = rows.reduce((sum, n) => sum + n, 0)
-    const inputs = joinInputs(
-      signature,
-      live.map(ask => ask.inputs),
-    )
-    const { outputs, computeUs } = await model.run(inputs, names)
-    serviceTime.record(total, computeUs)
-    if (live.length > 1 || live[0]!.part) {
-      try {
-        checkRows(outputs, axes, total)
-      } catch (error) {
-        return runApart(live, metrics, error)
-      }
-    }
-    metrics.computeUs += computeUs
-    const parts = live.length === 1 ? [outputs] : takeApart(outputs, axes, rows)
-    const paid = shares(computeUs, rows)
-    live.forEach((ask, i) => {
-      ask.resolve({ outputs: parts[i]!, computeUs: paid[i]!, rows: ask.rows, batchRows: total })
-    })
-  }
-
-  /** The model mixes rows, whatever was found at its publishing: never again together. */
-  async function runApart(asks: readonly Ask[], metrics: BatchMetrics, error: unknown) {
+  /** Never again together, whatever publishing found out. */
+  function mixes(): void {
     batched = false
-    for (const ask of asks) {
-      if (ask.part) {
-        metrics.failed++
-        ask.reject(error)
-      } else {
-        await bisect(
-          [ask],
-          some => runSome(some, metrics),
-          (one, reason) => {
-            metrics.failed++
-            one.reject(reason)
-          },
-        )
-      }
-    }
   }
 
   /** Drops one whose answer nobody waits for any more. */
   function isDead(ask: Ask): boolean {
     if (ask.signal?.aborted) {
+      gone.left++
       ask.reject(new AppError('canceled'))
       return true
     }
+    if (ask.deadlineMs === Number.POSITIVE_INFINITY) return false
     const lateMs = clock.now() - ask.deadlineMs
-    if (!(lateMs >= 0)) return false
+    if (lateMs < 0) return false
+    gone.late++
     ask.reject(
       new AppError('deadline_exceeded', {
         public: `The deadline passed ${lateMs} ms ago, while the request waited for the model; nothing was computed.`,
@@ -222,68 +213,22 @@ export function createBatcher(given: {
     return true
   }
 
-  async function submitInParts(submission: Submission, rows: number, partRows: number) {
-    let failed = false
-    const { signal: own } = submission
-    const signal = {
-      get aborted() {
-        return failed || own?.aborted === true
-      },
-    }
-    const parts: Promise<Answer>[] = []
-    for (let from = 0; from < rows; from += partRows) {
-      const to = Math.min(rows, from + partRows)
-      const inputs = sliceInputs(signature, submission.inputs, from, to)
-      parts.push(enqueue({ ...submission, inputs, signal }, true))
-    }
-    try {
-      const answers = await Promise.all(parts)
-      const axes = axesOf(signature, submission.outputs)
-      return {
-        outputs: putTogether(
-          answers.map(answer => answer.outputs),
-          axes,
-        ),
-        computeUs: answers.reduce((sum, answer) => sum + answer.computeUs, 0),
-        rows,
-        batchRows: Math.max(...answers.map(answer => answer.batchRows)),
-      }
-    } catch (error) {
-      failed = true
-      await Promise.allSettled(parts)
-      if (error instanceof RowsDiffer) return enqueue(submission)
-      throw error
-    }
-  }
-
-  function admit(rows: number, bytes: number): void {
-    const fits = () =>
-      queue.rows + rows <= limits.queueRowsMax && queue.bytes + bytes <= limits.queueBytesMax
-    if (queue.size === 0 || fits()) return
-    queue.sweep(isDead)
-    if (queue.size === 0 || fits()) return
-    const waitUs = serviceTime.predictUs(queue.rows, limits.batchRowsMax)
-    throw new AppError('overloaded', {
-      public: `${queue.rows} rows wait for this model, which is all that its queue takes with this request.`,
-      retryable: true,
-      retryAfterS: Math.max(1, Math.ceil(waitUs / 1e6)),
-    })
+  /** Drops also one whose answer would come too late, unless it is the last: it takes nobody's place. */
+  function isHopeless(ask: Ask): boolean {
+    if (isDead(ask)) return true
+    const now = clock.now()
+    if (queue.size === 1 || !admission.isHopeless(ask, now)) return false
+    gone.late++
+    ask.reject(
+      new AppError('deadline_exceeded', {
+        public: `The deadline is in ${Math.floor(ask.deadlineMs - now)} ms, and the next run will take longer; nothing was computed.`,
+      }),
+    )
+    return true
   }
 
   return {
-    async submit(submission) {
-      const { inputs } = submission
-      const rows = rowsOf(signature, inputs)
-      const bytes = bytesOfAll(inputs)
-      admit(rows, bytes)
-      const partRows = Math.max(
-        1,
-        Math.min(limits.batchRowsMax, Math.floor((limits.batchBytesMax * rows) / bytes)),
-      )
-      return batched && rows > partRows
-        ? submitInParts(submission, rows, partRows)
-        : enqueue(submission)
-    },
+    submit,
     get queuedRows() {
       return queue.rows
     },

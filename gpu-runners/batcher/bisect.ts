@@ -13,19 +13,29 @@ export async function bisect<T>(
 ): Promise<void> {
   if (items.length === 0) return
   try {
-    return await run(items)
+    await run(items)
   } catch (error) {
-    if (!isBlamable(error)) {
-      for (const item of items) fail(item, error)
-    } else if (items.length > 1) {
-      const middle = Math.ceil(items.length / 2)
-      await bisect(items.slice(0, middle), run, fail)
-      await bisect(items.slice(middle), run, fail)
-    } else if (error instanceof EngineCrash) {
-      await again(items, run, fail)
-    } else {
-      fail(items[0]!, error)
-    }
+    await blame(items, error, run, fail)
+  }
+}
+
+/** The same after the first run of all failed with this error. */
+export async function blame<T>(
+  items: readonly T[],
+  error: unknown,
+  run: (items: readonly T[]) => Promise<void>,
+  fail: (item: T, error: unknown) => void,
+): Promise<void> {
+  if (!isBlamable(error)) {
+    for (const item of items) fail(item, error)
+  } else if (items.length > 1) {
+    const middle = Math.ceil(items.length / 2)
+    await bisect(items.slice(0, middle), run, fail)
+    await bisect(items.slice(middle), run, fail)
+  } else if (error instanceof EngineCrash) {
+    await again(items, run, fail)
+  } else {
+    fail(items[0]!, error)
   }
 }
 

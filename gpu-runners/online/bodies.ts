@@ -1,7 +1,7 @@
 /** What a request's body asks of a model that is here, and the body of its answer. */
 import type { Servable } from '#core/deps.ts'
 import { embeddingsRequest, objectOf } from '#core/inference/embeddings/embeddings.ts'
-import { decodeRequest, encodeReply } from '#core/inference/oip.ts'
+import { decodeRequest, encodeReply, scheduleOf } from '#core/inference/oip.ts'
 import type { Submission } from '#gpu-runners/batcher/batcher.ts'
 import type { Resident } from '#gpu-runners/models/residents.ts'
 import { embed } from '#gpu-runners/text/embed.ts'
@@ -15,7 +15,7 @@ export type Done = {
   computeUs: number
   tokens?: number
 }
-type Who = Pick<Submission, 'tenant' | 'deadlineMs' | 'signal'>
+type Who = Pick<Submission, 'tenant' | 'weight' | 'deadlineMs' | 'signal'>
 
 /** Tensors of the Open Inference Protocol. */
 export async function inferBody(
@@ -28,6 +28,7 @@ export async function inferBody(
   const request = decodeRequest({ body, jsonLength: head.jsonLength, signature })
   const answer = await batcher.submit({
     ...who,
+    ...scheduleOf(request.parameters),
     inputs: request.inputs,
     outputs: request.outputs.map(output => signature.outputs[output.index]!.name),
   })

@@ -7,6 +7,7 @@ import { AppError } from '#core/error.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
 import { type Channel, FRAME_BYTES_MAX, fromJsonPart, jsonPart } from '#platform/channel/channel.ts'
+import { SHARES } from '#schemas/plans.ts'
 import { type Done, embedBody, inferBody } from './bodies.ts'
 import type { Served } from './dial.ts'
 import { FRAME } from './frames.ts'
@@ -32,6 +33,9 @@ export type OnlineDeps = {
   clock: Clock
   log: Log
 }
+
+/** Under load, thousands a second: they are counted (`runner.batch`), not told one by one. */
+const EXPECTED = new Set(['overloaded', 'deadline_exceeded'])
 
 /** Numbers of contexts in this process's receipts, whichever channel they came by. */
 let nextNumber = 0
@@ -99,7 +103,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     body: Buffer,
     signal: { aborted: boolean },
   ): Promise<Made> {
-    const who = { tenant: context.caller.tenantId, deadlineMs: head.deadline, signal }
+    const { tenantId, plan } = context.caller
+    const who = { tenant: tenantId, weight: SHARES[plan], deadlineMs: head.deadline, signal }
     const done =
       head.form === 'embeddings'
         ? await embedBody(resident, context.model, body, who)
@@ -165,7 +170,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
 
   function fail(id: number, { model }: Context, error: unknown): void {
     const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
-    if (known.status >= 500) {
+    if (known.status >= 500 && !EXPECTED.has(known.code)) {
       deps.log.error('runner.failed', {
         model: model.model,
         digest: model.digest,

@@ -101,120 +101,10 @@ function inputsOf(rows: number, width = 1, k = 1, first = 0): Tensor[] {
   ]
 }
 const NAMES = ['y', 'next', 'text', 'k']
-const code = (error: unknown) => (error as AppError).code
-const settle = async () => {
-  for (let i = 0; i < 50; i++) await new Promise(setImmediate)
+const settled = async () => {
+  for (let i = 0; i < 10; i++) await new Promise(setImmediate)
 }
-
-describe('any interleaving', () => {
-  const ask = fc.record({
-    kind: fc.constant('ask' as const),
-    tenant: fc.constantFrom('a', 'b', 'c'),
-    rows: fc.oneof({ weight: 4, arbitrary: fc.nat(3) }, { weight: 1, arbitrary: fc.nat(11) }),
-    width: fc.integer({ min: 1, max: 2 }),
-    k: fc.integer({ min: 1, max: 2 }),
-    names: fc.subarray(NAMES, { minLength: 1 }),
-    fault: fc.option(fc.constantFrom(FAILS, CRASHES), { freq: 6, nil: 0 }),
-    deadline: fc.option(fc.nat(5), { freq: 4, nil: null }),
-    leaves: fc.option(fc.nat(6), { freq: 4, nil: null }),
-  })
-  const wait = fc.record({ kind: fc.constant('wait' as const), ticks: fc.nat(3), ms: fc.nat(3) })
-
-  test('every caller gets exactly its rows, fails only for its own reason, and the shares add up', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.oneof({ weight: 4, arbitrary: ask }, { weight: 1, arbitrary: wait }), {
-          minLength: 1,
-          maxLength: 40,
-        }),
-        fc.array(fc.nat(4), { minLength: 1, maxLength: 8 }),
-        fc.uniqueArray(
-          fc.nat(12).map(n => n * 3 + 1),
-          { maxLength: 4 },
-        ),
-        fc.constantFrom<Batching>('invariant', 'shape_sensitive', 'unbatched'),
-        async (steps, ticks, crashAt, batching) => {
-          const clock = { ms: 1000, now: () => clock.ms }
-          const signature = signatureOf(batching)
-          const { model, runs } = engine({
-            ticks: n => ticks[n % ticks.length]!,
-            crashAt: new Set(crashAt),
-            signature,
-          })
-          const metrics: BatchMetrics[] = []
-          const batcher = createBatcher({
-            model,
-            signature,
-            clock,
-            limits: { batchRowsMax: 4 },
-            onBatch: m => metrics.push(m),
-          })
-          const checks: Promise<{ paidUs: number; lostPart: boolean }>[] = []
-          let turn = 0
-          const leaving: { at: number; controller: AbortController }[] = []
-          const tick = async () => {
-            turn++
-            for (const { at, controller } of leaving) if (at <= turn) controller.abort()
-            await new Promise(setImmediate)
-          }
-          for (const step of steps) {
-            if (step.kind === 'wait') {
-              clock.ms += step.ms
-              for (let i = 0; i < step.ticks; i++) await tick()
-              continue
-            }
-            const inputs = inputsOf(step.rows, step.width, step.k, 1000 * (checks.length + 1))
-            if (step.fault && step.rows > 0)
-              (inputs[0]!.data as Float32Array)[step.rows - 1] = step.fault
-            const controller = new AbortController()
-            if (step.leaves !== null) leaving.push({ at: turn + step.leaves, controller })
-            const deadlineMs = step.deadline === null ? undefined : clock.ms + step.deadline
-            const answer = batcher.submit({
-              tenant: step.tenant,
-              inputs,
-              outputs: step.names,
-              deadlineMs,
-              signal: controller.signal,
-            })
-            checks.push(
-              answer.then(
-                got => {
-                  expect(step.fault && step.rows > 0).toBeFalsy()
-                  expect(got.outputs).toEqual(compute(inputs, step.names))
-                  expect(got.rows).toBe(step.rows)
-                  return { paidUs: got.computeUs, lostPart: false }
-                },
-                error => {
-                  const reasons: string[] = []
-                  if (step.fault && step.rows > 0) reasons.push('inference_failed')
-                  if (controller.signal.aborted) reasons.push('canceled')
-                  if (deadlineMs !== undefined && clock.ms >= deadlineMs)
-                    reasons.push('deadline_exceeded')
-                  expect(reasons).toContain(code(error))
-                  return { paidUs: 0, lostPart: step.rows > 4 }
-                },
-              ),
-            )
-          }
-          for (let i = 0; i < 10; i++) await tick()
-          const results = await Promise.all(checks)
-          await settle()
-          const paidUs = results.reduce((sum, r) => sum + r.paidUs, 0)
-          const measuredUs = runs.reduce((sum, r) => sum + r.computeUs, 0)
-          expect(metrics.reduce((sum, m) => sum + m.computeUs, 0)).toBe(measuredUs)
-          // A request of several parts of which one failed pays nothing for the others.
-          if (results.some(r => r.lostPart)) expect(paidUs).toBeLessThanOrEqual(measuredUs)
-          else expect(paidUs).toBe(measuredUs)
-          for (const { inputs } of runs)
-            expect(inputs[0]!.shape[0]).toBeLessThanOrEqual(batching === 'unbatched' ? 11 : 4)
-          expect(batcher.queuedRows).toBe(0)
-        },
-      ),
-      { numRuns: 300 },
-    )
-  }, 60_000)
-})
-
+const code = (error: unknown) => (error as AppError).code
 const clock = { now: () => 0 }
 const open = (options: Parameters<typeof engine>[0] = {}, limits = {}) => {
   const made = engine(options)
@@ -251,6 +141,57 @@ describe('batches', () => {
       submit('a', inputsOf(1)),
     ])
     expect(runs.map(r => r.inputs[0]!.shape[0])).toEqual([2, 1, 1, 1])
+  })
+
+  test('each batch says why it was sent as it was', async () => {
+    const { submit, metrics } = open({ ticks: () => 2 }, { batchRowsMax: 4, batchBytesMax: 200 })
+    const all = [submit('a', inputsOf(1))]
+    await new Promise(setImmediate)
+    all.push(...[1, 2, 3].map(rows => submit('a', inputsOf(rows))))
+    all.push(submit('a', inputsOf(2, 8)), submit('a', inputsOf(1, 8)), submit('a', inputsOf(1)))
+    await Promise.all(all)
+    await settled()
+    expect(metrics.map(({ rows, reason }) => [rows, reason])).toEqual([
+      [1, 'idle'],
+      [3, 'full_rows'],
+      [4, 'full_rows'],
+      [2, 'full_bytes'],
+      [1, 'idle'],
+    ])
+    const { submit: other, metrics: shapes } = open()
+    await Promise.all([other('a', inputsOf(1)), other('a', inputsOf(1, 2))])
+    await settled()
+    expect(shapes.map(({ reason }) => reason)).toEqual(['shape', 'idle'])
+    const { submit: lone, metrics: apart } = open({ signature: signatureOf('unbatched') })
+    await Promise.all([lone('a', inputsOf(1)), lone('a', inputsOf(1))])
+    await settled()
+    expect(apart.map(({ rows, reason }) => [rows, reason])).toEqual([
+      [1, 'alone'],
+      [1, 'alone'],
+    ])
+  })
+
+  test('who was refused, late or gone is counted with the next batch', async () => {
+    const time = { ms: 0, now: () => time.ms }
+    const { model } = engine({ ticks: () => 3 })
+    const metrics: BatchMetrics[] = []
+    const batcher = createBatcher({
+      model,
+      signature: model.signature,
+      clock: time,
+      limits: { queueRowsMax: 10 },
+      onBatch: m => metrics.push(m),
+    })
+    const submit = (rows: number, more = {}) =>
+      batcher.submit({ tenant: 'a', inputs: inputsOf(rows), outputs: ['y'], ...more }).catch(code)
+    const all = [submit(1)]
+    await new Promise(setImmediate)
+    all.push(submit(1, { deadlineMs: 9 }), submit(1, { signal: { aborted: true } }), submit(9))
+    time.ms = 9
+    await Promise.all(all)
+    await submit(1)
+    await settled()
+    expect(metrics.at(-1)).toMatchObject({ requests: 1, refused: 1, late: 1, left: 1 })
   })
 
   test('one bad row among 64 fails alone', async () => {
@@ -294,6 +235,7 @@ describe('batches', () => {
     expect(results.map(r => code((r as PromiseRejectedResult).reason))).toEqual(
       Array(3).fill('unavailable'),
     )
+    await new Promise(setImmediate)
     expect(metrics).toMatchObject([{ runs: 1, failed: 3, requests: 3 }])
   })
 

@@ -9,8 +9,6 @@ const FOLDER_FILES_MAX = 16
 /** Files over the limit and the lines that they may have. Numbers here may only get smaller. */
 const LARGER: Record<string, number> = {
   'core/models/onnx/wire.ts': 264,
-  'gpu-runners/batcher/batcher.ts': 294,
-  'tests/runtime/batcher.test.ts': 415,
   'tests/runtime/oip.test.ts': 504,
 }
 

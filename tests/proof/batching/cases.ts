@@ -65,6 +65,8 @@ function askOf(random: Random, variety: Variety, troubles: number): Ask {
   return {
     do: 'ask',
     tenant: random.pick(TENANTS),
+    weight: random.pick([1, 1, 2, 0.5]),
+    priority: random.next() < 0.2 ? random.int(1, 4) : 0,
     rows: random.next() < 0.85 ? random.pick([0, 1, 1, 1, 2, 3]) : random.int(4, 30),
     width: random.int(1, variety.widths),
     k: random.int(1, variety.ks),

@@ -4,6 +4,8 @@ import { type Copy, copyWith } from '../../chaos/planted.ts'
 type Patch = [file: string, from: string, to: string]
 
 const BATCHER = 'gpu-runners/batcher/batcher.ts'
+const BATCH = 'gpu-runners/batcher/batch.ts'
+const PARTS = 'gpu-runners/batcher/parts.ts'
 const ASK = 'gpu-runners/batcher/ask.ts'
 const BISECT = 'gpu-runners/batcher/bisect.ts'
 const JOINED = 'gpu-runners/batcher/joined.ts'
@@ -19,11 +21,11 @@ export const PLANTED = {
   ],
   'datatypes are mixed': [[ROWS, 'allocate(first.datatype, count)', "allocate('INT64', count)"]],
   'one who leaves shifts the rows of the others': [
-    [BATCHER, 'const rows = live.map(', 'const rows = asks.map('],
+    [BATCH, 'else answer(live, result)\n  }', 'else answer(some, result)\n  }'],
   ],
   'one who has left is computed': [[BATCHER, 'if (ask.signal?.aborted) {', 'if (false) {']],
   'one who is late is computed': [
-    [BATCHER, 'if (!(lateMs >= 0)) return false', 'if (!(lateMs > 2)) return false'],
+    [BATCHER, 'if (lateMs < 0) return false', 'if (lateMs < 2) return false'],
   ],
   'halving loses the one in the middle': [
     [BISECT, 'items.slice(middle)', 'items.slice(middle + 1)'],
@@ -32,11 +34,7 @@ export const PLANTED = {
     [BISECT, 'else if (items.length > 1)', 'else if (items.length > 1e6)'],
   ],
   'whoever was there when the process ended is blamed': [
-    [
-      BISECT,
-      'error instanceof EngineCrash) {\n      await again',
-      'error === null) {\n      await again',
-    ],
+    [BISECT, 'if (error instanceof EngineCrash) {', 'if (error === null) {'],
   ],
   'the key leaves out the dimensions': [
     [ASK, 'for (const axis of open[i]!)', 'for (const axis of [] as number[])'],
@@ -62,7 +60,7 @@ export const PLANTED = {
   ],
   'parts are put together from behind': [
     [
-      BATCHER,
+      PARTS,
       'answers.map(answer => answer.outputs)',
       'answers.toReversed().map(answer => answer.outputs)',
     ],
@@ -75,7 +73,7 @@ export const PLANTED = {
     [SHARES, 'b.remainder - a.remainder || a.i - b.i', 'a.i - b.i'],
   ],
   'callers pay alike, whatever their rows': [
-    [BATCHER, 'shares(computeUs, rows)', 'shares(computeUs, rows.map(() => 1))'],
+    [BATCH, 'shares(computeUs, rows)', 'shares(computeUs, rows.map(() => 1))'],
   ],
 } satisfies Record<string, Patch[]>
 export type Fault = keyof typeof PLANTED

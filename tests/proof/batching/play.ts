@@ -15,9 +15,9 @@ export type Asked = {
   signal: { aborted: boolean }
   deadlineMs: number
   /** The requests without an answer when this one came. */
-  before: { count: number; rows: number; bytes: number }
+  before: { count: number; rows: number; bytes: number; ownRows: number; ownBytes: number }
   /** Null: it was never answered. */
-  outcome: { answer: Answer } | { error: unknown; atMs: number } | null
+  outcome: { answer: Answer } | { error: unknown } | null
 }
 export type Run = {
   rows: Row[]
@@ -56,6 +56,7 @@ export async function play(subject: Loaded, script: Script): Promise<Book> {
     model: recorded(subject, book, clock, moment),
     signature: subject.signature,
     clock,
+    stopwatch: clock,
     limits: script.limits,
     onBatch: metrics => book.batches.push(metrics),
   })
@@ -71,7 +72,7 @@ export async function play(subject: Loaded, script: Script): Promise<Book> {
       bytes: bytesOf(inputs),
       signal: { aborted: false },
       deadlineMs: ask.deadlineMs === null ? Number.POSITIVE_INFINITY : clock.ms + ask.deadlineMs,
-      before: waitingIn(book),
+      before: waitingIn(book, ask.tenant),
       outcome: null,
     }
     if (ask.leavesAfter !== null) leaving.push({ at: moments + ask.leavesAfter, asked })
@@ -79,6 +80,8 @@ export async function play(subject: Loaded, script: Script): Promise<Book> {
     batcher
       .submit({
         tenant: ask.tenant,
+        weight: ask.weight,
+        priority: ask.priority,
         inputs,
         outputs: asked.names,
         deadlineMs: asked.deadlineMs,
@@ -89,7 +92,7 @@ export async function play(subject: Loaded, script: Script): Promise<Book> {
           asked.outcome = { answer }
         },
         error => {
-          asked.outcome = { error, atMs: clock.ms }
+          asked.outcome = { error }
         },
       )
   }
@@ -162,17 +165,18 @@ function recorded(
   }
 }
 
-function waitingIn({ asked }: Book): Asked['before'] {
-  let count = 0
-  let rows = 0
-  let bytes = 0
-  for (const one of asked) {
-    if (one.outcome !== null) continue
-    count++
-    rows += one.ask.rows
-    bytes += one.bytes
+function waitingIn({ asked }: Book, tenant: string): Asked['before'] {
+  const before = { count: 0, rows: 0, bytes: 0, ownRows: 0, ownBytes: 0 }
+  for (const { outcome, ask, bytes } of asked) {
+    if (outcome !== null) continue
+    before.count++
+    before.rows += ask.rows
+    before.bytes += bytes
+    if (ask.tenant !== tenant) continue
+    before.ownRows += ask.rows
+    before.ownBytes += bytes
   }
-  return { count, rows, bytes }
+  return before
 }
 
 function bytesOf(inputs: readonly Tensor[]): number {

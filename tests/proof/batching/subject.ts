@@ -13,6 +13,8 @@ export type Kind = 'invariant' | 'shape_sensitive' | 'unbatched' | 'undeclared'
 export type Ask = {
   do: 'ask'
   tenant: string
+  weight: number
+  priority: number
   rows: number
   width: number
   /** The value of the input without rows. */

@@ -97,7 +97,7 @@ function judgeAnswer(
 
 function judgeError(
   asked: Asked,
-  { error, atMs }: { error: unknown; atMs: number },
+  { error }: { error: unknown },
   own: Judged[],
   { limits, canBeGone }: { limits: BatchLimits; canBeGone: boolean },
   wrong: (text: string) => void,
@@ -107,12 +107,15 @@ function judgeError(
   const loneCrashes = own.filter(run => run.crashed && run.shares.length === 1).length
   const isFull =
     before.count > 0 &&
-    (before.rows + ask.rows > limits.queueRowsMax || before.bytes + bytes > limits.queueBytesMax)
+    (before.ownRows + ask.rows > limits.queueRowsMax - before.rows ||
+      before.ownBytes + bytes > limits.queueBytesMax - before.bytes)
+  const isHurried = Number.isFinite(deadlineMs)
   const reasons: Record<string, boolean> = {
     inference_failed: (ask.fault > 0 && ask.rows > 0) || loneCrashes >= 2,
     canceled: signal.aborted,
-    deadline_exceeded: deadlineMs <= atMs,
-    overloaded: isFull,
+    // Also before it has passed: when a run is foreseen to end too late.
+    deadline_exceeded: isHurried,
+    overloaded: isFull || (isHurried && before.count > 0),
     unavailable: canBeGone,
   }
   if (!reasons[code]) wrong(`request ${id} was refused without a reason of its own: ${code}`)

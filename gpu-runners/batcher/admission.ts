@@ -1,0 +1,120 @@
+/**
+ * Who may wait: refused at once is what the queue has no room for, and what could not be answered before
+ * its deadline. Both say when to come back.
+ */
+import { AppError } from '#core/error.ts'
+import type { Ask, Waiting } from './ask.ts'
+import type { FairQueue } from './fair-queue.ts'
+import type { Pace } from './pace.ts'
+
+export type QueueLimits = { queueRowsMax: number; queueBytesMax: number; batchRowsMax: number }
+
+/** An answer still has to be written, and to pass the router and the edge. */
+const REPLY_MS = 4
+/** So many times the average error of the predictions is kept in reserve when a request is taken in. */
+const ERRORS_KEPT = 2
+/** A run that takes ten times its fixed part wastes a tenth; longer ones only make everybody wait. */
+const FIXED_PARTS = 10
+/** Of a request's time; runs do not end exactly where they were foreseen. */
+const SLACK = 1 / 16
+/** What a request brings towards looking through the queue for those who have left. */
+const SWEPT_PER_REQUEST = 16
+
+/** The parts of a request's time are worked out from `pace`, what waits and what runs. */
+export function createAdmission(
+  queue: FairQueue,
+  pace: Pace,
+  limits: QueueLimits,
+  isDead: (ask: Ask) => boolean,
+) {
+  let sweepable = 0
+
+  /** Null: it may wait. */
+  function refusal(one: Waiting): AppError | null {
+    sweepable = Math.min(queue.size, sweepable + SWEPT_PER_REQUEST)
+    const no = noRoom(one) ?? tooLate(one)
+    // Looking through the queue for each one refused would cost more than a flood of them.
+    if (!no || sweepable < queue.size) return no
+    sweepable = 0
+    queue.sweep(isDead)
+    return noRoom(one) ?? tooLate(one)
+  }
+
+  /** A tenant may fill as much as is left for others (dynamic thresholds; Choudhury, Hahne 1998). */
+  function noRoom({ tenant, rows, bytes }: Waiting): AppError | null {
+    if (queue.size === 0) return null
+    const own = queue.of(tenant)
+    const isFull =
+      own.rows + rows > limits.queueRowsMax - queue.rows ||
+      own.bytes + bytes > limits.queueBytesMax - queue.bytes
+    if (!isFull) return null
+    const waitMs = pace.rowsMs(queue.rows, limits.batchRowsMax)
+    return overloaded(
+      `${queue.rows} rows wait for this model, ${own.rows} of them yours; its queue does not take these ${rows} as well.`,
+      waitMs,
+    )
+  }
+
+  function tooLate(one: Waiting): AppError | null {
+    const inMs = one.deadlineMs - one.queuedMs
+    const runningMs = pace.leftMs()
+    // Without others there is nothing to lose: the run shows whether it was right.
+    if (inMs === Number.POSITIVE_INFINITY || (queue.size === 0 && runningMs === 0)) return null
+    const rowsMax = Math.min(limits.batchRowsMax, pace.rowsIn(longestRunMs(inMs)))
+    const fullMs = pace.runMs(Math.max(rowsMax, one.rows))
+    // It ends with its batch, which others may fill up behind it.
+    const neededMs = (before: number) =>
+      runningMs + fullMs * (1 + Math.floor((before + one.rows - 1) / rowsMax)) + spareMs(inMs)
+    if (neededMs(queue.rows) <= inMs) return null
+    const before = queue.rowsBefore(one)
+    const needMs = neededMs(before)
+    if (needMs <= inMs) return null
+    return overloaded(
+      `${Math.ceil(before)} rows are before these ${one.rows}: they would be done in about ${Math.ceil(needMs)} ms, and the deadline is in ${Math.max(0, Math.floor(inMs))} ms.`,
+      needMs - inMs,
+    )
+  }
+
+  /**
+   * The longest run that suits a request which has so much time: it may have to wait for one such run
+   * before its own. Shorter ones are as good as soon as their fixed part is small in them.
+   */
+  function longestRunMs(inMs: number): number {
+    const most = (inMs - spareMs(inMs)) / 2
+    return Math.min(most, Math.max(inMs / 8, FIXED_PARTS * pace.fixedMs()))
+  }
+
+  function spareMs(inMs: number): number {
+    return Math.min(REPLY_MS + ERRORS_KEPT * pace.errorMs() + SLACK * inMs, inMs / 4)
+  }
+
+  /** How long a run may take that begins now and has this request in it. */
+  function roomMs({ deadlineMs, queuedMs }: Ask, now: number): number {
+    if (deadlineMs === Number.POSITIVE_INFINITY) return deadlineMs
+    const inMs = deadlineMs - queuedMs
+    return Math.min(leftMs(deadlineMs, inMs, now), longestRunMs(inMs))
+  }
+
+  /** Whether it is too late for a run as long as it should be: one made shorter for it would cost those behind. */
+  function isHopeless({ deadlineMs, queuedMs, rows }: Ask, now: number): boolean {
+    if (deadlineMs === Number.POSITIVE_INFINITY) return false
+    const inMs = deadlineMs - queuedMs
+    const runMs = Math.min(pace.runMs(queue.rows), longestRunMs(inMs))
+    return leftMs(deadlineMs, inMs, now) < Math.max(pace.runMs(rows), runMs)
+  }
+
+  /** For the run, if the answer is to be there in time. */
+  function leftMs(deadlineMs: number, inMs: number, now: number): number {
+    return deadlineMs - now - Math.min(REPLY_MS, inMs / 4)
+  }
+
+  return { refusal, roomMs, isHopeless }
+}
+
+function overloaded(text: string, waitMs: number): AppError {
+  return new AppError('overloaded', {
+    public: text,
+    retryable: true,
+    retryAfterS: Math.max(1, Math.ceil(waitMs / 1_000)),
+  })
+}

@@ -1,0 +1,104 @@
+/**
+ * A model on a virtual clock: requests come by a script, runs take a·n + b milliseconds of time that does
+ * not pass, so that hours of load are played in a moment and twice the same.
+ */
+import type { AppError } from '#core/error.ts'
+import type { Tensor } from '#core/inference/tensor.ts'
+import {
+  type BatchLimits,
+  type BatchMetrics,
+  createBatcher,
+  type Submission,
+} from '#gpu-runners/batcher/batcher.ts'
+import type { Signature } from '#schemas/signature.ts'
+
+export type Arrival = Omit<Submission, 'inputs' | 'outputs' | 'deadlineMs' | 'signal'> & {
+  atMs: number
+  rows?: number
+  /** From the arrival on. */
+  withinMs?: number
+}
+export type Served = {
+  arrival: Arrival
+  /** `ok`, or the code of the error. */
+  outcome: string
+  endMs: number
+  retryAfterS: number | undefined
+}
+
+const SIGNATURE: Signature = {
+  batching: 'invariant',
+  inputs: [{ name: 'x', datatype: 'UINT8', shape: [-1, 1], batch_axis: 0 }],
+  outputs: [{ name: 'y', datatype: 'UINT8', shape: [-1, 1], batch_axis: 0 }],
+}
+
+/** `runMs`: how long a run of so many rows takes that begins at this time. Arrivals in order of time. */
+export async function simulate(o: {
+  arrivals: readonly Arrival[]
+  runMs(rows: number, nowMs: number): number
+  limits?: Partial<BatchLimits>
+}): Promise<{ served: Served[]; batches: BatchMetrics[]; busyMs: number }> {
+  const clock = { ms: 0, now: () => clock.ms }
+  const served: Served[] = []
+  const batches: BatchMetrics[] = []
+  let busyMs = 0
+  let run: { endMs: number; end(): void } | null = null
+  const batcher = createBatcher({
+    model: {
+      digest: 'simulated',
+      signature: SIGNATURE,
+      run: ([x]) =>
+        new Promise(resolve => {
+          const ms = o.runMs(x!.shape[0]!, clock.ms)
+          busyMs += ms
+          const outputs = [{ ...x!, name: 'y' }]
+          const end = () => resolve({ outputs, computeUs: Math.max(1, Math.round(ms * 1_000)) })
+          run = { endMs: clock.ms + ms, end }
+        }),
+      async close() {},
+    },
+    signature: SIGNATURE,
+    clock,
+    stopwatch: clock,
+    limits: o.limits,
+    onBatch: metrics => batches.push(metrics),
+  })
+
+  function arrive(arrival: Arrival): void {
+    const { atMs, rows = 1, withinMs, ...who } = arrival
+    const end = (outcome: string, retryAfterS?: number) =>
+      served.push({ arrival, outcome, endMs: clock.ms, retryAfterS })
+    const deadlineMs = withinMs === undefined ? undefined : atMs + withinMs
+    batcher.submit({ ...who, inputs: [inputOf(rows)], outputs: ['y'], deadlineMs }).then(
+      () => end('ok'),
+      (error: AppError) => end(error.code, error.retryAfterS),
+    )
+  }
+
+  for (let i = 0; i < o.arrivals.length || run; ) {
+    const arrival = o.arrivals[i]
+    const ending = run as { endMs: number; end(): void } | null
+    if (arrival && (!ending || arrival.atMs <= ending.endMs)) {
+      clock.ms = arrival.atMs
+      arrive(arrival)
+      i++
+    } else if (ending) {
+      clock.ms = ending.endMs
+      run = null
+      ending.end()
+    }
+    // What follows from it happens before any time passes.
+    if (!run) for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  }
+  return { served, batches, busyMs }
+}
+
+const inputs = new Map<number, Tensor>()
+function inputOf(rows: number): Tensor {
+  let input = inputs.get(rows)
+  if (!input) {
+    input = { name: 'x', datatype: 'UINT8', shape: [rows, 1], data: new Uint8Array(rows) }
+    inputs.set(rows, input)
+  }
+  return input
+}

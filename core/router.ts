@@ -31,6 +31,8 @@ export type InferenceCall = {
   deadline: number
   /** What the caller says of kept answers (RFC 9111 §5.2.1): none is wanted, or this one is not to be kept. */
   fresh?: 'no-cache' | 'no-store'
+  /** Asked for a rollout's sake: its receipt is of a kind of its own. */
+  kind?: 'shadow'
 }
 export type InferenceReply = {
   body: Uint8Array

@@ -5,8 +5,6 @@
 import { type Context, Hono } from 'hono'
 import type { Call, Caller } from '#core/caller.ts'
 import type { Backtest } from '#core/decisions/decisions.ts'
-import { fromProblem } from '#core/error.ts'
-import { fromHex, sha256Hex, toBase64Url } from '#core/internal/signing.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
@@ -18,13 +16,15 @@ import { errorReply } from './errors.ts'
 import { EventTypeDirectory } from './event-type-directory.ts'
 import { FeastDirectory } from './features/feast-directory.ts'
 import { Sampler } from './features/sampler.ts'
-import { send } from './functions-client.ts'
 import { HookDirectory } from './hook-directory.ts'
 import { RequestMetrics } from './metrics/requests.ts'
 import { admit, type Gate, isOpen, openGate } from './middleware/gate.ts'
 import { cachedRouter } from './response-cache/cached-router.ts'
+import { Answering } from './rollouts/answering.ts'
+import { switching } from './rollouts/switching.ts'
 import { nothingAt, wrongMethod } from './routes/absent.ts'
 import * as blobs from './routes/blobs.ts'
+import { carry } from './routes/carry.ts'
 import { replay } from './routes/decision-replay.ts'
 import * as decisions from './routes/decisions.ts'
 import { errorsPage } from './routes/docs.ts'
@@ -38,8 +38,9 @@ import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
 import { ServiceDirectory } from './service-directory.ts'
 
-type Edge = Gate & {
+export type Edge = Gate & {
   deps: EdgeDeps
+  answering: Answering
   eventTypes: EventTypeDirectory
   hooks: HookDirectory
   services: ServiceDirectory
@@ -53,17 +54,19 @@ type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Resp
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 
-/** `gate` and `router` where another door of the same process shares them. */
+/** `gate`, `router` and `answering` where another door of the same process shares them. */
 export function createApp(
   given: EdgeDeps,
   gate = openGate(given),
   router = cachedRouter(given),
+  answering = new Answering({ ...given, router }, gate.models),
 ): Hono {
   const deps = { ...given, router }
   const { limits } = gate
   const edge: Edge = {
     ...gate,
     deps,
+    answering,
     eventTypes: new EventTypeDirectory(deps, limits),
     hooks: new HookDirectory(deps),
     services: new ServiceDirectory(deps, limits),
@@ -133,9 +136,14 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.config': async ({ models }, c, call) => named(call, await oip.config(models, c, call)),
   'oip.config_version': async ({ models }, c, call) =>
     named(call, await oip.config(models, c, call)),
-  'oip.infer': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
-  'oip.infer_version': ({ deps, models }, c, call) => oip.infer(deps, models, c, call),
-  'openai.embeddings': ({ deps, models }, c, call) => openai.embeddings(deps, models, c, call),
+  'openai.embeddings': ({ deps, answering }, c, call) =>
+    openai.embeddings(deps, answering, c, call),
+  'oip.infer': ({ deps, answering }, c, call) => oip.infer(deps, answering, c, call),
+  'oip.infer_version': ({ deps, answering }, c, call) => oip.infer(deps, answering, c, call),
+  'models.alias': switched,
+  'models.rollout': switched,
+  'models.promote': switched,
+  'models.rollback': switched,
   'events.send': async ({ deps, eventTypes }, c, call) =>
     named(call, await events.send(deps, eventTypes, c, call)),
   'hooks.receive': async (edge, c, call) => named(call, await hooks.receive(edge, c, call)),
@@ -164,6 +172,11 @@ function granted<G>(move: (deps: EdgeDeps, c: Context, grant: G) => Promise<Resp
   }
 }
 
+/** The version that is to serve is warm before the control API lets it. */
+function switched(edge: Edge, c: Context, call: Call, route: Route): Promise<Response> {
+  return switching(edge, c, call, route, body => carry(edge, c, call, route, body))
+}
+
 function named({ requestId }: Call, reply: Response): Response {
   reply.headers.set('galley-request-id', requestId)
   return reply
@@ -174,53 +187,6 @@ function answerOf(route: Route): Answer {
   if (own) return own
   if (route.policy.target === 'functions') return carry
   throw new Error(`The route ${route.name} has no answer at the edge`)
-}
-
-/** What a reply of the functions says besides its body; the rest belongs to the connection. */
-const CARRIED_HEADERS = ['content-type', 'retry-after', 'idempotent-replayed']
-
-/** Carries a request to the functions, and their reply back as it is. */
-async function carry(edge: Edge, c: Context, call: Call, route: Route): Promise<Response> {
-  const { deps } = edge
-  const url = new URL(c.req.url)
-  const reply = await send(deps, {
-    call,
-    method: route.method,
-    path: url.pathname + url.search,
-    body: route.body ? await deps.http.body(c, route.bodyBytesMax) : null,
-    idempotencyKey: deps.http.header(c, 'idempotency-key'),
-    seal: route.secret ? await sealOf(deps.http.header(c, 'authorization')!) : undefined,
-  })
-  if (!reply.ok && route.errors !== 'problem') {
-    throw fromProblem(await reply.json().catch(() => ({})), reply.headers.get('retry-after'))
-  }
-  if (route.method !== 'GET' && reply.ok) forget(edge, route, call.caller)
-  const headers: Record<string, string> = { 'galley-request-id': call.requestId }
-  for (const name of CARRIED_HEADERS) {
-    const value = reply.headers.get(name)
-    if (value !== null) headers[name] = value
-  }
-  return new Response(reply.body, { status: reply.status, headers })
-}
-
-/** What was just changed through this edge holds here at once. */
-function forget(edge: Edge, { name }: Route, { tenantId }: Caller): void {
-  const held: Record<string, { forget(tenantId: string): void }[]> = {
-    keys: [edge.auth],
-    tenants: [edge.auth],
-    models: [edge.models],
-    event_types: [edge.eventTypes, edge.feast],
-    hooks: [edge.hooks],
-    views: [edge.feast],
-    services: [edge.services, edge.feast],
-    endpoints: [edge.endpoints],
-  }
-  for (const each of held[name.split('.')[0]!] ?? []) each.forget(tenantId)
-}
-
-/** The key under which a reply with a secret is stored: only who sends the API key can open it. */
-async function sealOf(authorization: string): Promise<string> {
-  return toBase64Url(fromHex(await sha256Hex(`galley idempotency seal\n${authorization}`)))
 }
 
 const NOBODY = {

@@ -52,9 +52,10 @@ export function remoteRouter(deps: RemoteRouterDeps): InferenceRouter {
     model: Description,
     withIt: boolean,
   ) {
-    const { deadline, jsonLength, form, call } = asked
+    const { deadline, jsonLength, form, call, kind } = asked
     const modelBytes = withIt ? model.bytes.length : 0
-    const path = pathOf({ modelHash: model.hash, deadline, jsonLength, form, modelBytes })
+    const target = { modelHash: model.hash, deadline, jsonLength, form, modelBytes, kind }
+    const path = pathOf(target)
     const body = withIt ? joined(model.bytes, asked.body) : asked.body
     return send(deps, { call, method: 'POST', path, body: await sha256Hex(body) }, signal, body)
   }

@@ -17,6 +17,7 @@ import type { Event } from '#schemas/event.ts'
 import type { StepId, TenantId, VersionId } from '#schemas/ids.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { accept, ingestDecided } from './ingest.ts'
+import { observedRollout, observedSwitch, plannedSwitch, refusedSwitch } from './switching.ts'
 
 type Handle<I> = (deps: FunctionsDeps, input: I, signal: AbortSignal) => Promise<unknown>
 type Internal = { path: string; from: readonly Place[]; handle: Handle<unknown> }
@@ -28,6 +29,10 @@ export const INTERNAL: Internal[] = [
   internal('/internal/keys', ['edge'], lookUpKey),
   internal('/internal/revocations', ['edge'], revocations),
   internal('/internal/models/resolve', ['edge'], resolveModel),
+  internal('/internal/models/switch', ['edge'], plannedSwitch),
+  internal('/internal/models/switch-refused', ['edge'], refusedSwitch),
+  internal('/internal/models/switch-observed', ['edge'], observedSwitch),
+  internal('/internal/models/rollout-observed', ['edge'], observedRollout),
   internal('/internal/events/type', ['edge'], eventTypeOf),
   internal('/internal/hooks/source', ['edge'], hookSourceOf),
   internal('/internal/events/accept', ['edge'], accept),
@@ -73,7 +78,7 @@ function revocations(deps: FunctionsDeps, input: { sinceMs: number }) {
 
 function resolveModel(deps: FunctionsDeps, input: { call: Call; model: string; version?: string }) {
   return inTenant(deps, input.call.caller, unit =>
-    models.resolveWithServing(unit, input.model, input.version),
+    models.resolveServed(unit, input.model, input.version),
   )
 }
 

@@ -76,12 +76,12 @@ async function answer(deps: RouterHttpDeps, { models, edges }: Known, request: R
       public: 'The router answers POST /infer, POST /load and GET /ready.',
     })
   }
-  const { modelHash, modelBytes, deadline, jsonLength, form } = targetOf(url.searchParams)
+  const { modelHash, modelBytes, deadline, jsonLength, form, kind } = targetOf(url.searchParams)
   if (modelBytes > 0) await learn(models, modelHash, body.subarray(0, modelBytes))
   const model = models.get(modelHash)
   if (!model) return new Response(null, { status: 409, headers: { [MODEL_WANTED_HEADER]: '1' } })
   const reply = await deps.router.infer(
-    { call, model, body: body.subarray(modelBytes), form, jsonLength, deadline },
+    { call, model, body: body.subarray(modelBytes), form, jsonLength, deadline, kind },
     request.signal,
   )
   const headers = new Headers({

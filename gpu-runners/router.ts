@@ -97,8 +97,8 @@ export function createRouter(deps: {
       return
     }
     const { head, line, body } = readReply(payload)
-    const { call, model } = pending.call
-    runner.copies.push(call.caller, model, line)
+    const { call, model, kind } = pending.call
+    runner.copies.push({ caller: call.caller, model, kind }, line)
     placement.answered(model.digest, head.computeUs)
     if (head.made === digestMark(model.digest)) pending.resolve({ ...head, body })
     else pending.reject(madeByAnother(runner, model.digest))

@@ -18,6 +18,7 @@ export const ERRORS = {
   in_use: { status: 409, title: 'The resource is in use.' },
   event_conflict: { status: 409, title: 'An event with this source and id has another body.' },
   not_proven: { status: 409, title: 'A version must be proven before it serves.' },
+  not_loaded: { status: 409, title: 'The version could not be loaded, so nothing was switched.' },
   plan_wanted: { status: 409, title: 'The object does not know this plan; send it along.' },
   payload_too_large: { status: 413, title: 'The body is larger than this route takes.' },
   unsupported_media_type: {

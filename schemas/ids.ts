@@ -19,6 +19,8 @@ export type SegmentId = Branded<'segment'>
 export type ErasureId = Branded<'erasure'>
 export type ExportId = Branded<'export'>
 export type HookId = Branded<'hook'>
+export type SwitchId = Branded<'switch'>
+export type RolloutId = Branded<'rollout'>
 
 const PREFIXES = {
   tenant: 'ten',
@@ -34,6 +36,8 @@ const PREFIXES = {
   erasure: 'ers',
   export: 'exp',
   hook: 'hok',
+  switch: 'swi',
+  rollout: 'rol',
 } as const
 
 type Noun = keyof typeof PREFIXES

@@ -64,6 +64,7 @@ export type ErrorCode =
   | 'in_use'
   | 'event_conflict'
   | 'not_proven'
+  | 'not_loaded'
   | 'plan_wanted'
   | 'payload_too_large'
   | 'unsupported_media_type'
@@ -696,23 +697,6 @@ export type Contract = {
     }
     reply: Version
   }
-  /** Point an alias at a ready version, in one step. */
-  'models.alias': {
-    input: {
-      params: { model: string; alias: string }
-      body: {
-        version: number
-      }
-    }
-    reply: Model
-  }
-  /** Remove an alias. */
-  'models.unalias': {
-    input: {
-      params: { model: string; alias: string }
-    }
-    reply: Model
-  }
   /** Show what a model is served with besides being run. */
   'models.serving': {
     input: {
@@ -745,6 +729,282 @@ export type Contract = {
         bytes_max: number
       } | null
       changed_at: string | null
+    }
+  }
+  /** Point an alias at a ready version, which is warm before it serves. */
+  'models.alias': {
+    input: {
+      params: { model: string; alias: string }
+      body: {
+        version: number
+      }
+    }
+    reply: {
+      name: string
+      latest: number
+      aliases: Record<string, number>
+      created_at: string
+      switch: {
+        id: string
+        at: string
+        alias: string
+        kind: 'flip' | 'remove' | 'canary' | 'shadow' | 'promote' | 'rollback'
+        from: number | null
+        to: number | null
+        outcome: 'done' | 'refused'
+        reason: string | null
+        actor: string
+        answered_from: number | null
+        answered_to: number | null
+        dropped: number | null
+        mixed: number | null
+      }
+    }
+  }
+  /** Remove an alias. */
+  'models.unalias': {
+    input: {
+      params: { model: string; alias: string }
+    }
+    reply: Model
+  }
+  /** List what served when, newest first: switches that were made and that were refused. */
+  'models.switches': {
+    input: {
+      params: { model: string }
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        id: string
+        at: string
+        alias: string
+        kind: 'flip' | 'remove' | 'canary' | 'shadow' | 'promote' | 'rollback'
+        from: number | null
+        to: number | null
+        outcome: 'done' | 'refused'
+        reason: string | null
+        actor: string
+        answered_from: number | null
+        answered_to: number | null
+        dropped: number | null
+        mixed: number | null
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Try a version beside the one that an alias names; again to change the share. */
+  'models.rollout': {
+    input: {
+      params: { model: string }
+      body: {
+        version: number
+        alias?: string
+        mode?: 'canary' | 'shadow'
+        percent?: number
+        tolerance?: {
+          absolute?: number
+          relative?: number
+        }
+        guard?: {
+          requests_min?: number
+          errors_max?: number | null
+          latency_ratio_max?: number | null
+          shift_max?: number | null
+          rows_differing_max?: number | null
+        }
+      }
+    }
+    reply: {
+      id: string
+      model: string
+      alias: string
+      mode: 'canary' | 'shadow'
+      from: number
+      version: number
+      percent: number
+      tolerance: {
+        absolute: number
+        relative: number
+      }
+      guard: {
+        requests_min: number
+        errors_max: number | null
+        latency_ratio_max: number | null
+        shift_max: number | null
+        rows_differing_max: number | null
+      }
+      state: 'running' | 'promoted' | 'rolled_back' | 'replaced'
+      reason: string | null
+      report: {
+        stable: {
+          requests: number
+          errors: number
+          p50_ms: number | null
+          p95_ms: number | null
+          compute_us_mean: number | null
+          outputs: Record<string, {
+            mean: number | null
+            deviation: number | null
+            not_finite: number
+          }>
+        }
+        candidate: {
+          requests: number
+          errors: number
+          p50_ms: number | null
+          p95_ms: number | null
+          compute_us_mean: number | null
+          outputs: Record<string, {
+            mean: number | null
+            deviation: number | null
+            not_finite: number
+          }>
+        }
+        shift: Record<string, number>
+        compared: {
+          requests: number
+          rows: number
+          rows_differing: number
+          share_differing: number | null
+          tensors: Record<string, {
+            max_abs_diff: number
+            rows_differing: number
+          }>
+        }
+        skipped: number
+      }
+      created_at: string
+      ended_at: string | null
+    }
+  }
+  /** Show the rollout that runs, or the last one, with what was seen. */
+  'models.rollout_report': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      id: string
+      model: string
+      alias: string
+      mode: 'canary' | 'shadow'
+      from: number
+      version: number
+      percent: number
+      tolerance: {
+        absolute: number
+        relative: number
+      }
+      guard: {
+        requests_min: number
+        errors_max: number | null
+        latency_ratio_max: number | null
+        shift_max: number | null
+        rows_differing_max: number | null
+      }
+      state: 'running' | 'promoted' | 'rolled_back' | 'replaced'
+      reason: string | null
+      report: {
+        stable: {
+          requests: number
+          errors: number
+          p50_ms: number | null
+          p95_ms: number | null
+          compute_us_mean: number | null
+          outputs: Record<string, {
+            mean: number | null
+            deviation: number | null
+            not_finite: number
+          }>
+        }
+        candidate: {
+          requests: number
+          errors: number
+          p50_ms: number | null
+          p95_ms: number | null
+          compute_us_mean: number | null
+          outputs: Record<string, {
+            mean: number | null
+            deviation: number | null
+            not_finite: number
+          }>
+        }
+        shift: Record<string, number>
+        compared: {
+          requests: number
+          rows: number
+          rows_differing: number
+          share_differing: number | null
+          tensors: Record<string, {
+            max_abs_diff: number
+            rows_differing: number
+          }>
+        }
+        skipped: number
+      }
+      created_at: string
+      ended_at: string | null
+    }
+  }
+  /** Let the candidate of the running rollout serve. */
+  'models.promote': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      name: string
+      latest: number
+      aliases: Record<string, number>
+      created_at: string
+      switch: {
+        id: string
+        at: string
+        alias: string
+        kind: 'flip' | 'remove' | 'canary' | 'shadow' | 'promote' | 'rollback'
+        from: number | null
+        to: number | null
+        outcome: 'done' | 'refused'
+        reason: string | null
+        actor: string
+        answered_from: number | null
+        answered_to: number | null
+        dropped: number | null
+        mixed: number | null
+      }
+    }
+  }
+  /** End the running rollout; without one, let the version before serve again. */
+  'models.rollback': {
+    input: {
+      params: { model: string }
+      body: {
+        alias?: string
+      }
+    }
+    reply: {
+      name: string
+      latest: number
+      aliases: Record<string, number>
+      created_at: string
+      switch: {
+        id: string
+        at: string
+        alias: string
+        kind: 'flip' | 'remove' | 'canary' | 'shadow' | 'promote' | 'rollback'
+        from: number | null
+        to: number | null
+        outcome: 'done' | 'refused'
+        reason: string | null
+        actor: string
+        answered_from: number | null
+        answered_to: number | null
+        dropped: number | null
+        mixed: number | null
+      }
     }
   }
   /** Server metadata. */
@@ -2692,10 +2952,15 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'models.versions': { method: 'GET', path: '/v1/registry/models/:model/versions', idempotent: false, raw: false, json: true },
   'models.version': { method: 'GET', path: '/v1/registry/models/:model/versions/:version', idempotent: false, raw: false, json: true },
   'models.delete': { method: 'DELETE', path: '/v1/registry/models/:model/versions/:version', idempotent: false, raw: false, json: true },
-  'models.alias': { method: 'PUT', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
-  'models.unalias': { method: 'DELETE', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
   'models.serving': { method: 'GET', path: '/v1/registry/models/:model/serving', idempotent: false, raw: false, json: true },
   'models.change_serving': { method: 'PUT', path: '/v1/registry/models/:model/serving', idempotent: false, raw: false, json: true },
+  'models.alias': { method: 'PUT', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
+  'models.unalias': { method: 'DELETE', path: '/v1/registry/models/:model/aliases/:alias', idempotent: false, raw: false, json: true },
+  'models.switches': { method: 'GET', path: '/v1/registry/models/:model/switches', idempotent: false, raw: false, json: true },
+  'models.rollout': { method: 'PUT', path: '/v1/registry/models/:model/rollout', idempotent: false, raw: false, json: true },
+  'models.rollout_report': { method: 'GET', path: '/v1/registry/models/:model/rollout', idempotent: false, raw: false, json: true },
+  'models.promote': { method: 'POST', path: '/v1/registry/models/:model/promote', idempotent: false, raw: false, json: true },
+  'models.rollback': { method: 'POST', path: '/v1/registry/models/:model/rollback', idempotent: false, raw: false, json: true },
   'oip.server': { method: 'GET', path: '/v2', idempotent: false, raw: false, json: true },
   'oip.live': { method: 'GET', path: '/v2/health/live', idempotent: false, raw: false, json: true },
   'oip.ready': { method: 'GET', path: '/v2/health/ready', idempotent: false, raw: false, json: true },

@@ -6,8 +6,9 @@ import { modelAliases, models, modelVersions } from '#schemas/tables/models.ts'
 import type { RunSettings, Tuning } from '#schemas/tuning.ts'
 
 /** The alias that a request without a version means, where it is set. */
-const DEFAULT_ALIAS = 'champion'
+export const DEFAULT_ALIAS = 'champion'
 
+export type ModelRow = typeof models.$inferSelect
 export type Version = typeof modelVersions.$inferSelect
 
 /** The version that a request means: by number, by alias, or by default `champion` or the newest. */
@@ -51,6 +52,23 @@ export async function locked(unit: Unit, name: string, wanted: string): Promise<
   const row = await versionOf(unit, name, wanted)
   if (row.state === 'deleted') throw missing(name, wanted)
   return row
+}
+
+/** A model of which something is to be changed: changes come one by one. */
+export async function lockedModel(unit: Unit, name: string): Promise<ModelRow> {
+  const [row] = await unit.tx.select().from(models).where(eq(models.name, name)).for('update')
+  if (!row) throw missing(name)
+  return row
+}
+
+/** What serves under an alias now; null: nothing does. */
+export async function serving(unit: Unit, name: string, alias: string): Promise<Servable | null> {
+  try {
+    return await resolve(unit, name, alias === DEFAULT_ALIAS ? undefined : alias)
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'not_found') return null
+    throw error
+  }
 }
 
 export async function modelOf(unit: Unit, name: string) {

@@ -11,6 +11,7 @@ import { models, modelVersions } from '#schemas/tables/models.ts'
 import type { Tuning } from '#schemas/tuning.ts'
 import * as manifests from './manifest.ts'
 import { aliasesOf, locked, modelOf, type Version, versionOf } from './resolve.ts'
+import { running } from './rollouts.ts'
 import * as validation from './validation.ts'
 
 /** What a column of type integer holds. */
@@ -107,6 +108,12 @@ export async function remove(unit: Unit, call: Call, input: { model: string; ver
   if (aliases.length > 0) {
     throw new AppError('in_use', {
       public: `Version ${row.number} is what ${aliases.map(a => `"${a}"`).join(', ')} points at; move the alias first.`,
+    })
+  }
+  const rollout = await running(unit, row.model)
+  if (rollout?.toVersion === row.number) {
+    throw new AppError('in_use', {
+      public: `Version ${row.number} is what a rollout tries; promote it or roll it back first.`,
     })
   }
   if (await jobs.usesVersion(unit, row.model, row.number)) {

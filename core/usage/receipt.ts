@@ -11,8 +11,11 @@ export type ReceiptContext = {
   keyId: KeyId
   project: string | null
   tags: Record<string, string>
-  /** `cached`: answered by the edge, from what it keeps of an earlier answer. */
-  kind: 'online' | 'cached' | 'bulk' | 'training_set' | 'proof'
+  /**
+   * `cached`: answered by the edge, from what it keeps of an earlier answer; `shadow`: run for a rollout's
+   * sake, beside the answer that its caller got.
+   */
+  kind: 'online' | 'cached' | 'shadow' | 'bulk' | 'training_set' | 'proof'
   /** Of a training set the feature service, of a proof the view, with its version and hash. */
   model: string
   version: number

@@ -11,6 +11,7 @@ import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
 import type { EdgeDeps } from '../deps.ts'
 import { admit, type Gate, isOpen } from '../middleware/gate.ts'
+import type { Answering } from '../rollouts/answering.ts'
 import { BATCH_ROWS_MAX, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, SERVER } from '../routes/oip.ts'
 import {
   bodyOf,
@@ -23,11 +24,14 @@ import { type Fault, faultOf } from './status.ts'
 
 export type GrpcEdge = Gate & {
   deps: Pick<EdgeDeps, 'clock' | 'log'> & { router: InferenceRouter }
+  answering: Answering
 }
 /** What a call says besides its message. */
 export type Asking = {
   /** The `authorization` of its metadata. */
   authorization: string | undefined
+  /** As the header of HTTP. */
+  sticky: string | undefined
   /** Unix milliseconds; Infinity where the caller sets none. */
   deadline: number
   departure: Departure
@@ -100,23 +104,29 @@ async function config({ models }: GrpcEdge, call: Call, { name = '', version }: 
   return plain({ config: modelConfig(name, found.signature, BATCH_ROWS_MAX) })
 }
 
-async function infer({ deps, models }: GrpcEdge, call: Call, asked: InferRequest, asking: Asking) {
+async function infer(
+  { deps, answering }: GrpcEdge,
+  call: Call,
+  asked: InferRequest,
+  asking: Asking,
+) {
   const { model_name: name = '', model_version: version } = asked
   const now = deps.clock.now()
-  const model =
-    models.known(call.caller.tenantId, name, version || undefined, now) ??
-    (await models.resolve(call, name, version || undefined))
+  const wanted = [call, name, version || undefined, asking.sticky] as const
+  const chosen = answering.known(...wanted) ?? (await answering.choose(...wanted))
   const latest =
     asking.deadline === Number.POSITIVE_INFINITY ? DEADLINE_MS_DEFAULT : DEADLINE_MS_MAX
   const deadline = Math.min(asking.deadline, now + latest)
   const { body, jsonLength } = bodyOf(asked)
-  const reply = await deps.router.infer(
-    { call, model, body, jsonLength, deadline },
-    asking.departure,
-  )
+  const reply = await answering.run(chosen, { call, body, jsonLength, deadline }, asking.departure)
+  const { version: made, digest } = reply.model
   return {
     message: responseOf(reply.body, reply.jsonLength ?? reply.body.length),
-    headers: { 'galley-receipt': reply.receiptId, 'galley-model-digest': model.digest },
+    headers: {
+      'galley-receipt': reply.receiptId,
+      'galley-model-version': String(made),
+      'galley-model-digest': digest,
+    },
   }
 }
 

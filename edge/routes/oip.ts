@@ -9,6 +9,7 @@ import { API_VERSION } from '#schemas/version.ts'
 import { codingAskedBy, codingOf, decode, encode } from '../coding.ts'
 import type { EdgeDeps, Http } from '../deps.ts'
 import type { ModelDirectory } from '../models.ts'
+import { type Answering, STICKY_HEADER } from '../rollouts/answering.ts'
 
 /** Well under what load balancers wait, and long past any answer worth having. */
 export const DEADLINE_MS_DEFAULT = 30_000
@@ -57,7 +58,7 @@ export async function modelReady(models: ModelDirectory, c: Context, call: Call)
 /** Hands the body on unread: the runner parses it, once. */
 export async function infer(
   deps: EdgeDeps,
-  models: ModelDirectory,
+  answering: Answering,
   c: Context,
   call: Call,
 ): Promise<Response> {
@@ -65,18 +66,19 @@ export async function infer(
   const name = c.req.param('model')!
   const version = c.req.param('version')
   const now = clock.now()
-  const model =
-    models.known(call.caller.tenantId, name, version, now) ??
-    (await models.resolve(call, name, version))
+  const sticky = http.header(c, STICKY_HEADER)
+  const chosen =
+    answering.known(call, name, version, sticky) ??
+    (await answering.choose(call, name, version, sticky))
   const body = await bodyOf(http, c, INFERENCE_BODY_BYTES_MAX)
-  const reply = await deps.router.infer(
+  const reply = await answering.run(
+    chosen,
     {
       call,
-      model,
       body,
       jsonLength: jsonLengthOf(http.header(c, JSON_HEADER)),
       deadline: now + deadlineMsOf(http.header(c, 'galley-timeout-ms')),
-      ...(model.serving?.cache && { fresh: freshOf(http.header(c, 'cache-control')) }),
+      ...(chosen.model.serving?.cache && { fresh: freshOf(http.header(c, 'cache-control')) }),
     },
     http.departed(c),
   )
@@ -84,7 +86,8 @@ export async function infer(
     'content-type': reply.jsonLength === null ? 'application/json' : 'application/octet-stream',
     'galley-request-id': call.requestId,
     'galley-receipt': reply.receiptId,
-    'galley-model-digest': model.digest,
+    'galley-model-version': String(reply.model.version),
+    'galley-model-digest': reply.model.digest,
   }
   if (reply.cache !== undefined) headers['cache-status'] = reply.cache
   if (reply.ageS !== undefined) headers.age = String(reply.ageS)

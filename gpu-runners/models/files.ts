@@ -3,10 +3,12 @@ import { appendFile, chmod, copyFile, link, mkdir, mkdtemp, rm } from 'node:fs/p
 import { dirname, join } from 'node:path'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Servable } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
 import { VECTOR_OUTPUT, withVector } from '#core/models/embedding.ts'
 import { poolingNodes } from '#core/models/onnx/pooling.ts'
 import type { ModelFiles as Loadable } from '#gpu-runners/engines/engine.ts'
 import type { TenantId } from '#schemas/ids.ts'
+import type { Manifest } from '#schemas/tables/models.ts'
 import type { RunSettings } from '#schemas/tuning.ts'
 
 export type Borrowed = {
@@ -25,7 +27,7 @@ export function openModelFiles(deps: { blobs: Blobs }, o: { folder: string }): M
     for (const file of manifest.files) {
       const target = join(folder, file.path)
       await mkdir(dirname(target), { recursive: true })
-      const source = await deps.blobs.localFile(blobKeys.file(tenantId, file.sha256))
+      const source = await localFile(tenantId, file)
       if (file.path === manifest.graph && servable.signature.embedding) {
         await withPooling(servable, source, target)
         continue
@@ -33,6 +35,15 @@ export function openModelFiles(deps: { blobs: Blobs }, o: { folder: string }): M
       // A link costs nothing; another file system needs a copy.
       await link(source, target).catch(() => copyFile(source, target))
     }
+  }
+
+  async function localFile(tenantId: TenantId, { path, sha256 }: Manifest['files'][0]) {
+    const key = blobKeys.file(tenantId, sha256)
+    return deps.blobs.localFile(key).catch(cause => {
+      if (!(cause instanceof AppError) || cause.code !== 'not_found') throw cause
+      const gone = `The file "${path}" of this version is not in the store any more.`
+      throw new AppError('invalid_model', { public: gone, internal: `no blob ${key}`, cause })
+    })
   }
 
   return {

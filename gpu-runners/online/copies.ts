@@ -2,15 +2,14 @@
  * The router's copies of receipts that a runner's replies carried, until the ledger has them: a spot
  * disk may be lost with its runner. If it is not, the ledger keeps one of each.
  */
-import type { Caller } from '#core/caller.ts'
-import type { Servable } from '#core/deps.ts'
 import { contextLine, type ReceiptLine } from '#core/usage/receipt-log.ts'
+import type { Shared } from './messages.ts'
 import { receiptContextOf } from './receipts.ts'
 
 /** While the ledger is away copies pile up; the oldest go, for the runner's own log has them too. */
 const COPIES_MAX = 100_000
 
-type Copy = { caller: Caller; model: Servable; line: Buffer }
+type Copy = Shared & { line: Buffer }
 
 export class ReceiptCopies {
   /** Oldest first. A caller that gave up leaves a gap, so that copies can still be counted off. */
@@ -24,9 +23,9 @@ export class ReceiptCopies {
     this.#max = max
   }
 
-  push(caller: Caller, model: Servable, line: Buffer): void {
+  push({ caller, model, kind }: Shared, line: Buffer): void {
     // The line is a view of all that came with it, other callers' replies included.
-    this.#add({ caller, model, line: Buffer.from(line) })
+    this.#add({ caller, model, kind, line: Buffer.from(line) })
   }
 
   pushGap(): void {

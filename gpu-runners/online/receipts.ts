@@ -10,13 +10,13 @@ import {
 import type { TenantId } from '#schemas/ids.ts'
 import type { Shared } from './messages.ts'
 
-export function receiptContextOf({ caller, model }: Shared): ReceiptContext {
+export function receiptContextOf({ caller, model, kind }: Shared): ReceiptContext {
   return {
     tenantId: caller.tenantId,
     keyId: caller.keyId,
     project: caller.project,
     tags: caller.tags,
-    kind: 'online',
+    kind: kind ?? 'online',
     model: model.model,
     version: model.version,
     digest: model.digest,

@@ -19,6 +19,7 @@ export class SharedContexts {
 
   idOf(asked: InferenceCall): number {
     const { caller } = asked.call
+    if (asked.kind) return this.#idByName(asked)
     const byModel = this.#byObject.get(caller)
     const known = byModel?.get(asked.model)
     if (known !== undefined) return known
@@ -28,9 +29,9 @@ export class SharedContexts {
     return id
   }
 
-  #idByName({ call: { caller }, model }: InferenceCall): number {
+  #idByName({ call: { caller }, model, kind }: InferenceCall): number {
     // The digest alone would mix models that have the same bytes.
-    const name = `${caller.keyId} ${model.model} ${model.version} ${model.digest}`
+    const name = `${kind ?? ''} ${caller.keyId} ${model.model} ${model.version} ${model.digest}`
     const known = this.#ids.get(name)
     if (known !== undefined) return known
     if (this.#ids.size >= CONTEXTS_MAX) {
@@ -39,7 +40,7 @@ export class SharedContexts {
     }
     const id = this.#nextId++
     this.#ids.set(name, id)
-    this.#channel.send(FRAME.context, id, [jsonPart({ caller, model })])
+    this.#channel.send(FRAME.context, id, [jsonPart({ caller, model, kind })])
     return id
   }
 }

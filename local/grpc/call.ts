@@ -2,6 +2,7 @@
 import { Metadata, type StatusObject } from '@grpc/grpc-js'
 import type { Asking } from '#edge/grpc/methods.ts'
 import type { Fault } from '#edge/grpc/status.ts'
+import { STICKY_HEADER } from '#edge/rollouts/answering.ts'
 
 type ServerCall = {
   metadata: Metadata
@@ -11,9 +12,13 @@ type ServerCall = {
 }
 
 export function askingOf(call: ServerCall): Asking {
-  const [authorization] = call.metadata.get('authorization')
+  const textOf = (name: string) => {
+    const [value] = call.metadata.get(name)
+    return value === undefined ? undefined : String(value)
+  }
   return {
-    authorization: authorization === undefined ? undefined : String(authorization),
+    authorization: textOf('authorization'),
+    sticky: textOf(STICKY_HEADER),
     deadline: Number(call.getDeadline()),
     departure: {
       addEventListener(_, listener) {

@@ -7,6 +7,7 @@ import type { EdgeDeps } from '#edge/deps.ts'
 import { ask } from '#edge/functions-client.ts'
 import { openGate } from '#edge/middleware/gate.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
+import { Answering } from '#edge/rollouts/answering.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { openLog } from '#platform/log.ts'
@@ -75,12 +76,13 @@ rmSync(env.routerSocket, { force: true })
 const runners = createServer(attach).listen(env.routerSocket)
 const gate = openGate(deps)
 const cached = cachedRouter(deps)
-const app = createApp(deps, gate, cached)
+const answering = new Answering({ ...deps, router: cached }, gate.models)
+const app = createApp(deps, gate, cached, answering)
 const listener = nodeListener((request, bindings) => app.fetch(request, bindings))
 const { host } = env
 const server = await listen({ host, port: env.port, listener })
 const grpc = await serveGrpc(
-  { ...gate, deps: { ...deps, router: cached } },
+  { ...gate, answering, deps: { ...deps, router: cached } },
   { host, port: env.grpcPort },
 )
 

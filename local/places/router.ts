@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { openGate } from '#edge/middleware/gate.ts'
+import { Answering } from '#edge/rollouts/answering.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { serveRouter } from '#gpu-runners/router-http.ts'
 import { openLog } from '#platform/log.ts'
@@ -40,6 +41,7 @@ const gate = openGate({
   log,
   background,
 })
+const answering = new Answering({ router, functions, signer, clock, background }, gate.models)
 
 rmSync(env.socket, { force: true })
 const runners = createServer(attach).listen(env.socket)
@@ -51,7 +53,7 @@ const server = await serveHttp({
 })
 // A Worker cannot speak gRPC: it ends here, behind the same gate.
 const grpc = await serveGrpc(
-  { ...gate, deps: { router, clock, log } },
+  { ...gate, answering, deps: { router, clock, log } },
   { host: env.host, port: env.grpcPort },
 )
 

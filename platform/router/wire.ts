@@ -29,14 +29,16 @@ export type InferTarget = {
   form?: InferenceCall['form']
   /** Bytes of the description in front of the body; 0: the router knows it. */
   modelBytes: number
+  /** Asked for a rollout's sake. */
+  kind?: 'shadow'
 }
 
 /** Path and query, all of it under the signature. */
 export function pathOf(target: InferTarget): string {
-  const { modelHash, deadline, jsonLength, form, modelBytes } = target
+  const { modelHash, deadline, jsonLength, form, modelBytes, kind } = target
   const json = jsonLength === null ? '' : `&json=${jsonLength}`
-  const texts = form ? `&form=${form}` : ''
-  return `${INFER_PATH}?model=${modelHash}&deadline=${deadline}${json}${texts}&head=${modelBytes}`
+  const more = (form ? `&form=${form}` : '') + (kind ? `&kind=${kind}` : '')
+  return `${INFER_PATH}?model=${modelHash}&deadline=${deadline}${json}&head=${modelBytes}${more}`
 }
 
 /** Throws `invalid_request`: both halves are ours, so this means that they are of two versions. */
@@ -48,6 +50,7 @@ export function targetOf(query: URLSearchParams): InferTarget {
     jsonLength: json === null ? null : Number(json),
     ...(query.get('form') === 'embeddings' && { form: 'embeddings' as const }),
     modelBytes: Number(query.get('head')),
+    ...(query.get('kind') === 'shadow' && { kind: 'shadow' as const }),
   }
   const { deadline, jsonLength, modelBytes } = target
   const isCount = (n: number) => Number.isSafeInteger(n) && n >= 0

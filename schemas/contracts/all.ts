@@ -11,6 +11,7 @@ import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { openaiRoutes } from './openai/openai.ts'
 import { platformRoutes } from './platform.ts'
+import { rolloutRoutes } from './serving/rollouts.ts'
 import { servingRoutes } from './serving/serving.ts'
 import { tableRoutes } from './tables.ts'
 import { tenantRoutes } from './tenants.ts'
@@ -21,6 +22,7 @@ export const ROUTES = [
   ...tenantRoutes,
   ...modelRoutes,
   ...servingRoutes,
+  ...rolloutRoutes,
   ...inferenceRoutes,
   ...openaiRoutes,
   ...jobRoutes,

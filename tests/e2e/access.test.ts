@@ -139,6 +139,7 @@ function bodyOf(route: Route): unknown {
     'uploads.create': { sha256: '1'.repeat(64), size: 9 },
     'models.publish': { files: [file] },
     'models.alias': { version: 1 },
+    'models.rollout': { version: 1 },
     'decisions.replay': { id: 'x' },
     'views.explain': { key: 'x' },
     'hooks.add_secret': { secret: 'of somebody else' },

@@ -27,6 +27,10 @@ describe('the places behind the edge take nothing unsigned', () => {
     'steps/lease',
     'steps/finish',
     'models/resolve',
+    'models/switch',
+    'models/switch-refused',
+    'models/switch-observed',
+    'models/rollout-observed',
     'validations/judge',
   ]
   const PATHS = [

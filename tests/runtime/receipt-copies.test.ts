@@ -28,7 +28,7 @@ test('the ledger may be ahead of the replies and behind them: just what it lacks
           copies.pushGap()
         } else {
           const number = replies.push(replies.length) - 1
-          copies.push(caller, model, Buffer.from(`[0,"rcp_${number}","req",1,1,1,1,1]`))
+          copies.push({ caller, model }, Buffer.from(`[0,"rcp_${number}","req",1,1,1,1,1]`))
         }
       }
       const left = copies.lines().flatMap(line => /rcp_(\d+)/.exec(line)?.[1] ?? [])

@@ -104,7 +104,8 @@ export async function startUpstream(o: {
     if (pathname === '/internal/revocations') {
       return Response.json({ at: clock.now(), publicIds: upstream.revokedIds })
     }
-    if (pathname === '/internal/models/resolve') return Response.json(upstream.model)
+    if (pathname === '/internal/models/resolve')
+      return Response.json({ model: upstream.model, rollout: null })
     return Response.json(upstream.replies.get(`${request.method} ${pathname}`) ?? {})
   }
 }

@@ -69,6 +69,7 @@ const FRONT: Record<string, string[]> = {
     'onnx/pooling.ts',
     'onnx/signature.ts',
     'onnx/wire.ts',
+    'rollout/rollout.ts',
   ],
   inference: [
     'bulk.ts',
@@ -77,6 +78,7 @@ const FRONT: Record<string, string[]> = {
     'invalid.ts',
     'metadata.ts',
     'oip.ts',
+    'outputs.ts',
     'rows.ts',
     'tensor.ts',
   ],

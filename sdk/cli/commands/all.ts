@@ -15,6 +15,7 @@ import { modelsProfile } from './models/profile.ts'
 import { models } from './models.ts'
 import { modelsPublish } from './models-publish.ts'
 import { predict } from './predict.ts'
+import { rollouts } from './rollouts/rollouts.ts'
 import { serving } from './serving/serving.ts'
 import { tenants } from './tenants.ts'
 import { receipts, usage } from './usage.ts'
@@ -24,6 +25,7 @@ export const COMMANDS: Command[] = [
   whoami,
   modelsPublish,
   ...models,
+  ...rollouts,
   serving,
   modelsProfile,
   predict,

@@ -9,7 +9,8 @@ import { placesOf } from '../processes.ts'
 import { openProduct, type Product } from '../product.ts'
 import { type Random, randomOf } from '../random.ts'
 import { type Asking, askOnce, type Book, emptyBook, startCallers } from './callers.ts'
-import { MODEL, publishVersions, type Version } from './versions.ts'
+import { checkLog, flip, flipToLost, rollBack } from './moves.ts'
+import { publishLost, publishVersions } from './versions.ts'
 
 const RUNNERS = 2
 const VERSIONS = 3
@@ -24,7 +25,15 @@ export type SwitchFlags = {
   keep: boolean
   print(line: string): void
 }
-export type Found = { book: Book; switches: number; kills: number; faults: string[] }
+export type Found = {
+  book: Book
+  switches: number
+  /** Of them: flips to the version that cannot be loaded, and ways back. */
+  refused: number
+  rollbacks: number
+  kills: number
+  faults: string[]
+}
 
 /** Whether nothing was dropped and nothing mixed. Prints one line of JSON. */
 export async function switchScenario(o: SwitchFlags): Promise<boolean> {
@@ -40,6 +49,8 @@ export async function switchScenario(o: SwitchFlags): Promise<boolean> {
       requests: book.requests,
       dropped: book.dropped,
       mixed: book.mixed,
+      refused: found.refused,
+      rollbacks: found.rollbacks,
       faults: faults.length,
       kills: found.kills,
       seed: o.seed,
@@ -75,19 +86,22 @@ export async function attack(o: SwitchFlags): Promise<Found> {
 
 async function underLoad(product: Product, client: Client, o: SwitchFlags): Promise<Found> {
   const random = randomOf(o.seed)
-  const { key } = product
+  const { key, dataFolder } = product
   const versions = await publishVersions(client, key, VERSIONS)
+  const lost = await publishLost(client, key, dataFolder)
   const book = emptyBook()
   const asking: Asking = { client, key, versions, book }
-  const found: Found = { book, switches: 0, kills: 0, faults: [] }
-  await flip(asking, versions[0]!)
+  const found: Found = { book, switches: 0, refused: 0, rollbacks: 0, kills: 0, faults: [] }
+  let serving = await flip(asking, versions[0]!)
+  serving = await flip(asking, versions[1]!)
   const callers = startCallers(asking, random)
   const killing = startKilling(product, random, found)
-  let serving = versions[0]!
   while (found.switches < o.switches) {
     await sleep(random.int(...PAUSE_MS))
-    serving = random.pick(versions.filter(version => version !== serving))
-    await flip(asking, serving)
+    const kind = random.int(1, 10)
+    if (kind === 1) await flipToLost(asking, lost, found)
+    else if (kind === 2) serving = await rollBack(asking, serving, found)
+    else serving = await flip(asking, random.pick(versions.filter(one => one !== serving)))
     found.switches++
     const answered = await askOnce(asking)
     if (answered && answered !== serving) {
@@ -96,12 +110,8 @@ async function underLoad(product: Product, client: Client, o: SwitchFlags): Prom
   }
   await killing.stop()
   await callers.stop()
+  await checkLog(asking, found)
   return found
-}
-
-async function flip({ client, key }: Asking, { number }: Version): Promise<void> {
-  const path = `/v1/registry/models/${MODEL}/aliases/champion`
-  await client.insist({ key, method: 'PUT', path, body: { version: number } })
 }
 
 /** One of the runners dies whenever all are there. */

@@ -1,0 +1,61 @@
+/** The switches of the scenario: to another version, to one that cannot be loaded, and back. */
+import type { Json } from '../client.ts'
+import { Refused } from '../client.ts'
+import type { Asking } from './callers.ts'
+import type { Found } from './switch.ts'
+import { MODEL, type Version } from './versions.ts'
+
+const PATH = `/v1/registry/models/${MODEL}`
+
+export async function flip({ client, key }: Asking, version: Version): Promise<Version> {
+  const body = { version: version.number }
+  await client.insist({ key, method: 'PUT', path: `${PATH}/aliases/champion`, body })
+  return version
+}
+
+/** It must be refused, whatever dies meanwhile, and so must leave serving what serves. */
+export async function flipToLost(asking: Asking, lost: Version, found: Found): Promise<void> {
+  try {
+    await flip(asking, lost)
+    found.faults.push('a version that cannot be loaded was let serve')
+  } catch (error) {
+    if (!(error instanceof Refused) || error.code !== 'not_loaded') throw error
+    found.refused++
+  }
+}
+
+/** Back to the version that served before; the first that ever served is what it was. */
+export async function rollBack(asking: Asking, serving: Version, found: Found): Promise<Version> {
+  const { client, key, versions } = asking
+  try {
+    const path = `${PATH}/rollback`
+    const { switch: made } = await client.insist<Json>({ key, method: 'POST', path, body: {} })
+    found.rollbacks++
+    return versions.find(({ number }) => number === made.to)!
+  } catch (error) {
+    if (error instanceof Refused && error.code === 'conflict') return serving
+    throw error
+  }
+}
+
+/** The product's own account: every switch stands in it, and none dropped or mixed anything. */
+export async function checkLog({ client, key }: Asking, found: Found): Promise<void> {
+  let refused = 0
+  let made = 0
+  for (let cursor = ''; ; ) {
+    const path = `${PATH}/switches?limit=100${cursor && `&cursor=${cursor}`}`
+    const page = await client.insist<Json>({ key, method: 'GET', path })
+    for (const row of page.data) {
+      if (row.outcome === 'refused') refused++
+      else made++
+      if (row.dropped || row.mixed) {
+        found.faults.push(`the log says of ${row.id}: ${row.dropped} dropped, ${row.mixed} mixed`)
+      }
+    }
+    if (!page.has_more) break
+    cursor = page.next_cursor
+  }
+  if (refused < found.refused || made < found.switches - found.refused) {
+    found.faults.push(`the log has ${made} switches that were made and ${refused} refused`)
+  }
+}

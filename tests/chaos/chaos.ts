@@ -27,7 +27,10 @@ const PLANTED_PATIENCE_MS = 25_000
 const flags = readFlags(process.argv.slice(2))
 const { seed, edge, keep } = flags
 if (flags.scenario === 'ingest') process.exit((await ingestScenario({ ...flags, print })) ? 0 : 1)
-if (flags.scenario === 'switch') process.exit((await switchScenario({ ...flags, print })) ? 0 : 1)
+if (flags.scenario === 'switch') {
+  const planted = flags.switchPlanted
+  process.exit((await switchScenario({ ...flags, planted, print })) ? 0 : 1)
+}
 const rounds = flags.only
   ? Array.from({ length: flags.rounds }, () => flags.only!)
   : plan(flags.rounds, randomOf(seed))

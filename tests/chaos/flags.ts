@@ -2,11 +2,14 @@
 import { parseArgs } from 'node:util'
 import { type Fault, PLANTED } from './planted.ts'
 import type { Round } from './rounds.ts'
+import { SWITCH_PLANTED, type SwitchFault } from './switch/planted.ts'
 
 export type Flags = {
   rounds: number
   seed: number
   planted: Fault[]
+  /** The same of the scenario `switch`. */
+  switchPlanted: SwitchFault[]
   edge: 'node' | 'workerd'
   /** Instead of the plan: these deaths in every round. */
   only: Round | null
@@ -40,18 +43,19 @@ export function readFlags(args: string[]): Flags {
     rounds: Number(values.rounds ?? (values.scenario === 'ingest' ? 10 : 20)),
     switches: Number(values.switches),
     seed: Number(values.seed),
-    planted: faultsOf(values.planted),
+    planted: values.scenario === 'switch' ? [] : faultsOf(PLANTED, values.planted),
+    switchPlanted: values.scenario === 'switch' ? faultsOf(SWITCH_PLANTED, values.planted) : [],
     edge: values.edge as Flags['edge'],
     keep: values.keep,
     only: values.only ? (values.only.split(',') as Round) : null,
   }
 }
 
-function faultsOf(text: string): Fault[] {
-  const all = Object.keys(PLANTED) as Fault[]
+function faultsOf<F extends string>(table: Record<F, unknown>, text: string): F[] {
+  const all = Object.keys(table) as F[]
   if (text === 'all') return all
   if (text === 'none') return []
-  const named = text.split(',') as Fault[]
+  const named = text.split(',') as F[]
   const unknown = named.find(name => !all.includes(name))
   if (unknown) throw new Error(`--planted knows ${all.join(', ')}, all and none, not "${unknown}".`)
   return named

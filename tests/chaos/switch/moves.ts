@@ -1,8 +1,8 @@
 /** The switches of the scenario: to another version, to one that cannot be loaded, and back. */
 import type { Json } from '../client.ts'
 import { Refused } from '../client.ts'
+import type { Found } from './attack.ts'
 import type { Asking } from './callers.ts'
-import type { Found } from './switch.ts'
 import { MODEL, type Version } from './versions.ts'
 
 const PATH = `/v1/registry/models/${MODEL}`

@@ -1,46 +1,26 @@
 /**
  * `npm run chaos -- --scenario switch`: a model's alias is switched under load while its runners are
- * killed. No request is lost, and every answer is what the version that it names says.
+ * killed. No request is lost, and every answer is what the version that it names says. Then the same with
+ * a safeguard removed, which must be seen.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Client, openClient } from '../client.ts'
-import { killPlace } from '../kills.ts'
-import { placesOf } from '../processes.ts'
-import { openProduct, type Product } from '../product.ts'
-import { type Random, randomOf } from '../random.ts'
-import { type Asking, askOnce, type Book, emptyBook, startCallers } from './callers.ts'
-import { checkLog, flip, flipToLost, rollBack } from './moves.ts'
-import { publishLost, publishVersions } from './versions.ts'
+import { copyWith } from '../planted.ts'
+import { type Attack, attack, type Found, isClean, RUNNERS } from './attack.ts'
+import { SWITCH_PLANTED, type SwitchFault } from './planted.ts'
 
-const RUNNERS = 2
-const VERSIONS = 3
-const PAUSE_MS = [40, 160] as const
-const KILL_EVERY_MS = [700, 1_500] as const
+/** Switches that a planted fault goes through, and how long its switcher waits for an answer. */
+const PLANTED_SWITCHES = 30
+const PLANTED_PATIENCE_MS = 20_000
 
-export type SwitchFlags = {
-  root?: string
-  edge: 'node' | 'workerd'
-  switches: number
-  seed: number
-  keep: boolean
-  print(line: string): void
-}
-export type Found = {
-  book: Book
-  switches: number
-  /** Of them: flips to the version that cannot be loaded, and ways back. */
-  refused: number
-  rollbacks: number
-  kills: number
-  faults: string[]
-}
+type Flags = Attack & { planted: SwitchFault[]; print(line: string): void }
 
-/** Whether nothing was dropped and nothing mixed. Prints one line of JSON. */
-export async function switchScenario(o: SwitchFlags): Promise<boolean> {
+/** Whether nothing was dropped and nothing mixed, and every planted fault was seen. Prints one line of JSON. */
+export async function switchScenario(o: Flags): Promise<boolean> {
+  o.print(`chaos: ${o.switches} switches on the ${o.edge} edge, seed ${o.seed}`)
   const found = await attack(o)
-  const { book, faults } = found
-  for (const [why, n] of book.why) o.print(`          ${n} × ${why}`)
-  for (const fault of faults) o.print(`          ${fault}`)
+  tell(found, o)
+  const caught: SwitchFault[] = []
+  for (const fault of o.planted) if (await sees(fault, o)) caught.push(fault)
+  const { book } = found
   o.print(
     JSON.stringify({
       chaos: 'switch',
@@ -51,84 +31,37 @@ export async function switchScenario(o: SwitchFlags): Promise<boolean> {
       mixed: book.mixed,
       refused: found.refused,
       rollbacks: found.rollbacks,
-      faults: faults.length,
       kills: found.kills,
+      faults: found.faults.length,
+      planted: o.planted.length,
+      caught: caught.length,
       seed: o.seed,
       edge: o.edge,
     }),
   )
-  return found.switches === o.switches && isClean(found)
+  const isWhole = found.switches === o.switches && found.kills > 0
+  return isWhole && isClean(found) && caught.length === o.planted.length
 }
 
-export function isClean({ book, faults }: Found): boolean {
-  return book.dropped === 0 && book.mixed === 0 && faults.length === 0 && book.byVersion.size > 1
-}
-
-export async function attack(o: SwitchFlags): Promise<Found> {
-  const product = await openProduct({ ...o, runners: RUNNERS })
-  const onInterrupt = () => {
-    product.remove()
-    process.exit(130)
-  }
-  process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt)
+/** Whether the same checks see a product with this fault. */
+async function sees(fault: SwitchFault, o: Flags): Promise<boolean> {
+  const { patches, isSeen } = SWITCH_PLANTED[fault]
+  const copy = copyWith(fault, patches)
   try {
-    await product.start()
-    const client = openClient(product.url)
-    const found = await underLoad(product, client, o)
-    client.close()
-    await product.stop()
-    return found
+    o.print(`planted: ${fault}`)
+    const { root } = copy
+    const patienceMs = PLANTED_PATIENCE_MS
+    const found = await attack({ ...o, root, switches: PLANTED_SWITCHES, patienceMs })
+    const { dropped, mixed } = found.book
+    o.print(`          ${dropped} dropped, ${mixed} mixed, ${found.faults.length} faults`)
+    o.print(isSeen(found) ? `${fault} was seen` : `${fault} was NOT seen`)
+    return isSeen(found)
   } finally {
-    process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
-    product.remove()
+    copy.remove()
   }
 }
 
-async function underLoad(product: Product, client: Client, o: SwitchFlags): Promise<Found> {
-  const random = randomOf(o.seed)
-  const { key, dataFolder } = product
-  const versions = await publishVersions(client, key, VERSIONS)
-  const lost = await publishLost(client, key, dataFolder)
-  const book = emptyBook()
-  const asking: Asking = { client, key, versions, book }
-  const found: Found = { book, switches: 0, refused: 0, rollbacks: 0, kills: 0, faults: [] }
-  let serving = await flip(asking, versions[0]!)
-  serving = await flip(asking, versions[1]!)
-  const callers = startCallers(asking, random)
-  const killing = startKilling(product, random, found)
-  while (found.switches < o.switches) {
-    await sleep(random.int(...PAUSE_MS))
-    const kind = random.int(1, 10)
-    if (kind === 1) await flipToLost(asking, lost, found)
-    else if (kind === 2) serving = await rollBack(asking, serving, found)
-    else serving = await flip(asking, random.pick(versions.filter(one => one !== serving)))
-    found.switches++
-    const answered = await askOnce(asking)
-    if (answered && answered !== serving) {
-      found.faults.push(`${serving.number} serves, and ${answered.number} answered`)
-    }
-  }
-  await killing.stop()
-  await callers.stop()
-  await checkLog(asking, found)
-  return found
-}
-
-/** One of the runners dies whenever all are there. */
-function startKilling(product: Product, random: Random, found: Found) {
-  const stopping = new AbortController()
-  const { signal } = stopping
-  const loop = (async () => {
-    while (!signal.aborted) {
-      await sleep(random.int(...KILL_EVERY_MS), undefined, { signal }).catch(() => {})
-      if (signal.aborted || placesOf(product.pid(), 'runner').length < RUNNERS) continue
-      if (await killPlace(product, 'runner', all => random.pick(all))) found.kills++
-    }
-  })()
-  return {
-    async stop() {
-      stopping.abort()
-      await loop
-    },
-  }
+function tell({ book, faults }: Found, { print }: Flags): void {
+  for (const [why, n] of book.why) print(`          ${n} × ${why}`)
+  for (const fault of faults) print(`          ${fault}`)
 }

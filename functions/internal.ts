@@ -51,6 +51,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/steps/heartbeat', ['runner'], heartbeat),
   internal('/internal/steps/finish', ['runner'], finishStep),
   internal('/internal/steps/fail', ['runner'], failStep),
+  internal('/internal/runners', ['runner'], announceRunner),
   internal('/internal/validations/open', ['runner'], openValidation),
   internal('/internal/validations/judge', ['runner'], judgeVersion),
 ]
@@ -158,7 +159,7 @@ function useQueue(
   return serveQueue(deps.queue, input.operation, input.input, signal)
 }
 
-function leaseStep(deps: FunctionsDeps, input: OfTenant<{ stepId: StepId; runner: string }>) {
+function leaseStep(deps: FunctionsDeps, input: OfTenant<Parameters<typeof jobs.leases.lease>[1]>) {
   return inTenant(deps, input, async unit => {
     const reply = await jobs.leases.lease(unit, input)
     if (reply.status !== 'leased') return reply
@@ -204,6 +205,11 @@ function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
 
 function failStep(deps: FunctionsDeps, input: OfTenant<jobs.leases.Failure>) {
   return inTenant(deps, input, unit => jobs.leases.fail(unit, input))
+}
+
+async function announceRunner({ db, clock }: FunctionsDeps, input: models.hardware.Announcement) {
+  await db.system(tx => models.hardware.announce({ tx, clock }, input))
+  return {}
 }
 
 function openValidation(deps: FunctionsDeps, input: OfTenant<{ versionId: VersionId }>) {

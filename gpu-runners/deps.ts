@@ -7,6 +7,7 @@ import { remoteQueue } from '#platform/queue/remote.ts'
 import { type Control, openControl } from './control.ts'
 import type { Engine } from './engines/engine.ts'
 import { openOnnxRuntime } from './engines/onnxruntime.ts'
+import { probe } from './engines/providers.ts'
 import type { RunnerEnv } from './env.ts'
 
 export type RunnerDeps = {
@@ -17,6 +18,10 @@ export type RunnerDeps = {
   queue: Queue
   blobs: Blobs
   engine: Engine
+  /** Execution providers that sessions are opened with. */
+  providers: readonly string[]
+  /** Why the machine cannot serve what asks for its class; null: it can. */
+  lacks: string | null
 }
 
 export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
@@ -29,5 +34,7 @@ export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
       control.ask('/internal/queue', { operation, input }, signal),
   })
   const blobs = folderBlobs({ root: env.blobsFolder })
-  return { clock, log, signer, control, queue, blobs, engine: openOnnxRuntime({ log }) }
+  const { usable, lacks } = await probe({ log }, env.providers)
+  const engine = openOnnxRuntime({ log, providers: usable })
+  return { clock, log, signer, control, queue, blobs, engine, providers: usable, lacks }
 }

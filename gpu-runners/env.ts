@@ -2,6 +2,8 @@
 import { totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import * as z from 'zod'
+import { hardware } from '#schemas/contracts/models.ts'
+import { PROVIDERS, type Provider } from './engines/providers.ts'
 
 const schema = z.object({
   GALLEY_RUNNER: z.string().regex(/^[a-z0-9-]{1,63}$/),
@@ -11,10 +13,13 @@ const schema = z.object({
   GALLEY_ROUTER_SOCKET: z.string(),
   GALLEY_BLOBS: z.string().default('blobs'),
   /** The class of this machine: versions may ask for one, and what was measured on one holds on its like. */
-  GALLEY_HARDWARE: z
+  GALLEY_HARDWARE: hardware.optional(),
+  /** Execution providers in the order in which they are tried, as in "tensorrt,cuda". */
+  GALLEY_PROVIDERS: z
     .string()
-    .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/)
-    .default('cpu'),
+    .default('cpu')
+    .transform(text => text.split(','))
+    .pipe(z.array(z.enum(PROVIDERS)).min(1)),
   /** What the models in memory may hold together; half of the machine's or container's if not given. */
   GALLEY_MODEL_MEMORY_MB: z.coerce.number().int().min(256).optional(),
 })
@@ -28,6 +33,7 @@ export type RunnerEnv = {
   receiptsFolder: string
   scratchFolder: string
   hardware: string
+  providers: Provider[]
   modelMemoryBytes: number
 }
 
@@ -42,7 +48,9 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     receiptsFolder: `receipts/${env.GALLEY_RUNNER}`,
     // Engine processes have a working directory of their own: the path must be absolute.
     scratchFolder: resolve('scratch', env.GALLEY_RUNNER),
-    hardware: env.GALLEY_HARDWARE,
+    // A machine is of the class that its first provider is, where nobody named it.
+    hardware: env.GALLEY_HARDWARE ?? env.GALLEY_PROVIDERS[0]!,
+    providers: env.GALLEY_PROVIDERS,
     modelMemoryBytes: env.GALLEY_MODEL_MEMORY_MB
       ? env.GALLEY_MODEL_MEMORY_MB * 2 ** 20
       : memoryBytes() / 2,

@@ -64,10 +64,10 @@ export function createRouter(deps: {
     return id
   }
 
-  function join(name: string, channel: Channel) {
-    const runner = newRunner(name, channel)
+  function join(name: string, channel: Channel, hardware = 'cpu') {
+    const runner = newRunner(name, channel, hardware)
     runners.add(runner)
-    deps.log.info('router.runner_joined', { runner: name })
+    deps.log.info('router.runner_joined', { runner: name, hardware })
     return {
       frame: (type: number, id: number, payload: Buffer) => onFrame(runner, type, id, payload),
       end: () => lose(runner),

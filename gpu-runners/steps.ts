@@ -28,6 +28,8 @@ export type StepDeps = {
   control: Control
   log: Log
   runner: string
+  /** The class of this runner. */
+  hardware: string
   work(
     assignment: Assignment,
     signal: AbortSignal,
@@ -72,8 +74,8 @@ async function step(
   onComputed: OnComputed,
 ): Promise<void> {
   const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
-  const { queue, control, runner } = deps
-  const lease = { tenantId, stepId, runner }
+  const { queue, control, runner, hardware } = deps
+  const lease = { tenantId, stepId, runner, hardware }
   const assignment = await control.ask<Reply>('/internal/steps/lease', lease, draining)
   if (assignment.status === 'held') {
     await queue.extend('work', message.receipt, assignment.waitS + 1)

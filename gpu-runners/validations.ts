@@ -5,22 +5,31 @@ import type { Blobs, Log, Message, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { TenantId, VersionId } from '#schemas/ids.ts'
 import { QUEUES } from '#schemas/queues.ts'
+import type { Signature } from '#schemas/signature.ts'
 import type { Manifest } from '#schemas/tables/models.ts'
-import type { Tuning } from '#schemas/tuning.ts'
 import type { Control } from './control.ts'
+import type { Engine } from './engines/engine.ts'
 import { holdMessage } from './hold.ts'
+import { loadable, type ModelFiles } from './models/files.ts'
+import { onlyCpu, tryOnHardware, tuningOn } from './validate/on-hardware.ts'
 import { validateModel } from './validate/validate.ts'
 
 /** The longest pause before a version that could not be judged is tried again. */
 const AGAIN_S_MAX = 300
+/** What asks for another class than this runner's is left to others. */
+const ELSEWHERE_S = 1
 
 export type ValidationDeps = {
   queue: Queue
   control: Control
   blobs: Blobs
   log: Log
+  engine: Engine
+  files: ModelFiles
   /** The class of this runner, for which measurements hold. */
   hardware: string
+  /** What its sessions are opened with. */
+  providers: readonly string[]
 }
 
 /** Judges versions one after the other until the signal fires. */
@@ -53,8 +62,13 @@ async function validation(
       { tenantId, versionId },
       signal,
     )
+    if (manifest && manifest.hardware !== undefined && manifest.hardware !== deps.hardware) {
+      hold.release()
+      await deps.queue.extend('validate', message.receipt, ELSEWHERE_S)
+      return
+    }
     if (manifest) {
-      const verdict = await judge(deps, tenantId, manifest, signal)
+      const verdict = await judge(deps, { tenantId, versionId, manifest }, signal)
       await deps.control.insist(
         '/internal/validations/judge',
         { tenantId, versionId, verdict },
@@ -75,10 +89,10 @@ async function validation(
 
 async function judge(
   deps: ValidationDeps,
-  tenantId: TenantId,
-  manifest: Manifest,
+  version: { tenantId: TenantId; versionId: VersionId; manifest: Manifest },
   signal: AbortSignal,
 ) {
+  const { tenantId, manifest } = version
   const files = await Promise.all(
     manifest.files.map(async file => ({
       ...file,
@@ -96,6 +110,28 @@ async function judge(
   if (!verdict.ok) return { ok: false as const, detail: verdict.detail }
   const { signature, ok, tuning: measured, ...found } = verdict
   if (!ok) throw new AppError('internal')
-  const tuning: Tuning | undefined = measured && { hardware: deps.hardware, ...measured }
+  const tried = onlyCpu(deps.providers)
+    ? { tuning: measured, detail: null }
+    : await onHardware(deps, version, signature, found.trial.shapes)
+  if (tried.detail !== null) {
+    const detail = `On ${deps.hardware} (${deps.providers.join(', ')}): ${tried.detail}`
+    return { ok: false as const, detail }
+  }
+  const tuning = tuningOn(deps.hardware, tried.tuning)
   return { ok: true as const, signature, report: { ...found, tuning } }
+}
+
+async function onHardware(
+  { engine, files: modelFiles }: ValidationDeps,
+  { tenantId, versionId, manifest }: Parameters<typeof judge>[1],
+  signature: Signature,
+  shapes: Record<string, number[]>,
+) {
+  const servable = { model: versionId, version: 0, digest: versionId, manifest, signature }
+  const files = await modelFiles.borrow(tenantId, servable)
+  try {
+    return await tryOnHardware(engine, loadable(tenantId, servable, files), shapes)
+  } finally {
+    await files.release()
+  }
 }

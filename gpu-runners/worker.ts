@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import { announcing } from './announcing.ts'
 import type { BulkDeps } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
 import { readEnv } from './env.ts'
@@ -22,7 +23,8 @@ const SHIP_MS_MAX = 3_000
 const env = readEnv()
 const deps = await openDeps(env)
 const { clock, log } = deps
-const { hardware } = env
+// One that lacks what its class has serves as any machine does.
+const hardware = deps.lacks === null ? env.hardware : 'cpu'
 rmSync(env.scratchFolder, { recursive: true, force: true })
 mkdirSync(env.scratchFolder, { recursive: true, mode: 0o700 })
 
@@ -55,6 +57,7 @@ const receipts = openReceiptLog(deps, {
 dialled = dialRouter(deps, {
   socketPath: env.routerSocket,
   runner: env.name,
+  hardware,
   receiptsSoFar: () => receipts.count(),
   serve: channel => serveOnline({ residents, receipts, measures, clock, log }, channel),
 })
@@ -84,8 +87,9 @@ const work: StepDeps['work'] = async (assignment, signal, on) => {
   return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.computed)
 }
 const loops = [
-  steps({ ...deps, runner: env.name, work }, draining.signal),
-  validations({ ...deps, hardware }, draining.signal),
+  steps({ ...deps, runner: env.name, hardware, work }, draining.signal),
+  validations({ ...deps, files, hardware }, draining.signal),
+  announcing(deps, env, draining.signal),
 ]
 
 endWithParent(async why => {

@@ -207,6 +207,7 @@ export type Manifest = {
     prefixes?: Record<string, string>
     dimensions?: Array<number>
   }
+  hardware?: string
 }
 
 export type Model = {

@@ -54,6 +54,7 @@ export async function create(
     version: model.version,
     digest: model.digest,
     input: { ...input.input, size: file.size },
+    hardware: model.manifest.hardware,
   }
   const expiresInS = input.expires_in_s
   return jobs.start(unit, call, { kind: 'inference', first: 'plan', spec, expiresInS })

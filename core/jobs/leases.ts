@@ -23,6 +23,8 @@ import {
 const ATTEMPTS_MAX = 5
 /** Leases that ended without a word: after so many the step itself is what kills its runners. */
 const LOSSES_MAX = 25
+/** Until another runner may have looked at it. */
+const ELSEWHERE_S = 1
 const BACKOFF_BASE_MS = 1_000
 const BACKOFF_CAP_MS = 15 * 60_000
 
@@ -32,7 +34,7 @@ export type LeaseReply = Leased | { status: 'gone' } | { status: 'held'; waitS: 
 
 export async function lease(
   unit: Unit,
-  input: { stepId: StepId; runner: string },
+  input: { stepId: StepId; runner: string; hardware?: string },
 ): Promise<LeaseReply> {
   const step = await locked(unit, input.stepId)
   if (!step || (step.state !== 'queued' && step.state !== 'leased')) return { status: 'gone' }
@@ -41,8 +43,9 @@ export async function lease(
   if (until > now && step.runner !== input.runner) {
     return { status: 'held', waitS: Math.ceil((until - now) / 1000) }
   }
-  const losses = step.losses + (step.state === 'leased' ? 1 : 0)
   const run = await find(unit, step.runId, true)
+  if (!mayRun(run, input.hardware)) return { status: 'held', waitS: ELSEWHERE_S }
+  const losses = step.losses + (step.state === 'leased' ? 1 : 0)
   if (losses > LOSSES_MAX) {
     const detail = `Runners ended without a word while they worked on this step, ${losses} times.`
     await endStep(unit, step, 'failed', { code: 'runner_lost', detail })
@@ -68,6 +71,12 @@ export async function lease(
       .where(eq(runs.id, run.id))
   }
   return { status: 'leased', epoch: leased!.epoch, step: leased!, run }
+}
+
+/** A model that asks for a class of hardware runs on no other. */
+function mayRun({ spec }: Run, hardware: string | undefined): boolean {
+  const wanted = 'hardware' in spec ? spec.hardware : undefined
+  return wanted === undefined || wanted === hardware
 }
 
 /** Of a step that is its whole run: rows so far. */

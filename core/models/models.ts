@@ -10,6 +10,7 @@ import { resolveWithServing } from './serving.ts'
 import { shownModel, shownWith } from './shown.ts'
 
 export * as aliases from './aliases.ts'
+export * as hardware from './hardware.ts'
 export { pin, resolve } from './resolve.ts'
 export * as rollouts from './rollouts.ts'
 export { served, servedModel } from './served.ts'

@@ -9,6 +9,7 @@ import { audit } from '#core/tenants/tenants.ts'
 import { newId } from '#schemas/ids.ts'
 import { models, modelVersions } from '#schemas/tables/models.ts'
 import type { Tuning } from '#schemas/tuning.ts'
+import * as hardware from './hardware.ts'
 import * as manifests from './manifest.ts'
 import { aliasesOf, locked, modelOf, type Version, versionOf } from './resolve.ts'
 import { running } from './rollouts.ts'
@@ -30,6 +31,7 @@ export async function publish(
 ): Promise<ShownVersion> {
   const { model: name, ...given } = input
   const manifest = await manifests.checked(unit, given)
+  if (manifest.hardware !== undefined) await hardware.demand(unit, manifest.hardware)
   const digest = await manifests.digestOf(manifest)
   const { tenantId } = call.caller
   await unit.tx.insert(models).values({ tenantId, name }).onConflictDoNothing()

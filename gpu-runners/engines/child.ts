@@ -5,7 +5,7 @@
  * run there is least to pay. When the runner goes, the read ends and so does the process.
  */
 import { readSync, writeSync } from 'node:fs'
-import { InferenceSession, Tensor } from 'onnxruntime-node'
+import { InferenceSession, listSupportedBackends, Tensor } from 'onnxruntime-node'
 import { byteSize, type TensorData } from '#core/inference/tensor.ts'
 import type { Datatype } from '#schemas/signature.ts'
 import {
@@ -21,7 +21,13 @@ type Model = { session: InferenceSession; inputs: string[]; outputs: string[] }
 /** The text of a reply to a load frame. */
 export type LoadedText = { grownBytes: number }
 /** The text of a load frame. */
-export type LoadText = { graphPath: string; inputs: string[]; outputs: string[]; threads: number }
+export type LoadText = {
+  graphPath: string
+  inputs: string[]
+  outputs: string[]
+  threads: number
+  providers: readonly string[]
+}
 
 const SOCKET = 3
 const BUFFER_BYTES = 262_144
@@ -95,9 +101,10 @@ async function load({ id, model, text }: Frame): Promise<Frame> {
   return { ...EMPTY, kind: 'done', id, text: JSON.stringify(loaded) }
 }
 
-async function open({ graphPath, inputs, outputs, threads }: LoadText): Promise<Model> {
+async function open({ graphPath, inputs, outputs, threads, providers }: LoadText): Promise<Model> {
+  mustKnow(providers)
   const session = await InferenceSession.create(graphPath, {
-    executionProviders: ['cpu'],
+    executionProviders: [...new Set([...providers, 'cpu'])],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     // Without the arena and the pattern an unloaded model's memory goes back to the system.
@@ -106,6 +113,16 @@ async function open({ graphPath, inputs, outputs, threads }: LoadText): Promise<
     logSeverityLevel: 4,
   })
   return { session, inputs, outputs }
+}
+
+/** The binding passes over a name that it does not know, and the model would run on the CPU unseen. */
+function mustKnow(providers: readonly string[]): void {
+  const known = listSupportedBackends().map(({ name }) => name as string)
+  const unknown = providers.filter(name => name !== 'cpu' && !known.includes(name))
+  if (unknown.length === 0) return
+  throw new Error(
+    `this build of ONNX Runtime has no provider ${unknown.join(', ')}; it has ${known.join(', ')}`,
+  )
 }
 
 async function unload(id: number): Promise<void> {

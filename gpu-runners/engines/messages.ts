@@ -7,12 +7,16 @@ import type { LoadedText, LoadText } from './child.ts'
 import type { ModelFiles, RunResult } from './engine.ts'
 import { EMPTY, type Frame } from './frames.ts'
 
-export function loadFrame(model: number, { graphPath, signature }: ModelFiles, threads: number) {
+export function loadFrame(
+  model: number,
+  { graphPath, signature }: ModelFiles,
+  settings: Pick<LoadText, 'threads' | 'providers'>,
+) {
   const text: LoadText = {
     graphPath,
     inputs: signature.inputs.map(input => input.name),
     outputs: signature.outputs.map(output => output.name),
-    threads,
+    ...settings,
   }
   return { ...EMPTY, kind: 'load', model, text: JSON.stringify(text) } as const
 }

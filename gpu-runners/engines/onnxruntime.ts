@@ -20,6 +20,8 @@ import { type EngineProcess, ProcessEnded } from './process.ts'
 
 export type EngineOptions = {
   log: Log
+  /** Execution providers in the order in which they are tried; operators that none has run on the CPU. */
+  providers?: readonly string[]
   /** Kills a process that works longer on one batch. */
   runMsMax?: number
   loadMsMax?: number
@@ -33,7 +35,7 @@ export type EngineOptions = {
 const CRASHES_APART_MS = 60_000
 
 export function openOnnxRuntime(options: EngineOptions): Engine {
-  const { log, runMsMax = 60_000, loadMsMax = 120_000 } = options
+  const { log, providers = ['cpu'], runMsMax = 60_000, loadMsMax = 120_000 } = options
   const { sharedGraphBytesMax = 8 * 2 ** 20, threads: threadsUsual = 1 } = options
   const hosts = openHosts(onEnd)
   let lastModelId = 0
@@ -69,7 +71,10 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
 
   async function load(process: EngineProcess, modelId: number, model: Model): Promise<Place> {
     const { files, threads } = model
-    const reply = await process.request(loadFrame(modelId, files, threads), loadMsMax)
+    const reply = await process.request(
+      loadFrame(modelId, files, { threads, providers }),
+      loadMsMax,
+    )
     model.grownBytes = grownBytes(reply, files)
     return { process, modelId }
   }

@@ -32,6 +32,8 @@ export function dialRouter(
   o: {
     socketPath: string
     runner: string
+    /** Its class. */
+    hardware: string
     /** Receipts written before a channel opened are none of its own. */
     receiptsSoFar(): number
     serve(channel: Channel): Served
@@ -46,7 +48,7 @@ export function dialRouter(
     let isTold = false
     for (let pauseMs = RETRY_FIRST_MS; !closed; pauseMs = Math.min(pauseMs * 2, RETRY_MAX_MS)) {
       try {
-        const hello = await helloOf(deps.signer, deps.clock, o.runner)
+        const hello = await helloOf(deps.signer, deps.clock, o.runner, o.hardware)
         await oneConnection(await connect(o.socketPath), hello)
         pauseMs = RETRY_FIRST_MS
         isTold = false

@@ -46,7 +46,7 @@ export function openLoading(
 
   async function upTo(tenantId: TenantId, model: Servable): Promise<void> {
     for (let losses = 0; ; losses++) {
-      const runner = leastBusy(deps.runners)
+      const runner = leastBusy(deps.runners, model)
       // Whoever waits is asked again when one comes.
       if (!runner) return
       try {
@@ -67,7 +67,7 @@ export function openLoading(
       const last = failed.get(digest)
       if (last && deps.clock.now() - last.at < FAILED_MS) return Promise.reject(last.error)
       failed.delete(digest)
-      if (!leastBusy(deps.runners)) return null
+      if (!leastBusy(deps.runners, model)) return null
       const load = upTo(tenantId, model)
         .catch(error => {
           deps.log.error('router.not_loaded', { model: model.model, digest, error: String(error) })

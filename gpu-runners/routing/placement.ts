@@ -44,7 +44,7 @@ export class Placement {
     let cold: Runner | null = null
     let isLoading = false
     for (const runner of runners) {
-      if (runner.draining) continue
+      if (runner.draining || !suits(runner, model)) continue
       if (runner.loading.has(model.digest)) isLoading = true
       else if (!runner.warm.has(model.digest)) cold = lessBusy(cold, runner)
       if (runner.warm.has(model.digest)) warm = lessBusy(warm, runner)
@@ -55,11 +55,23 @@ export class Placement {
   }
 }
 
-/** Of those that may take new work the one with the least to do. */
-export function leastBusy(runners: Iterable<Runner>): Runner | null {
+/** Of those that may take new work of this model the one with the least to do. */
+export function leastBusy(runners: Iterable<Runner>, model: Servable): Runner | null {
   let best: Runner | null = null
-  for (const runner of runners) if (!runner.draining) best = lessBusy(best, runner)
+  for (const runner of runners) {
+    if (!runner.draining && suits(runner, model)) best = lessBusy(best, runner)
+  }
   return best
+}
+
+/** A version that asks for a class of hardware goes to no other, however little there is to do. */
+export function suits({ hardware }: Runner, { manifest }: Servable): boolean {
+  return manifest.hardware === undefined || manifest.hardware === hardware
+}
+
+/** In words, of a class that was asked for. */
+export function ofClass(hardware: string | undefined): string {
+  return hardware === undefined ? '' : ` of hardware "${hardware}"`
 }
 
 function lessBusy(best: Runner | null, runner: Runner): Runner {

@@ -25,6 +25,8 @@ export type Pending = {
 
 export type Runner = {
   name: string
+  /** Its class: a version may ask for one. */
+  hardware: string
   channel: Channel
   warm: Set<string>
   draining: boolean
@@ -61,9 +63,10 @@ export function newPending(
   return { call, ...state, resolve, reject }
 }
 
-export function newRunner(name: string, channel: Channel): Runner {
+export function newRunner(name: string, channel: Channel, hardware: string): Runner {
   return {
     name,
+    hardware,
     channel,
     warm: new Set(),
     draining: false,

@@ -2,8 +2,9 @@
  * Requests that no runner can take now: until a runner comes, or until one has loaded their model. Bounded
  * in number, in bytes, in each tenant's part of both, and in time.
  */
-import type { Clock } from '#core/deps.ts'
+import type { Clock, Servable } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import { ofClass } from './placement.ts'
 import { Room } from './room.ts'
 import type { Pending } from './runner.ts'
 
@@ -53,7 +54,7 @@ export class Waiting {
         stop()
         const isLate = leftMs <= NO_RUNNER_WAIT_MS
         if (why.for === 'a load') pending.reject(notLoadedYet(why.expectedUs))
-        else pending.reject(isLate ? new AppError('deadline_exceeded') : noRunner())
+        else pending.reject(isLate ? new AppError('deadline_exceeded') : noRunner(call.model))
       },
       why.for === 'a runner' ? Math.min(NO_RUNNER_WAIT_MS, leftMs) : leftMs,
     )
@@ -96,9 +97,9 @@ function notLoadedYet(expectedUs: number): AppError {
   })
 }
 
-function noRunner(): AppError {
+function noRunner({ manifest }: Servable): AppError {
   return new AppError('unavailable', {
-    public: 'No runner is there to run the model.',
+    public: `No runner${ofClass(manifest.hardware)} is there to run the model.`,
     retryable: true,
     retryAfterS: 1,
   })

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, LoadCall } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Loading } from './loading.ts'
-import { leastBusy } from './placement.ts'
+import { leastBusy, ofClass, suits } from './placement.ts'
 import { type Runner, RunnerLost } from './runner.ts'
 
 /** How long it waits for any runner to be there. */
@@ -16,11 +16,11 @@ const LOSSES_MAX = 3
 
 export function openWarming(deps: { clock: Clock; runners: Iterable<Runner>; loading: Loading }) {
   function targets({ model, instead }: LoadCall): Runner[] {
-    const there = [...deps.runners].filter(runner => !runner.draining)
+    const there = [...deps.runners].filter(runner => !runner.draining && suits(runner, model))
     const serving = there.filter(runner => instead !== null && runner.warm.has(instead))
     if (serving.length > 0) return serving
     const warm = there.filter(runner => runner.warm.has(model.digest))
-    const one = leastBusy(there)
+    const one = leastBusy(there, model)
     return warm.length > 0 ? warm : one ? [one] : []
   }
 
@@ -30,7 +30,7 @@ export function openWarming(deps: { clock: Clock; runners: Iterable<Runner>; loa
     for (;;) {
       const found = targets(call)
       if (found.length > 0) return found
-      if (deps.clock.now() >= until) throw noRunner()
+      if (deps.clock.now() >= until) throw noRunner(call.model)
       await sleep(LOOK_MS)
     }
   }
@@ -73,9 +73,9 @@ async function inTime<T>(work: Promise<T>, leftMs: number): Promise<T> {
   })
 }
 
-function noRunner(): AppError {
+function noRunner({ manifest }: LoadCall['model']): AppError {
   return new AppError('unavailable', {
-    public: 'No runner is there to load the version.',
+    public: `No runner${ofClass(manifest.hardware)} is there to load the version.`,
     retryable: true,
     retryAfterS: 1,
   })

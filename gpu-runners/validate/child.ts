@@ -10,10 +10,11 @@ import { type Inspection, inspect, isInvalidModel } from '#core/models/onnx/insp
 import { derive } from '#core/models/onnx/signature.ts'
 import { invalid, type Source } from '#core/models/onnx/wire.ts'
 import type { Signature } from '#schemas/signature.ts'
+import { join, type Row, repeat } from './feed.ts'
 import { isOutOfMemory, sentenceFor } from './runtime-error.ts'
 import { tryTexts } from './texts.ts'
 import { runTrial } from './trial.ts'
-import { type TuneTask, tune } from './tune.ts'
+import { sizesFor, type TuneTask, tune } from './tune.ts'
 import type { InspectionSummary, Report, Task } from './verdict.ts'
 
 const REPORT_FD = 3
@@ -77,19 +78,25 @@ async function withTexts(
 async function measure(
   { limits, ...task }: Task,
   first: InferenceSession,
-  found: Pick<TuneTask, 'signature' | 'rows' | 'loadMs'>,
+  { signature, rows, loadMs }: { signature: Signature; rows: Row[]; loadMs: number },
   onMeasured: TuneTask['onMeasured'],
 ): Promise<void> {
   let session = first
   const open = async (threads: number) => {
-    if (threads === 1) return session
-    await session.release()
-    session = await load({ limits, ...task }, threads)
-    return session
+    if (threads > 1) {
+      await session.release()
+      session = await load({ limits, ...task }, threads)
+    }
+    return (count: number) => {
+      const feeds = join(signature, repeat(rows, count))
+      return () => session.run(feeds)
+    }
   }
+  const elements = rows[0]!.reduce((sum, { values }) => sum + values.length, 0)
+  const sizes = sizesFor(signature, elements)
   const { threadsMax, tuneMs: budgetMs } = limits
   try {
-    await tune({ ...found, threadsMax, budgetMs, open, onMeasured })
+    await tune({ sizes, loadMs, threadsMax, budgetMs, open, onMeasured })
   } catch {
     // A size that it does not take ends the curve.
   }

@@ -52,6 +52,11 @@ export function makeRow(
   return row
 }
 
+/** So many rows, the given ones over and over. */
+export function repeat(rows: Row[], count: number): Row[] {
+  return Array.from({ length: count }, (_, i) => rows[i % rows.length]!)
+}
+
 /** Joins rows into the feeds of one run. */
 export function join(signature: Signature, rows: Row[]): Feeds {
   const feeds: Feeds = {}

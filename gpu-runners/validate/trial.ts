@@ -8,7 +8,7 @@ import { type BatchAxes, settle, withoutRows } from '#core/models/onnx/signature
 import { invalid } from '#core/models/onnx/wire.ts'
 import type { Batching, Signature } from '#schemas/signature.ts'
 import { compareRow, worse } from './compare.ts'
-import { join, makeRow, type Row } from './feed.ts'
+import { join, makeRow, type Row, repeat } from './feed.ts'
 import { type Sizes, STYLES, type Style, scaled, sizeGuesses } from './guess.ts'
 import { isOutOfMemory, sentenceFor } from './runtime-error.ts'
 import { describeShapes } from './shapes.ts'
@@ -202,10 +202,6 @@ function judge(signature: Signature, lone: Outputs[], joined: Outputs): Batching
     }
   }
   return batching
-}
-
-function repeat(rows: Row[], count: number): Row[] {
-  return Array.from({ length: count }, (_, i) => rows[i % rows.length]!)
 }
 
 async function timeRun(task: TrialTask, rows: Row[]): Promise<number> {

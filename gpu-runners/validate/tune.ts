@@ -3,10 +3,8 @@
  * stated time. What is found is stored with the version, and every runner of the same hardware serves by
  * it.
  */
-import type { InferenceSession } from 'onnxruntime-node'
 import type { Signature } from '#schemas/signature.ts'
 import type { CurvePoint, Tuning } from '#schemas/tuning.ts'
-import { join, type Row } from './feed.ts'
 
 const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 /** Of all inputs of a batch: what the batcher puts together at most, in floats. */
@@ -23,15 +21,15 @@ const BLOCKS = 3
 const BLOCK_MS = 2
 
 export type Measured = Omit<Tuning, 'hardware'>
+/** One run of so many rows, which may be asked for again and again. */
+export type Prepare = (rows: number) => () => Promise<unknown>
 export type TuneTask = {
-  signature: Signature
-  /** Rows that the model takes. */
-  rows: Row[]
+  sizes: number[]
   loadMs: number
   threadsMax: number
   budgetMs: number
-  /** A session with so many threads; the one before has been released. */
-  open(threads: number): Promise<InferenceSession>
+  /** The model loaded with so many threads; as it was before it is of no use any more. */
+  open(threads: number): Promise<Prepare>
   /** What is known after each run: whatever ends this process later, it holds. */
   onMeasured(measured: Measured): void
 }
@@ -43,12 +41,12 @@ export async function tune(task: TuneTask): Promise<void> {
   for (const threads of threadCounts(task.threadsMax)) {
     const left = endsMs - performance.now()
     if (curve.length > 0 && left < task.loadMs * 2) return
-    const session = await task.open(threads)
-    for (const rows of sizesFor(task)) {
+    const prepare = await task.open(threads)
+    for (const rows of task.sizes) {
       const last = curve.at(-1)
       const expectedMs = last?.threads === threads ? (last.runUs * 2) / 1000 : 0
       if (expectedMs * 2 > endsMs - performance.now() || expectedMs * 1000 > RUN_US_MAX * 2) break
-      const runUs = await timed(session, task, rows)
+      const runUs = await timed(prepare(rows))
       curve.push({ threads, rows, runUs: Math.max(1, Math.round(runUs)) })
       task.onMeasured({ ...best(curve), loadMs: Math.round(task.loadMs), curve })
     }
@@ -84,32 +82,24 @@ function threadCounts(max: number): number[] {
   return [...counts, max]
 }
 
-function sizesFor({ signature, rows }: TuneTask): number[] {
-  if (signature.batching === 'unbatched') return [1]
-  const elements = rows[0]!.reduce((sum, { values }) => sum + values.length, 0)
+/** Sizes to try of a model with so many elements in a row of its inputs. */
+export function sizesFor({ batching }: Signature, elements: number): number[] {
+  if (batching === 'unbatched') return [1]
   return SIZES.filter(size => size === 1 || size * elements <= ELEMENTS_MAX)
 }
 
 /** The quickest of a few blocks, in microseconds a run: what disturbs only ever adds. */
-async function timed(session: InferenceSession, task: TuneTask, rows: number): Promise<number> {
-  const joined = Array.from({ length: rows }, (_, i) => task.rows[i % task.rows.length]!)
-  const feeds = join(task.signature, joined)
+async function timed(run: () => Promise<unknown>): Promise<number> {
   // The first run of a size allocates what the later ones use.
-  let quickestMs = await block(session, feeds, 1)
+  let quickestMs = await block(run, 1)
   const runs = Math.max(1, Math.round(BLOCK_MS / quickestMs))
   const blocks = quickestMs > BLOCK_MS * 10 ? 1 : BLOCKS
-  for (let i = 0; i < blocks; i++) {
-    quickestMs = Math.min(quickestMs, await block(session, feeds, runs))
-  }
+  for (let i = 0; i < blocks; i++) quickestMs = Math.min(quickestMs, await block(run, runs))
   return quickestMs * 1000
 }
 
-async function block(
-  session: InferenceSession,
-  feeds: Parameters<InferenceSession['run']>[0],
-  runs: number,
-): Promise<number> {
+async function block(run: () => Promise<unknown>, runs: number): Promise<number> {
   const began = performance.now()
-  for (let i = 0; i < runs; i++) await session.run(feeds)
+  for (let i = 0; i < runs; i++) await run()
   return (performance.now() - began) / runs
 }

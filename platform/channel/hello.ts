@@ -9,22 +9,27 @@ const HELLO_PATH = '/hello'
 /** A peer that says nothing is dropped: it holds a connection and, perhaps, most of a frame. */
 const HELLO_MS_MAX = 5_000
 
-type Hello = { token: string; name: string }
+type Hello = { token: string; name: string; hardware?: string }
 type Frame = [type: number, id: number, payload: Buffer]
 export type Welcomed = { frame(...frame: Frame): void; end(): void }
 
-/** The payload of a hello frame. */
-export async function helloOf(signer: Signer, clock: Clock, name: string): Promise<Buffer> {
-  const body = await sha256Hex(name)
+/** The payload of a hello frame. `hardware`: the class of machine of one that runs models. */
+export async function helloOf(
+  signer: Signer,
+  clock: Clock,
+  name: string,
+  hardware?: string,
+): Promise<Buffer> {
+  const body = await sha256Hex(signedText({ name, hardware }))
   const claims = { call: null, method: 'POST', path: HELLO_PATH, body }
-  return jsonPart({ token: await signer.sign(claims, clock.now()), name } satisfies Hello)
+  return jsonPart({ token: await signer.sign(claims, clock.now()), name, hardware } satisfies Hello)
 }
 
 /** Calls `welcome` once the peer has shown that it is one of these places, and ends the stream of any other. */
 export function awaitHello(
   stream: Duplex,
   deps: { clock: Clock; log: Log; verifier: Verifier; from: readonly Place[] },
-  welcome: (name: string, channel: Channel) => Welcomed,
+  welcome: (name: string, channel: Channel, hardware?: string) => Welcomed,
 ): void {
   let welcomed: Welcomed | null = null
   /** What came behind the hello while it was checked. */
@@ -50,14 +55,14 @@ export function awaitHello(
   })
 
   async function check(payload: Buffer): Promise<void> {
-    const { token, name } = fromJsonPart<Hello>(payload)
-    const request = { method: 'POST', path: HELLO_PATH, body: Buffer.from(name) }
+    const { token, ...said } = fromJsonPart<Hello>(payload)
+    const request = { method: 'POST', path: HELLO_PATH, body: Buffer.from(signedText(said)) }
     const claims = await deps.verifier.verify(token, request, deps.clock.now())
     if (!deps.from.includes(claims.from)) throw new AppError('unauthenticated')
     // It hung up while it was checked: taken in now, nobody would ever notice that it is gone.
     if (hasEnded) return
     clearTimeout(late)
-    welcomed = welcome(name, channel)
+    welcomed = welcome(said.name, channel, said.hardware)
     for (const frame of early ?? []) welcomed.frame(...frame)
     early = null
   }
@@ -66,4 +71,8 @@ export function awaitHello(
     if (!hasEnded) deps.log.error('channel.refused', { error: String(error) })
     stream.destroy()
   }
+}
+
+function signedText({ name, hardware }: Omit<Hello, 'token'>): string {
+  return hardware === undefined ? name : `${name}\n${hardware}`
 }

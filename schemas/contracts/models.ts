@@ -39,6 +39,11 @@ const embedding = z.strictObject({
   dimensions: z.array(z.number().int().min(1).max(65_536)).max(32).optional(),
 })
 
+/** A class of machines by the name that their operator gave it. */
+export const hardware = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'lower-case letters, digits, ".", "_" and "-", at most 63')
+
 export const signature = z.object({
   inputs: z.array(tensorSpec),
   outputs: z.array(tensorSpec),
@@ -62,6 +67,7 @@ export const manifest = z.strictObject({
   batch_axes: z.record(z.string(), z.number().int().min(0).max(8).nullable()).optional(),
   trial_shapes: z.record(z.string(), z.array(z.number().int().min(1))).optional(),
   embedding: embedding.optional(),
+  hardware: hardware.optional(),
 })
 
 export const upload = z.object({

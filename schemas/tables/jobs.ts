@@ -79,6 +79,8 @@ export type InferenceSpec = {
   version: number
   digest: string
   input: InputFile
+  /** The class of runners that its version asks for; absent: any. */
+  hardware?: string
 }
 
 /** All that the bytes of a training set follow from, together with the log. */

@@ -65,6 +65,8 @@ export type Manifest = {
   /** Full shapes to use in the trial run, by input name, where no guess would fit. */
   trial_shapes?: Record<string, number[]>
   embedding?: EmbeddingManifest
+  /** The class of runners that may run it; absent: any. */
+  hardware?: string
 }
 
 /** How texts become the graph's input, and one of its outputs a vector each. */

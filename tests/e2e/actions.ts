@@ -20,6 +20,7 @@ type Version = {
   digest: string
   state: string
   signature: unknown
+  tuning: unknown
   error: string | null
 }
 export type Job = {

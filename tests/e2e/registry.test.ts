@@ -46,6 +46,24 @@ function addConstant(value: number): Uint8Array {
 const X = { inputs: [{ name: 'x', shape: [1, 4], datatype: 'FP32', data: [0, 0, 0, 0] }] }
 type Reply = { model_version: string; outputs: { data: number[] }[] }
 
+describe('hardware', () => {
+  test('a version that asks for a class is refused by the classes that there are, and served on its own', async () => {
+    const wrong = await publishing('classy', addConstant(1), { key, manifest: { hardware: 'tpu' } })
+    expect(wrong.status).toBe(422)
+    expect(wrong.body.detail).toMatch(/asks for hardware "tpu".*runner-0 is cpu/)
+    const { version, tuning } = await publish('classy', addConstant(1), {
+      key,
+      manifest: { hardware: 'cpu' },
+    })
+    expect(tuning).toMatchObject({ hardware: 'cpu', threads: expect.any(Number) })
+    const answered = await ok<Reply>('POST', '/v2/models/classy/infer', X, { key })
+    expect(answered).toMatchObject({
+      model_version: String(version),
+      outputs: [{ data: [1, 1, 1, 1] }],
+    })
+  })
+})
+
 describe('uploads', () => {
   const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 31 + (i >> 8)) & 255))
   const parts = [0, 1, 2].map(i => bytes.subarray(i * 100_000, (i + 1) * 100_000))

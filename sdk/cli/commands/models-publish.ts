@@ -30,11 +30,12 @@ files again are the same version.`,
       value: 'json',
       help: 'how texts become its input: tokenizer, max_tokens, pooling, …',
     },
+    hardware: { value: 'class', help: 'runners of this class alone may run it; any, if not given' },
     alias: { value: 'name', help: 'then point this alias at the version' },
   },
   examples: [
     'galley models publish iris iris.onnx --alias champion',
-    'galley models publish big model.onnx model.onnx.data',
+    'galley models publish big model.onnx model.onnx.data --hardware cuda',
     `galley models publish words model.onnx tokenizer.json --embedding '{"tokenizer":"tokenizer.json","max_tokens":256,"pooling":"mean"}'`,
     'galley models publish vad silero.onnx --batch-axis state=1 --batch-axis sr=none',
   ],
@@ -45,6 +46,7 @@ files again are the same version.`,
       batch_axes: mapped('--batch-axis', options['batch-axis'], axisOf),
       embedding: embeddingOf(options.embedding),
       trial_shapes: mapped('--trial-shape', options['trial-shape'], shapeOf),
+      hardware: options.hardware,
     }
     let version = await upload(context, galley, model!, paths, manifest)
     const { alias } = options

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterAll, expect, test, vi } from 'vitest'
 import { shardLimits } from '#gpu-runners/bulk/plan.ts'
 import { settingsOn } from '#gpu-runners/models/files.ts'
-import { best, type Measured, type TuneTask, tune } from '#gpu-runners/validate/tune.ts'
+import { best, type Measured, tune } from '#gpu-runners/validate/tune.ts'
 import { validateModel } from '#gpu-runners/validate/validate.ts'
 import type { CurvePoint } from '#schemas/tuning.ts'
 import * as models from '#tests/models.ts'
@@ -50,18 +50,15 @@ test('a model that is ready stays so, however its measuring ends', async () => {
   if (tuning) expect(tuning.batchRows).toBeGreaterThanOrEqual(1)
   const heard: Measured[] = []
   const task = {
-    signature: { inputs: [], outputs: [], batching: 'invariant' },
-    rows: [[]],
+    sizes: [1, 2, 4, 8],
     loadMs: 1,
     threadsMax: 1,
     budgetMs: 60_000,
-    open: async () => ({
-      async run() {
-        if (heard.length === 3) throw new Error('no more than four rows')
-      },
-    }),
-    onMeasured: (measured: Measured) => heard.push(structuredClone(measured)),
-  } as unknown as TuneTask
+    open: async () => (rows: number) => async () => {
+      if (rows > 4) throw new Error('no more than four rows')
+    },
+    onMeasured: (measured: Measured) => void heard.push(structuredClone(measured)),
+  }
   await expect(tune(task)).rejects.toThrow('no more than four rows')
   expect(heard.map(({ curve }) => curve.map(({ rows }) => rows))).toEqual([[1], [1, 2], [1, 2, 4]])
 })

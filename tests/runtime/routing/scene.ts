@@ -46,8 +46,9 @@ export function newRouter() {
 }
 export type Under = ReturnType<typeof newRouter>
 
-export async function helloOf(name: string, key = runnerKey) {
-  return JSON.parse(String(await hello.helloOf(await openSigner('runner', key), clock, name)))
+export async function helloOf(name: string, key = runnerKey, hardware?: string) {
+  const signer = await openSigner('runner', key)
+  return JSON.parse(String(await hello.helloOf(signer, clock, name, hardware)))
 }
 
 export type Asked = {

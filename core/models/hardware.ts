@@ -1,0 +1,56 @@
+/** Classes of hardware: what runners announce, and whether a version that asks for one can be served. */
+import { asc, gt, lt } from 'drizzle-orm'
+import type { Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import { runners } from '#schemas/tables/runners.ts'
+
+/** A runner that announces itself every ten seconds is taken to be gone after so much silence. */
+const SILENT_MS = 45_000
+const FORGOTTEN_MS = 24 * 60 * 60_000
+
+export type Announcement = {
+  name: string
+  hardware: string
+  providers: string[]
+  lacks: string | null
+  cores: number
+  modelMemoryMb: number
+}
+
+export async function announce(unit: Unit, given: Announcement): Promise<void> {
+  const seenAt = new Date(unit.clock.now())
+  const row = { ...given, seenAt }
+  await unit.tx.insert(runners).values(row).onConflictDoUpdate({ target: runners.name, set: row })
+  await unit.tx.delete(runners).where(lt(runners.seenAt, before(unit, FORGOTTEN_MS)))
+}
+
+/** Throws `invalid_body` with the runners that there are when none of them can serve this class. */
+export async function demand(unit: Unit, hardware: string): Promise<void> {
+  const there = await unit.tx
+    .select()
+    .from(runners)
+    .where(gt(runners.seenAt, before(unit, SILENT_MS)))
+    .orderBy(asc(runners.name))
+  const ofClass = there.filter(runner => runner.hardware === hardware)
+  if (ofClass.some(({ lacks }) => lacks === null)) return
+  const found =
+    there.length === 0
+      ? 'no runner is there at all'
+      : there
+          .map(
+            ({ name, hardware, lacks }) => `${name} is ${hardware}${lacks ? `, but ${lacks}` : ''}`,
+          )
+          .join('; ')
+  const why =
+    ofClass.length > 0
+      ? `no runner of class "${hardware}" can serve`
+      : `no runner is of class "${hardware}"`
+  throw new AppError('invalid_body', {
+    public: `The manifest asks for hardware "${hardware}", and ${why}: ${found}.`,
+    errors: [{ pointer: '/hardware', detail: why }],
+  })
+}
+
+function before({ clock }: Unit, ms: number): Date {
+  return new Date(clock.now() - ms)
+}

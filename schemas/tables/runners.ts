@@ -1,0 +1,16 @@
+/** The machines that run models, as they announce themselves. The platform's own; nothing of a tenant. */
+import { sql } from 'drizzle-orm'
+import { integer, jsonb, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
+
+export const runners = pgTable('runners', {
+  name: text('name').primaryKey(),
+  /** Its class: versions may ask for one. */
+  hardware: text('hardware').notNull(),
+  /** Execution providers, in the order in which they are tried. */
+  providers: jsonb('providers').$type<string[]>().notNull(),
+  /** Why it cannot serve what asks for its class, in the engine's words; null: it can. */
+  lacks: text('lacks'),
+  cores: integer('cores').notNull(),
+  modelMemoryMb: integer('model_memory_mb').notNull(),
+  seenAt: timestamp('seen_at', { withTimezone: true }).notNull().default(sql`now()`),
+})

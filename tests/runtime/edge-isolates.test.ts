@@ -14,6 +14,7 @@ import { webHttp } from '#edge/web-http.ts'
 import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { newId } from '#schemas/ids.ts'
 import { PLANS } from '#schemas/plans.ts'
 import { handClock } from '#tests/caller.ts'
@@ -72,7 +73,8 @@ afterAll(() => rmSync(root, { recursive: true }))
 const blobs = folderBlobs({ root })
 function isolate() {
   const background = (work: Promise<unknown>) => void renewals.push(work.catch(() => {}))
-  const deps = { functions, objects, blobs, signer, clock, log, http: webHttp, background }
+  const metrics = { registry: new Registry() }
+  const deps = { functions, objects, blobs, signer, clock, log, http: webHttp, background, metrics }
   const app = createApp(deps as unknown as EdgeDeps)
   return async (method: string, path: string, authorization: string, body?: object) => {
     const headers = { authorization, 'content-type': 'application/json' }

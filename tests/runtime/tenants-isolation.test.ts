@@ -32,6 +32,12 @@ const SEED: Record<string, string> = {
   model_versions: `insert into model_versions (tenant_id, id, model, number, digest, manifest, state)
     values ($1, 'ver', 'm', 1, 'd', '{}', 'ready')`,
   model_aliases: `insert into model_aliases (tenant_id, model, alias, number) values ($1, 'm', 'a', 1)`,
+  model_rollouts: `insert into model_rollouts (tenant_id, id, model, alias, mode, from_version, to_version, percent,
+    tolerance, guard, state, report, created_by, created_at)
+    values ($1, 'rol', 'm', 'a', 'canary', 1, 2, 5, '{}', '{}', 'running', '{}', 'key', now())`,
+  model_switches: `insert into model_switches (tenant_id, id, model, alias, kind, outcome, actor, at)
+    values ($1, 'swi', 'm', 'a', 'flip', 'made', 'key', now())`,
+  model_serving: `insert into model_serving (tenant_id, model) values ($1, 'm')`,
   runs: `insert into runs (tenant_id, id, kind, state, key_id, spec) values ($1, 'run', 'k', 'queued', 'key', '{}')`,
   steps: `insert into steps (tenant_id, id, run_id, kind, state) values ($1, 'stp', 'run', 'plan', 'queued')`,
   outbox: `insert into outbox (tenant_id, queue, body) values ($1, 'work', '{}')`,

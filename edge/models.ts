@@ -1,9 +1,10 @@
 /** Which version a request means: asked of the control API, kept for seconds, forgotten on a change. */
 import type { Call } from '#core/caller.ts'
 import type { Servable } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
 import type { Served } from '#core/models/models.ts'
 import type { EdgeDeps } from './deps.ts'
-import { FreshCache } from './fresh-cache.ts'
+import { FreshCache, STALE_MS } from './fresh-cache.ts'
 import { ask } from './functions-client.ts'
 import type { Limiter } from './middleware/limits.ts'
 
@@ -14,6 +15,8 @@ export class ModelDirectory {
   readonly #deps: Needs
   readonly #limits: Limiter
   readonly #versions = new FreshCache<Served>(MODELS_MAX)
+  /** What stood here until a change was made, by key. */
+  readonly #before = new Map<string, { served: Served; until: number }>()
 
   constructor(deps: Needs, limits: Limiter) {
     this.#deps = deps
@@ -37,16 +40,34 @@ export class ModelDirectory {
   /** The same with the rollout that runs under this name. */
   async served(call: Call, model: string, version?: string): Promise<Served> {
     const key = keyOf(call.caller.tenantId, model, version)
-    const found = await this.#versions.get(this.#deps, key, async () => {
-      // Names that there are none of are never held: without this a flood of them reaches the database.
-      await this.#limits.spend(call.caller, 'lookup')
-      return ask<Served>(this.#deps, '/internal/models/resolve', { call, model, version })
-    })
-    return found!
+    try {
+      const found = await this.#versions.get(this.#deps, key, async () => {
+        // Names that there are none of are never held: without this a flood of them reaches the database.
+        await this.#limits.spend(call.caller, 'lookup')
+        return ask<Served>(this.#deps, '/internal/models/resolve', { call, model, version })
+      })
+      this.#before.delete(key)
+      return found!
+    } catch (error) {
+      // While the control API is away: a restart of it right after a change costs no request.
+      const before = this.#before.get(key)
+      const isAway = error instanceof AppError && error.code === 'unavailable'
+      if (!isAway || !before || before.until < this.#deps.clock.now()) throw error
+      return before.served
+    }
   }
 
-  forget(tenantId: string): void {
-    this.#versions.delete(key => key.startsWith(`${tenantId} `))
+  /** What was changed of a model holds here at once; without its name: of all of the tenant's. */
+  forget(tenantId: string, model?: string): void {
+    const now = this.#deps.clock.now()
+    const until = now + STALE_MS
+    for (const [key, before] of this.#before) if (before.until < now) this.#before.delete(key)
+    const prefix = model === undefined ? `${tenantId} ` : `${tenantId} ${model} `
+    this.#versions.delete((key, served) => {
+      if (!key.startsWith(prefix)) return false
+      if (this.#before.size < MODELS_MAX) this.#before.set(key, { served, until })
+      return true
+    })
   }
 }
 

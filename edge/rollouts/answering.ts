@@ -44,7 +44,7 @@ export class Answering {
     this.#deps = deps
     this.#models = models
     this.watch = new SwitchWatch(deps)
-    this.#follower = new RolloutFollower(deps, tenantId => models.forget(tenantId))
+    this.#follower = new RolloutFollower(deps, (tenantId, model) => models.forget(tenantId, model))
   }
 
   /** Without a promise where the name is known: the way of nearly every request. */

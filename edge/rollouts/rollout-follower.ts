@@ -26,14 +26,14 @@ const READ_MAX = 50
 
 type Plan = RolloutPlan<Servable>
 type Which = 'stable' | 'candidate'
-type Following = { tenantId: TenantId; seen: Report; read: Record<Which, number> }
+type Following = { tenantId: TenantId; model: string; seen: Report; read: Record<Which, number> }
 
 export class RolloutFollower {
   readonly #deps: Needs
-  readonly #onEnded: (tenantId: TenantId) => void
+  readonly #onEnded: (tenantId: TenantId, model: string) => void
   readonly #following = new Map<Plan['id'], Following>()
 
-  constructor(deps: Needs, onEnded: (tenantId: TenantId) => void) {
+  constructor(deps: Needs, onEnded: (tenantId: TenantId, model: string) => void) {
     this.#deps = deps
     this.#onEnded = onEnded
   }
@@ -77,10 +77,11 @@ export class RolloutFollower {
     seen.compared = addCompared(seen.compared, found)
   }
 
-  #of(tenantId: TenantId, { id }: Plan): Following {
+  #of(tenantId: TenantId, { id, candidate }: Plan): Following {
     const known = this.#following.get(id)
     if (known) return known
-    const following = { tenantId, seen: emptyReport(), read: { stable: 0, candidate: 0 } }
+    const { model } = candidate
+    const following = { tenantId, model, seen: emptyReport(), read: { stable: 0, candidate: 0 } }
     this.#following.set(id, following)
     const due = new Promise(resolve => setTimeout(resolve, TELL_MS))
     this.#deps.background(due.then(() => this.#tell(id)))
@@ -88,7 +89,7 @@ export class RolloutFollower {
   }
 
   async #tell(id: Plan['id']): Promise<void> {
-    const { tenantId, seen } = this.#following.get(id)!
+    const { tenantId, model, seen } = this.#following.get(id)!
     this.#following.delete(id)
     const told = { tenantId, id, seen }
     const { running } = await ask<{ running: boolean }>(
@@ -96,7 +97,7 @@ export class RolloutFollower {
       '/internal/models/rollout-observed',
       told,
     )
-    if (!running) this.#onEnded(tenantId)
+    if (!running) this.#onEnded(tenantId, model)
   }
 }
 

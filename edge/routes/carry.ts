@@ -31,7 +31,7 @@ export async function carry(
   if (!reply.ok && route.errors !== 'problem') {
     throw fromProblem(await reply.json().catch(() => ({})), reply.headers.get('retry-after'))
   }
-  if (route.method !== 'GET' && reply.ok) forget(edge, route, call.caller)
+  if (route.method !== 'GET' && reply.ok) forget(edge, route, call.caller, c.req.param('model'))
   const headers: Record<string, string> = { 'galley-request-id': call.requestId }
   for (const name of CARRIED_HEADERS) {
     const value = reply.headers.get(name)
@@ -41,8 +41,8 @@ export async function carry(
 }
 
 /** What was just changed through this edge holds here at once. */
-function forget(edge: Edge, { name }: Route, { tenantId }: Caller): void {
-  const held: Record<string, { forget(tenantId: string): void }[]> = {
+function forget(edge: Edge, { name }: Route, { tenantId }: Caller, model?: string): void {
+  const held: Record<string, { forget(tenantId: string, model?: string): void }[]> = {
     keys: [edge.auth],
     tenants: [edge.auth],
     models: [edge.models],
@@ -52,7 +52,7 @@ function forget(edge: Edge, { name }: Route, { tenantId }: Caller): void {
     services: [edge.services, edge.feast],
     endpoints: [edge.endpoints],
   }
-  for (const each of held[name.split('.')[0]!] ?? []) each.forget(tenantId)
+  for (const each of held[name.split('.')[0]!] ?? []) each.forget(tenantId, model)
 }
 
 /** The key under which a reply with a secret is stored: only who sends the API key can open it. */

@@ -1,11 +1,15 @@
 /** Versions in the running product: warm before they serve, tried beside each other, taken back by themselves. */
+import { execFile } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { beforeAll, expect, test } from 'vitest'
 import { tensor } from '#core/models/onnx/build.ts'
 import * as models from '#tests/models.ts'
 import { named, newTenant, ok, publish, refused } from './actions.ts'
 import { product } from './product.ts'
 
+const ENTRY = fileURLToPath(new URL('../../sdk/cli/galley.ts', import.meta.url))
 let key = ''
 beforeAll(async () => {
   key = (await newTenant()).key
@@ -160,3 +164,29 @@ test('what cannot be rolled out is refused with what would be right', async () =
   await refused('POST', path(model, '/promote'), undefined, 409, 'conflict', { key })
   await refused('GET', path(model, '/rollout'), undefined, 404, 'not_found', { key })
 })
+
+test('the command line tries a version, shows how it goes, lets it serve and takes it back', async () => {
+  const model = await two('typed')
+  const galley = (...args: string[]) => typed(['models', ...args])
+  expect(await galley('rollout', `${model}@2`, '--percent', '100')).toContain('answers 100 %')
+  for (let i = 0; i < 3; i++) await ask(model)
+  await until(
+    () => rolloutOf(model),
+    ({ report }) => report.candidate.requests >= 3,
+  )
+  const shown = await galley('rollout', model)
+  for (const part of ['canary', 'VERSION 1', 'VERSION 2', 'p95 latency', 'mean of y']) {
+    expect(shown).toContain(part)
+  }
+  expect(await galley('promote', model)).toContain('is version 2 now; it was 1')
+  expect(await galley('rollback', model)).toContain('is version 1; 2 is taken back')
+  const log = await galley('switches', model)
+  for (const kind of ['canary', 'promote', 'rollback']) expect(log).toContain(kind)
+})
+
+async function typed(args: string[]): Promise<string> {
+  const { url } = await product()
+  const env = { GALLEY_URL: url, GALLEY_KEY: key }
+  const { stdout } = await promisify(execFile)(process.execPath, [ENTRY, ...args], { env })
+  return stdout
+}

@@ -3,9 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
+import { eq } from 'drizzle-orm'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import type { Objects } from '#core/deps.ts'
 import { openSigner, openVerifier, placeKey } from '#core/internal/signing.ts'
+import * as models from '#core/models/models.ts'
 import { TenantRates } from '#core/tenants/rate-object.ts'
 import * as tenants from '#core/tenants/tenants.ts'
 import { createApp } from '#edge/app.ts'
@@ -15,9 +17,10 @@ import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { Registry } from '#platform/metrics/registry.ts'
-import { newId } from '#schemas/ids.ts'
+import { newId, type TenantId } from '#schemas/ids.ts'
 import { PLANS } from '#schemas/plans.ts'
-import { handClock } from '#tests/caller.ts'
+import { files, modelVersions } from '#schemas/tables/models.ts'
+import { callOf, handClock, inTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
 
 const { db } = await testDatabase()
@@ -36,8 +39,10 @@ const api = createApi({
 
 let asked: string[] = []
 let gate: Promise<unknown> | null = null
+let isAway = false
 const functions = {
   async fetch(request: Request) {
+    if (isAway) throw new Error('nobody listens')
     const { pathname } = new URL(request.url)
     asked.push(pathname)
     const reply = await api(request)
@@ -48,6 +53,7 @@ const functions = {
 beforeEach(() => {
   asked = []
   gate = null
+  isAway = false
 })
 
 const rates = new Map<string, TenantRates>()
@@ -73,8 +79,20 @@ afterAll(() => rmSync(root, { recursive: true }))
 const blobs = folderBlobs({ root })
 function isolate() {
   const background = (work: Promise<unknown>) => void renewals.push(work.catch(() => {}))
+  const router = { load: async () => ({ runners: 1 }) }
   const metrics = { registry: new Registry() }
-  const deps = { functions, objects, blobs, signer, clock, log, http: webHttp, background, metrics }
+  const deps = {
+    metrics,
+    router,
+    functions,
+    objects,
+    blobs,
+    signer,
+    clock,
+    log,
+    http: webHttp,
+    background,
+  }
   const app = createApp(deps as unknown as EdgeDeps)
   return async (method: string, path: string, authorization: string, body?: object) => {
     const headers = { authorization, 'content-type': 'application/json' }
@@ -178,4 +196,53 @@ test('every reply to a caller names the request, whichever place gave it', async
   expect(part.status).toBe(200)
   const missing = await ask('GET', '/v2/models/none', bearer)
   for (const { requestId } of [upload, part, missing]) expect(requestId).toMatch(/^req_/)
+})
+
+/** A model with two ready versions, of which the first is the champion. */
+async function newModel(tenantId: TenantId, name: string) {
+  const call = callOf(tenantId)
+  for (const sha256 of ['a', 'b'].map(letter => letter.repeat(64))) {
+    await inTenant({ db, clock }, tenantId, async unit => {
+      await unit.tx.insert(files).values({ tenantId, sha256, size: 1 }).onConflictDoNothing()
+      const file = { path: 'm.onnx', sha256, size: 1 }
+      const { version } = await models.publish(unit, call, { model: name, files: [file] })
+      const [row] = await unit.tx.select().from(modelVersions).where(eq(modelVersions.model, name))
+      const signature = { inputs: [], outputs: [], batching: 'invariant' as const }
+      await unit.tx.update(modelVersions).set({ state: 'ready', signature })
+      if (version === 1 && row) {
+        await models.aliases.setAlias(unit, call, { model: name, alias: 'champion', version })
+      }
+    })
+  }
+}
+const servedBy = async (ask: ReturnType<typeof isolate>, bearer: string, name: string) =>
+  (await ask('GET', `/v2/models/${name}`, bearer)).body.versions
+
+test('a change of one model leaves what is known of the others of its tenant', async () => {
+  const ask = isolate()
+  const { bearer, tenantId } = await newKey()
+  for (const name of ['one', 'two']) await newModel(tenantId, name)
+  for (const name of ['one', 'two']) expect(await servedBy(ask, bearer, name)).toEqual(['1'])
+  const body = { version: 2 }
+  const path = '/v1/registry/models/one/aliases/champion'
+  expect((await ask('PUT', path, bearer, body)).status).toBe(200)
+  asked = []
+  expect(await servedBy(ask, bearer, 'two')).toEqual(['1'])
+  expect(asked).toEqual([])
+  expect(await servedBy(ask, bearer, 'one')).toEqual(['2'])
+})
+
+test('a control API that is gone right after a change costs no request: what was known answers until it is back', async () => {
+  const ask = isolate()
+  const { bearer, tenantId } = await newKey()
+  await newModel(tenantId, 'one')
+  expect(await servedBy(ask, bearer, 'one')).toEqual(['1'])
+  const path = '/v1/registry/models/one/aliases/champion'
+  expect((await ask('PUT', path, bearer, { version: 2 })).status).toBe(200)
+  isAway = true
+  expect(await servedBy(ask, bearer, 'one')).toEqual(['1'])
+  isAway = false
+  expect(await servedBy(ask, bearer, 'one')).toEqual(['2'])
+  isAway = true
+  expect(await servedBy(ask, bearer, 'one')).toEqual(['2'])
 })

@@ -43,7 +43,7 @@ function rows({ report }: Rollout): Row[] {
     row('p50 latency', side => ms(side.p50_ms)),
     row('p95 latency', side => ms(side.p95_ms)),
     row('engine time a request', side => us(side.compute_us_mean)),
-    ...Object.keys(stable.outputs).map(name =>
+    ...outputsOf(stable, candidate).map(name =>
       row(`mean of ${name}`, side => short(side.outputs[name]?.mean ?? null)),
     ),
     ...Object.entries(shift).map(([name, value]) => ({
@@ -52,6 +52,10 @@ function rows({ report }: Rollout): Row[] {
       candidate: `${short(value)} σ`,
     })),
   ]
+}
+
+function outputsOf(...sides: { outputs: object }[]): string[] {
+  return [...new Set(sides.flatMap(({ outputs }) => Object.keys(outputs)))]
 }
 
 function compared(terminal: Terminal, { compared, skipped }: Rollout['report']): string {

@@ -13,10 +13,11 @@ describe('the places behind the edge take nothing unsigned', () => {
   let ports: { port: number; place: string }[]
   let secret: string
   beforeAll(async () => {
-    const { dataFolder, url } = await product()
+    const { dataFolder, url, grpc } = await product()
     secret = JSON.parse(readFileSync(join(dataFolder, 'secrets.json'), 'utf8')).signing_key
-    const edgePort = Number(new URL(url).port)
-    ports = listening(dataFolder).filter(one => one.port !== edgePort)
+    // The doors for callers.
+    const open = [new URL(url).port, grpc.slice(grpc.lastIndexOf(':') + 1)].map(Number)
+    ports = listening(dataFolder).filter(({ port }) => !open.includes(port))
   })
 
   const INTERNAL = [

@@ -56,6 +56,33 @@ export type LoadCall = {
   deadline: number
 }
 
+/** How often, and how long in all. */
+export type Timed = { count: number; ns: number }
+/** What was answered of a version for one tenant. */
+export type ServedCounts = {
+  model: string
+  version: number
+  /** Unix milliseconds of the last answer; 0: none yet. */
+  lastMs: number
+  rows: number
+  /** Runs of the model; of one that was shared with others, the share that was this tenant's rows. */
+  executions: number
+  success: Timed
+  fail: Timed
+  /** Everything but the run itself: reading, waiting, writing. */
+  queue: Timed
+  /** Whole runs, whoever shared them. */
+  compute: Timed
+}
+/** Counts are of the runners that are there now, each since it started. */
+export type Statistics = {
+  runners: { name: string; sinceMs: number }[]
+  models: ServedCounts[]
+}
+export type StatisticsCall = { call: Call; model?: string; version?: number }
+/** Versions whose memory a tenant no longer claims. */
+export type UnloadCall = { call: Call; digests: string[] }
+
 /** Tells when the caller has gone: an AbortSignal, or the cheaper thing that a runtime has. */
 export type Departure = {
   addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
@@ -66,6 +93,12 @@ export type InferenceRouter = {
   infer(call: InferenceCall, departure: Departure | null): Promise<InferenceReply>
   /** Resolves when the version is warm on a runner at least. Rejects with what the engine says. */
   load(call: LoadCall): Promise<{ runners: number }>
+  /**
+   * Ends the tenant's claim on the memory of these versions: given back where no other tenant uses them.
+   * Throws `in_use` where it answers requests without a pause.
+   */
+  unload(call: UnloadCall): Promise<void>
+  statistics(call: StatisticsCall): Promise<Statistics>
   /** Whether a runner is there. */
   ready(): Promise<boolean>
 }

@@ -36,6 +36,7 @@ import { measures } from './routes/measures.ts'
 import * as oip from './routes/oip.ts'
 import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
+import * as repository from './routes/repository.ts'
 import { ServiceDirectory } from './service-directory.ts'
 
 export type Edge = Gate & {
@@ -136,6 +137,13 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.config': async ({ models }, c, call) => named(call, await oip.config(models, c, call)),
   'oip.config_version': async ({ models }, c, call) =>
     named(call, await oip.config(models, c, call)),
+  'oip.stats': stats,
+  'oip.model_stats': stats,
+  'oip.version_stats': stats,
+  'oip.index': async ({ deps }, c, call) => named(call, await repository.index(deps, c, call)),
+  'oip.load': async ({ deps, models }, c, call) =>
+    named(call, await repository.load(deps, models, c, call)),
+  'oip.unload': async ({ deps }, c, call) => named(call, await repository.unload(deps, c, call)),
   'openai.embeddings': ({ deps, answering }, c, call) =>
     openai.embeddings(deps, answering, c, call),
   'oip.infer': ({ deps, answering }, c, call) => oip.infer(deps, answering, c, call),
@@ -161,6 +169,10 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'jobs.results': granted<blobs.FileGrant>(blobs.getFile),
   'events.segment_content': granted<blobs.FileGrant>(blobs.getFile),
   'events.export_rest': granted<blobs.FileGrant>(blobs.getFile),
+}
+
+async function stats({ deps, models }: Edge, c: Context, call: Call): Promise<Response> {
+  return named(call, await repository.statistics(deps, models, c, call))
 }
 
 /** The control API says which bytes are meant, and they pass through here. */

@@ -1,4 +1,5 @@
 /** The router over HTTPS: one signed request per inference, the caller's bytes as they came. */
+import type { Call } from '#core/caller.ts'
 import type {
   Clock,
   Departure,
@@ -9,6 +10,7 @@ import type {
 } from '#core/deps.ts'
 import { AppError, fromProblem } from '#core/error.ts'
 import { type Claims, type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
+import type { Statistics } from '#core/router.ts'
 import {
   COMPUTE_HEADER,
   JSON_LENGTH_HEADER,
@@ -18,11 +20,15 @@ import {
   pathOf,
   READY_PATH,
   RECEIPT_HEADER,
+  STATISTICS_PATH,
+  UNLOAD_PATH,
 } from '#platform/router/wire.ts'
 
 /** The router keeps deadlines; this is for one that hangs. */
 const GRACE_MS = 2_000
 const READY_MS_MAX = 2_000
+const UNLOAD_MS_MAX = 10_000
+const STATISTICS_MS_MAX = 5_000
 
 export type RemoteRouterDeps = {
   fetch(request: Request): Promise<Response>
@@ -60,6 +66,14 @@ export function remoteRouter(deps: RemoteRouterDeps): InferenceRouter {
     return send(deps, { call, method: 'POST', path, body: await sha256Hex(body) }, signal, body)
   }
 
+  async function question<T>(call: Call, path: string, asked: object, ms: number): Promise<T> {
+    const body = new TextEncoder().encode(JSON.stringify(asked))
+    const claims = { call, method: 'POST', path, body: await sha256Hex(body) }
+    const response = await send(deps, claims, AbortSignal.timeout(ms + GRACE_MS), body)
+    if (!response.ok) throw await faultOf(response)
+    return (await response.json()) as T
+  }
+
   return {
     async infer(asked, departed) {
       const model = await describe(asked.model)
@@ -74,13 +88,14 @@ export function remoteRouter(deps: RemoteRouterDeps): InferenceRouter {
       return readReply(response, signal)
     },
     async load({ call, ...asked }) {
-      const body = new TextEncoder().encode(JSON.stringify(asked satisfies LoadBody))
-      const claims = { call, method: 'POST', path: LOAD_PATH, body: await sha256Hex(body) }
       const leftMs = Math.max(0, asked.deadline - deps.clock.now())
-      const response = await send(deps, claims, AbortSignal.timeout(leftMs + GRACE_MS), body)
-      if (!response.ok) throw await faultOf(response)
-      return (await response.json()) as { runners: number }
+      return await question<{ runners: number }>(call, LOAD_PATH, asked satisfies LoadBody, leftMs)
     },
+    async unload({ call, ...asked }) {
+      await question(call, UNLOAD_PATH, asked, UNLOAD_MS_MAX)
+    },
+    statistics: ({ call, ...asked }) =>
+      question<Statistics>(call, STATISTICS_PATH, asked, STATISTICS_MS_MAX),
     async ready() {
       const claims = { call: null, method: 'GET', path: READY_PATH, body: await EMPTY }
       const signal = AbortSignal.timeout(READY_MS_MAX)

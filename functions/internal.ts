@@ -33,6 +33,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/models/switch-refused', ['edge'], refusedSwitch),
   internal('/internal/models/switch-observed', ['edge'], observedSwitch),
   internal('/internal/models/rollout-observed', ['edge'], observedRollout),
+  internal('/internal/models/index', ['edge'], indexModels),
   internal('/internal/events/type', ['edge'], eventTypeOf),
   internal('/internal/hooks/source', ['edge'], hookSourceOf),
   internal('/internal/events/accept', ['edge'], accept),
@@ -81,6 +82,10 @@ function resolveModel(deps: FunctionsDeps, input: { call: Call; model: string; v
   return inTenant(deps, input.call.caller, unit =>
     models.resolveServed(unit, input.model, input.version),
   )
+}
+
+function indexModels(deps: FunctionsDeps, input: { call: Call }) {
+  return inTenant(deps, input.call.caller, unit => models.index(unit))
 }
 
 async function eventTypeOf(deps: FunctionsDeps, input: OfTenant<{ type: string }>) {

@@ -2,6 +2,7 @@
 import type { Clock, InferenceRouter, Log, Servable } from '#core/deps.ts'
 import { AppError, problem } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
+import type { StatisticsCall, UnloadCall } from '#core/router.ts'
 import { Registry, type Snapshot } from '#platform/metrics/registry.ts'
 import {
   COMPUTE_HEADER,
@@ -16,7 +17,9 @@ import {
   modelFrom,
   READY_PATH,
   RECEIPT_HEADER,
+  STATISTICS_PATH,
   targetOf,
+  UNLOAD_PATH,
 } from '#platform/router/wire.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
 
@@ -33,7 +36,7 @@ export type RouterHttpDeps = {
   log: Log
 }
 
-/** Answers `POST /infer`, `POST /load` and `GET /ready`; errors are problem documents. */
+/** Answers `POST` of `/infer`, `/load`, `/unload` and `/statistics`, and `GET /ready`; errors are problem documents. */
 export function serveRouter(deps: RouterHttpDeps): (request: Request) => Promise<Response> {
   const models = new Map<string, Servable>()
   const edges = new Registry()
@@ -60,8 +63,14 @@ async function answer(deps: RouterHttpDeps, { models, edges }: Known, request: R
     throw new AppError('unauthenticated', { internal: `${from} asked the router` })
   if (method === 'GET' && path === READY_PATH) return readiness(deps.router)
   if (method === 'POST' && path === LOAD_PATH && call) {
-    const asked = JSON.parse(new TextDecoder().decode(body)) as LoadBody
-    return Response.json(await deps.router.load({ ...asked, call }))
+    return Response.json(await deps.router.load({ ...jsonOf<LoadBody>(body), call }))
+  }
+  if (method === 'POST' && path === UNLOAD_PATH && call) {
+    await deps.router.unload({ ...jsonOf<UnloadCall>(body), call })
+    return Response.json({})
+  }
+  if (method === 'POST' && path === STATISTICS_PATH && call) {
+    return Response.json(await deps.router.statistics({ ...jsonOf<StatisticsCall>(body), call }))
   }
   if (method === 'POST' && (path === MEASURES_PATH || path === GROWTH_PATH)) {
     edges.absorb(JSON.parse(new TextDecoder().decode(body)) as Snapshot)
@@ -73,7 +82,7 @@ async function answer(deps: RouterHttpDeps, { models, edges }: Known, request: R
   }
   if (method !== 'POST' || url.pathname !== INFER_PATH || !call) {
     throw new AppError('not_found', {
-      public: 'The router answers POST /infer, POST /load and GET /ready.',
+      public: 'The router answers POST /infer, /load, /unload and /statistics, and GET /ready.',
     })
   }
   const { modelHash, modelBytes, deadline, jsonLength, form, kind } = targetOf(url.searchParams)
@@ -90,6 +99,10 @@ async function answer(deps: RouterHttpDeps, { models, edges }: Known, request: R
   })
   if (reply.jsonLength !== null) headers.set(JSON_LENGTH_HEADER, String(reply.jsonLength))
   return new Response(reply.body as Uint8Array<ArrayBuffer>, { headers })
+}
+
+function jsonOf<T>(body: Uint8Array): T {
+  return JSON.parse(new TextDecoder().decode(body)) as T
 }
 
 async function bodyOf(request: Request): Promise<Uint8Array> {

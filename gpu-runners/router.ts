@@ -14,6 +14,7 @@ import { Registry } from '#platform/metrics/registry.ts'
 import { FRAME } from './online/frames.ts'
 import { digestMark, type ErrorPart, inferHead, readReply } from './online/messages.ts'
 import type { Answer } from './online/questions.ts'
+import { openAsking } from './routing/asking.ts'
 import { openLoading } from './routing/loading.ts'
 import { Placement } from './routing/placement.ts'
 import { openReadings, type Readings } from './routing/readings.ts'
@@ -55,6 +56,7 @@ export function createRouter(deps: {
   const placement = new Placement()
   const loading = openLoading({ ...deps, placement, runners }, newId)
   const warming = openWarming({ ...deps, runners, loading })
+  const asking = openAsking(runners, newId)
   let nextId = 1
   const late = setInterval(rejectLate, LATE_MS).unref()
 
@@ -208,6 +210,7 @@ export function createRouter(deps: {
         })
       },
       load: warming,
+      ...asking,
       ready: async () => [...runners].some(runner => !runner.draining),
     },
     readings: openReadings({ runners, waiting, registry: new Registry() }, newId),

@@ -14,6 +14,7 @@ import { type Dialled, dialRouter } from './online/dial.ts'
 import { openMeasures } from './online/measures.ts'
 import { serveOnline } from './online/online.ts'
 import { openReceiptLog } from './online/receipt-log.ts'
+import { Statistics } from './online/statistics.ts'
 import { type StepDeps, steps } from './steps.ts'
 import { validations } from './validations.ts'
 
@@ -54,12 +55,13 @@ const receipts = openReceiptLog(deps, {
   },
   onShipped: count => dialled?.shipped(count),
 })
+const statistics = new Statistics(clock)
 dialled = dialRouter(deps, {
   socketPath: env.routerSocket,
   runner: env.name,
   hardware,
   receiptsSoFar: () => receipts.count(),
-  serve: channel => serveOnline({ residents, receipts, measures, clock, log }, channel),
+  serve: channel => serveOnline({ residents, receipts, measures, statistics, clock, log }, channel),
 })
 
 const draining = new AbortController()

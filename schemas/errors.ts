@@ -37,6 +37,7 @@ export const ERRORS = {
   canceled: { status: 499, title: 'The caller left before the work began.' },
   internal: { status: 500, title: 'Something went wrong on our side.' },
   inference_failed: { status: 500, title: 'The model failed on this input.' },
+  unsupported: { status: 501, title: 'This part of the protocol is not offered here.' },
   unavailable: { status: 503, title: 'The service cannot take this now.' },
   overloaded: { status: 503, title: 'The queue of this model is full.' },
   deadline_exceeded: { status: 504, title: 'The deadline passed before the work was done.' },

@@ -80,6 +80,7 @@ export type ErrorCode =
   | 'canceled'
   | 'internal'
   | 'inference_failed'
+  | 'unsupported'
   | 'unavailable'
   | 'overloaded'
   | 'deadline_exceeded'
@@ -1031,6 +1032,27 @@ export type Contract = {
       ready: boolean
     }
   }
+  /** What runners counted of all models. */
+  'oip.stats': {
+    input: {}
+    reply: {
+      model_stats: Array<{
+        name: string
+        version: string
+        last_inference: number
+        inference_count: number
+        execution_count: number
+        inference_stats: Record<string, {
+          count: number
+          ns: number
+        }>
+      }>
+      galley: {
+        runners: number
+        since: string | null
+      }
+    }
+  }
   /** Metadata of the version that serves. */
   'oip.metadata': {
     input: {
@@ -1135,6 +1157,84 @@ export type Contract = {
         data_type: string
         dims: Array<number>
       }>
+    }
+  }
+  /** What runners counted of a model, version by version. */
+  'oip.model_stats': {
+    input: {
+      params: { model: string }
+    }
+    reply: {
+      model_stats: Array<{
+        name: string
+        version: string
+        last_inference: number
+        inference_count: number
+        execution_count: number
+        inference_stats: Record<string, {
+          count: number
+          ns: number
+        }>
+      }>
+      galley: {
+        runners: number
+        since: string | null
+      }
+    }
+  }
+  /** What runners counted of one version, by number or alias. */
+  'oip.version_stats': {
+    input: {
+      params: { model: string; version: string }
+    }
+    reply: {
+      model_stats: Array<{
+        name: string
+        version: string
+        last_inference: number
+        inference_count: number
+        execution_count: number
+        inference_stats: Record<string, {
+          count: number
+          ns: number
+        }>
+      }>
+      galley: {
+        runners: number
+        since: string | null
+      }
+    }
+  }
+  /** List every version and whether it can be asked for. */
+  'oip.index': {
+    input: {
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: Array<{
+      name: string
+      version: string
+      state: 'READY' | 'LOADING' | 'UNAVAILABLE'
+      reason: string
+    }>
+  }
+  /** Make the version that serves warm on a runner. */
+  'oip.load': {
+    input: {
+      params: { model: string }
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      name: string
+    }
+  }
+  /** Give back the memory of an idle model; it is loaded again when it is asked for. */
+  'oip.unload': {
+    input: {
+      params: { model: string }
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      name: string
     }
   }
   /** Run the version that `champion` names, or else the newest ready one. */
@@ -2965,12 +3065,18 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'oip.server': { method: 'GET', path: '/v2', idempotent: false, raw: false, json: true },
   'oip.live': { method: 'GET', path: '/v2/health/live', idempotent: false, raw: false, json: true },
   'oip.ready': { method: 'GET', path: '/v2/health/ready', idempotent: false, raw: false, json: true },
+  'oip.stats': { method: 'GET', path: '/v2/models/stats', idempotent: false, raw: false, json: true },
   'oip.metadata': { method: 'GET', path: '/v2/models/:model', idempotent: false, raw: false, json: true },
   'oip.metadata_version': { method: 'GET', path: '/v2/models/:model/versions/:version', idempotent: false, raw: false, json: true },
   'oip.model_ready': { method: 'GET', path: '/v2/models/:model/ready', idempotent: false, raw: false, json: true },
   'oip.version_ready': { method: 'GET', path: '/v2/models/:model/versions/:version/ready', idempotent: false, raw: false, json: true },
   'oip.config': { method: 'GET', path: '/v2/models/:model/config', idempotent: false, raw: false, json: true },
   'oip.config_version': { method: 'GET', path: '/v2/models/:model/versions/:version/config', idempotent: false, raw: false, json: true },
+  'oip.model_stats': { method: 'GET', path: '/v2/models/:model/stats', idempotent: false, raw: false, json: true },
+  'oip.version_stats': { method: 'GET', path: '/v2/models/:model/versions/:version/stats', idempotent: false, raw: false, json: true },
+  'oip.index': { method: 'POST', path: '/v2/repository/index', idempotent: false, raw: true, json: true },
+  'oip.load': { method: 'POST', path: '/v2/repository/models/:model/load', idempotent: false, raw: true, json: true },
+  'oip.unload': { method: 'POST', path: '/v2/repository/models/:model/unload', idempotent: false, raw: true, json: true },
   'oip.infer': { method: 'POST', path: '/v2/models/:model/infer', idempotent: false, raw: true, json: true },
   'oip.infer_version': { method: 'POST', path: '/v2/models/:model/versions/:version/infer', idempotent: false, raw: true, json: true },
   'openai.models': { method: 'GET', path: '/v1/models', idempotent: false, raw: false, json: true },

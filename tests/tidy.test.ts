@@ -146,7 +146,13 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
   const gone = () => Promise.reject(new Error('out of reach'))
   return {
     functions: { fetch: gone },
-    router: { infer: gone, load: gone, ready: async () => false },
+    router: {
+      infer: gone,
+      load: gone,
+      unload: gone,
+      statistics: gone,
+      ready: async () => false,
+    },
     objects: { tenant: () => ({ leaseRate: gone }) },
     features: {
       partitionsPerObject: 1024,

@@ -4,10 +4,11 @@
  */
 import type { Signature } from '#schemas/signature.ts'
 import { invalid } from './invalid.ts'
-import { layoutOf, type OutputRequest } from './layout.ts'
+import { layoutOf, type OutputRequest, outputHead } from './layout.ts'
 import { writeBinary } from './oip-binary.ts'
 import { toJson } from './oip-json.ts'
 import { byteSize, type Tensor } from './tensor.ts'
+import { classify } from './triton/classification.ts'
 
 export type Reply = {
   modelName: string
@@ -32,7 +33,8 @@ let pageAt = 0
  * The body, and how many bytes of JSON stand before the raw tensors; null when it is all JSON. Throws
  * `invalid_input` for outputs that are too large to be JSON.
  */
-export function encodeReply(reply: Reply): { body: Uint8Array; jsonLength: number | null } {
+export function encodeReply(given: Reply): { body: Uint8Array; jsonLength: number | null } {
+  const reply = given.requested.some(isClassified) ? classified(given) : given
   const { outputs, requested } = reply
   const heads = layoutOf(reply.signature).outputHeads
   let json = `{"model_name":${quote(reply.modelName)},"model_version":${quote(reply.modelVersion)},"id":${quote(reply.id)}`
@@ -42,8 +44,9 @@ export function encodeReply(reply: Reply): { body: Uint8Array; jsonLength: numbe
   let jsonBytes = 0
   for (let i = 0; i < requested.length; i++) {
     const tensor = outputs[i]!
-    const { index, binary } = requested[i]!
-    json += `${i === 0 ? '' : ','}${heads[index]}${tensor.shape}`
+    const { name, index, binary, classes } = requested[i]!
+    const head = classes === undefined ? heads[index] : outputHead(name, tensor.datatype)
+    json += `${i === 0 ? '' : ','}${head}${tensor.shape}`
     const size = byteSize(tensor.data)
     if (binary) {
       binaryBytes = Math.max(binaryBytes, 0) + size
@@ -58,6 +61,20 @@ export function encodeReply(reply: Reply): { body: Uint8Array; jsonLength: numbe
   return binaryBytes < 0
     ? { body: encode(json), jsonLength: null }
     : mixed(json, binaryBytes, reply)
+}
+
+const isClassified = ({ classes }: OutputRequest) => classes !== undefined
+
+/** With classes in the place of those outputs that were asked for as such. */
+function classified(reply: Reply): Reply {
+  const { outputs, requested, signature } = reply
+  return {
+    ...reply,
+    outputs: outputs.map((tensor, i) => {
+      const { index, classes } = requested[i]!
+      return classes === undefined ? tensor : classify(tensor, signature.outputs[index]!, classes)
+    }),
+  }
 }
 
 function refuseSize(name: string): never {

@@ -10,6 +10,7 @@ import { fromBinary, text } from './oip-binary.ts'
 import { fromJson, parseJson } from './oip-json.ts'
 import { checkShape, countRows } from './oip-shape.ts'
 import { ELEMENT_BYTES, elementCount, type Tensor } from './tensor.ts'
+import { classesOf } from './triton/classification.ts'
 
 export { decodeReply } from './oip-answer.ts'
 export { writeBinary } from './oip-binary.ts'
@@ -30,7 +31,7 @@ type Json = Record<string, unknown>
 
 const NO_PARAMETERS: Parameters = Object.freeze({})
 /** Parameters that would change the answer; taking them and doing nothing would be a wrong answer. */
-const UNSUPPORTED = ['classification', 'shared_memory_region', 'sequence_id']
+const UNSUPPORTED = ['shared_memory_region', 'sequence_id', 'sequence_start', 'sequence_end']
 
 /** The value of `Inference-Header-Content-Length`; null when the header is absent. */
 export function parseJsonLength(header: string | null | undefined): number | null {
@@ -68,12 +69,7 @@ export function decodeRequest(given: {
     id: readId(document.id),
     parameters,
     inputs,
-    outputs: decodeOutputs(
-      document.outputs,
-      parameters.binary_data_output === true,
-      signature,
-      layout,
-    ),
+    outputs: decodeOutputs(document.outputs, parameters.binary_data_output === true, layout),
     rows: countRows(signature.inputs, inputs),
   }
 }
@@ -136,7 +132,6 @@ function binarySize(name: string, entry: Json, jsonLength: number | null): numbe
 function decodeOutputs(
   given: unknown,
   binaryDefault: boolean,
-  signature: Signature,
   layout: Layout,
 ): readonly OutputRequest[] {
   let outputs: readonly OutputRequest[] = binaryDefault ? layout.allAsBinary : layout.allAsJson
@@ -144,9 +139,9 @@ function decodeOutputs(
     if (!Array.isArray(given)) invalid(`"outputs" must be an array of names, not ${shown(given)}.`)
     if (given.length > 0) outputs = chosen(given, binaryDefault, layout)
   }
-  for (const { name, index, binary } of outputs) {
-    const { datatype } = signature.outputs[index]!
-    if (!binary && !hasJsonForm(datatype)) {
+  for (const { name, index, binary, classes } of outputs) {
+    const { datatype } = layout.outputSpecs[index]!
+    if (!binary && classes === undefined && !hasJsonForm(datatype)) {
       invalid(
         `Output "${name}" is ${datatype}, which has no JSON form: ask for it with the parameter "binary_data": true.`,
       )
@@ -166,11 +161,13 @@ function chosen(given: unknown[], binaryDefault: boolean, layout: Layout): Outpu
     }
     if (seen.has(index)) invalid(`Output "${name}" is asked for twice.`)
     seen.add(index)
-    const binary = readParameters(entry.parameters, `Output "${name}"`).binary_data ?? binaryDefault
+    const parameters = readParameters(entry.parameters, `Output "${name}"`)
+    const { binary_data: binary = binaryDefault, classification } = parameters
     if (typeof binary !== 'boolean') {
       invalid(`Output "${name}": binary_data is ${shown(binary)}; it must be true or false.`)
     }
-    return { name, index, binary }
+    if (!classification) return { name, index, binary }
+    return { name, index, binary, classes: classesOf(layout.outputSpecs[index]!, classification) }
   })
 }
 

@@ -11,6 +11,7 @@ import { shownModel, shownWith } from './shown.ts'
 
 export * as aliases from './aliases.ts'
 export * as hardware from './hardware.ts'
+export { index } from './repository.ts'
 export { pin, resolve } from './resolve.ts'
 export * as rollouts from './rollouts.ts'
 export { served, servedModel } from './served.ts'

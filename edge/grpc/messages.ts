@@ -7,6 +7,8 @@ import { invalid, shown } from '#core/inference/invalid.ts'
 import { rawContents, type TensorContents } from './contents.ts'
 
 export type Named = { name?: string; version?: string }
+/** Which kind a parameter is of does not matter: what is not known by its name is refused. */
+export type RepositoryRequest = { model_name?: string; parameters?: Record<string, unknown> }
 export type Parameter = {
   bool_param?: boolean
   int64_param?: string

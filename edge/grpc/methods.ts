@@ -10,20 +10,22 @@ import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
 import type { EdgeDeps } from '../deps.ts'
+import * as repository from '../inference/repository.ts'
 import { admit, type Gate, isOpen } from '../middleware/gate.ts'
 import type { Answering } from '../rollouts/answering.ts'
-import { BATCH_ROWS_MAX, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, SERVER } from '../routes/oip.ts'
+import { DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, SERVER } from '../routes/oip.ts'
 import {
   bodyOf,
   type InferRequest,
   type InferResponse,
   type Named,
+  type RepositoryRequest,
   responseOf,
 } from './messages.ts'
 import { type Fault, faultOf } from './status.ts'
 
 export type GrpcEdge = Gate & {
-  deps: Pick<EdgeDeps, 'clock' | 'log'> & { router: InferenceRouter }
+  deps: Pick<EdgeDeps, 'functions' | 'signer' | 'clock' | 'log'> & { router: InferenceRouter }
   answering: Answering
 }
 /** What a call says besides its message. */
@@ -47,6 +49,10 @@ const METHODS: Record<string, { route: RouteName; answer: Answer<never> }> = {
   ModelReady: method('oip.model_ready', modelReady),
   ModelMetadata: method('oip.metadata', metadata),
   ModelConfig: method('oip.config', config),
+  ModelStatistics: method('oip.stats', statistics),
+  RepositoryIndex: method('oip.index', index),
+  RepositoryModelLoad: method('oip.load', load),
+  RepositoryModelUnload: method('oip.unload', unload),
   ModelInfer: method('oip.infer', infer),
   ModelStreamInfer: method('oip.infer', inferInStream),
 }
@@ -101,7 +107,28 @@ async function metadata({ models }: GrpcEdge, call: Call, { name = '', version }
 
 async function config({ models }: GrpcEdge, call: Call, { name = '', version }: Named) {
   const found = await models.resolve(call, name, version || undefined)
-  return plain({ config: modelConfig(name, found.signature, BATCH_ROWS_MAX) })
+  return plain({ config: modelConfig(found) })
+}
+
+async function statistics({ deps, models }: GrpcEdge, call: Call, { name, version }: Named) {
+  const which = { ...(name && { model: name }), ...(version && { version }) }
+  return plain(await repository.statistics(deps, models, call, which))
+}
+
+async function index({ deps }: GrpcEdge, call: Call, { ready }: { ready?: boolean }) {
+  return plain({ models: await repository.index(deps, call, { ready }) })
+}
+
+async function load({ deps, models }: GrpcEdge, call: Call, asked: RepositoryRequest) {
+  const { model_name: name = '', parameters = {} } = asked
+  await repository.load(deps, models, call, name, parameters)
+  return plain({})
+}
+
+async function unload({ deps }: GrpcEdge, call: Call, asked: RepositoryRequest) {
+  const { model_name: name = '', parameters = {} } = asked
+  await repository.unload(deps, call, name, parameters)
+  return plain({})
 }
 
 async function infer(

@@ -38,8 +38,10 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
 
   async function infer(call: InferenceCall, departure: Departure | null, setting: CacheSetting) {
     const asked = await askedOf(call)
-    // Without rows nothing is computed that would be worth keeping.
-    if (asked.request.rows === 0) return deps.router.infer(call, departure)
+    // Without rows nothing is computed that would be worth keeping; of classes the values are not known.
+    const { rows, outputs } = asked.request
+    if (rows === 0 || outputs.some(({ classes }) => classes !== undefined))
+      return deps.router.infer(call, departure)
     if (call.fresh === undefined) {
       const nowMs = deps.clock.now()
       const found = kept.get(asked.owner, asked.key, { nowMs, ttlMs: setting.ttl_s * 1_000 })
@@ -72,6 +74,8 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
       return deps.router.infer(call, departure)
     },
     load: call => deps.router.load(call),
+    unload: call => deps.router.unload(call),
+    statistics: call => deps.router.statistics(call),
     ready: () => deps.router.ready(),
   }
 }

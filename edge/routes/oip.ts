@@ -14,13 +14,20 @@ import { type Answering, STICKY_HEADER } from '../rollouts/answering.ts'
 /** Well under what load balancers wait, and long past any answer worth having. */
 export const DEADLINE_MS_DEFAULT = 30_000
 export const DEADLINE_MS_MAX = 120_000
-/** Of one run, as runners batch; a request of more rows is divided and answered as one. */
-export const BATCH_ROWS_MAX = 256
 /** What this server is, in the words of the protocol. */
 export const SERVER = {
   name: 'galley',
   version: API_VERSION,
-  extensions: ['binary_tensor_data', 'model_configuration', 'parameters'],
+  extensions: [
+    'binary_tensor_data',
+    'classification',
+    'model_configuration',
+    'model_repository',
+    'model_repository(unload_dependents)',
+    'parameters',
+    'schedule_policy',
+    'statistics',
+  ],
 }
 const JSON_HEADER = 'inference-header-content-length'
 
@@ -46,7 +53,7 @@ export async function metadata(models: ModelDirectory, c: Context, call: Call): 
 export async function config(models: ModelDirectory, c: Context, call: Call): Promise<Response> {
   const { model, version } = c.req.param() as { model: string; version?: string }
   const found = await models.resolve(call, model, version)
-  return json(modelConfig(model, found.signature, BATCH_ROWS_MAX))
+  return json(modelConfig(found))
 }
 
 export async function modelReady(models: ModelDirectory, c: Context, call: Call) {

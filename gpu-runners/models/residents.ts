@@ -17,7 +17,7 @@ import {
 import type { TenantId } from '#schemas/ids.ts'
 import type { RunSettings } from '#schemas/tuning.ts'
 import { type Borrowed, bytesOf, loadable, type ModelFiles, settingsOn } from './files.ts'
-import { type Memory, NoRoom } from './memory.ts'
+import { type Memory, NoRoom, type Room } from './memory.ts'
 
 export type Resident = {
   /** As the tenant has it who had it loaded. */
@@ -28,6 +28,11 @@ export type Resident = {
   tokenizer: OpenTokenizer | null
   usedAt: number
   files: Borrowed
+  /** Tenants that asked for it since it was loaded: the memory is given back when none is left. */
+  users: Set<TenantId>
+  /** Requests that hold it now, whether they have reached the batcher or not. */
+  serving: number
+  room: Room
 }
 
 export type Residents = {
@@ -37,6 +42,10 @@ export type Residents = {
   get(tenantId: TenantId, servable: Servable): Promise<Resident>
   /** All that are warm, by digest. */
   all(): Iterable<readonly [digest: string, Resident]>
+  /**
+   * Ends a tenant's claim; with the last one the memory is given back. False: it is busy, ask again.
+   */
+  release(tenantId: TenantId, digest: string): Promise<boolean>
 }
 
 type Deps = {
@@ -69,7 +78,7 @@ export function openResidents(deps: Deps, o: Options): Residents {
     const room = await memory.admit({ digest, fileBytes: bytesOf(servable) })
     let resident: Resident | undefined
     try {
-      resident = await open({ ...deps, tokenizers }, tenantId, servable, o.onBatch)
+      resident = await open({ ...deps, tokenizers, room }, tenantId, servable, o.onBatch)
       await room.settle(holderOf(digest, resident))
     } catch (error) {
       room.leave()
@@ -93,8 +102,9 @@ export function openResidents(deps: Deps, o: Options): Residents {
       residentBytes: () => model.residentBytes(),
       usedAt: () => resident.usedAt,
       // What callers wait for stays: closed under them, they would be refused.
-      busy: () => model.busy || batcher.queuedRows > 0,
-      evict: () => {
+      busy: () => resident.serving > 0 || model.busy || batcher.queuedRows > 0,
+      evict: async () => {
+        if (residents.get(digest) !== resident) return
         residents.delete(digest)
         o.onChange([...residents.keys()])
         return unload(digest, resident)
@@ -145,16 +155,28 @@ export function openResidents(deps: Deps, o: Options): Residents {
       }
       return load_
     },
+    async release(tenantId, digest) {
+      const resident = residents.get(digest)
+      if (!resident) return true
+      const others = resident.users.size - (resident.users.has(tenantId) ? 1 : 0)
+      const holder = holderOf(digest, resident)
+      if (others === 0 && holder.busy()) return false
+      resident.users.delete(tenantId)
+      if (others > 0) return true
+      await holder.evict()
+      resident.room.leave()
+      return true
+    },
   }
 }
 
 async function open(
-  deps: Deps & { tokenizers: Tokenizers },
+  deps: Deps & { tokenizers: Tokenizers; room: Room },
   tenantId: TenantId,
   servable: Servable,
   onBatch: Options['onBatch'],
 ): Promise<Resident> {
-  const { engine, tokenizers, clock, log } = deps
+  const { engine, tokenizers, room, clock, log } = deps
   const { digest, model: name, version } = servable
   const files = await deps.files.borrow(tenantId, servable)
   try {
@@ -172,7 +194,17 @@ async function open(
       },
     })
     const tokenizer = files.tokenizerPath ? tokenizers.open(files.tokenizerPath) : null
-    const resident: Resident = { servable, model, batcher, tokenizer, usedAt: clock.now(), files }
+    const resident: Resident = {
+      servable,
+      model,
+      batcher,
+      tokenizer,
+      usedAt: clock.now(),
+      files,
+      users: new Set(),
+      serving: 0,
+      room,
+    }
     return resident
   } catch (error) {
     await files.release()

@@ -12,6 +12,8 @@ export type Done = {
   body: Uint8Array
   jsonLength: number | null
   rows: number
+  /** Of the run that it was part of; absent where there were several. */
+  batchRows?: number
   computeUs: number
   tokens?: number
 }
@@ -40,7 +42,8 @@ export async function inferBody(
     outputs: answer.outputs,
     requested: request.outputs,
   })
-  return { ...encoded, rows: request.rows, computeUs: answer.computeUs }
+  const { computeUs, batchRows } = answer
+  return { ...encoded, rows: request.rows, batchRows, computeUs }
 }
 
 /** Texts in the form of OpenAI. Rows of one length share a run, with other callers' where the batcher lets them. */

@@ -4,6 +4,7 @@
  */
 import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import type { ServedCounts } from '#core/router.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
 import { type Channel, FRAME_BYTES_MAX, fromJsonPart, jsonPart } from '#platform/channel/channel.ts'
@@ -17,8 +18,9 @@ import { answerTo, errorPart, type Question } from './questions.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
 import { onlineReceipt, receiptContextOf } from './receipts.ts'
 import { CONTEXTS_MAX } from './shared-contexts.ts'
+import { countFailure, countSuccess, type Statistics } from './statistics.ts'
 
-type Context = Shared & { numbered: NumberedContext }
+type Context = Shared & { numbered: NumberedContext; counts: ServedCounts }
 /** `made`: a mark of the model that ran. */
 type Made = Done & { made: number }
 type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }
@@ -30,6 +32,7 @@ export type OnlineDeps = {
   residents: Residents
   receipts: ReceiptLog
   measures: Pick<Measures, 'snapshot'>
+  statistics: Statistics
   clock: Clock
   log: Log
 }
@@ -64,7 +67,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   function addContext(id: number, shared: Shared): void {
     const number = nextNumber++
     const numbered = { number, line: contextLine(number, receiptContextOf(shared)) }
-    contexts.set(id, { ...shared, numbered })
+    const counts = deps.statistics.of(shared.caller.tenantId, shared.model)
+    contexts.set(id, { ...shared, numbered, counts })
     // Of those that the router still names none is among the older half.
     if (contexts.size > CONTEXTS_MAX * 2) contexts.delete(contexts.keys().next().value!)
   }
@@ -82,16 +86,25 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       return
     }
     const caller = { aborted: false }
+    const began = performance.now()
+    let resident: Resident | undefined
     running.set(id, caller)
     try {
       const { model } = context
-      const resident =
+      resident =
         deps.residents.warm(model.digest) ??
         (await deps.residents.get(context.caller.tenantId, model))
-      reply(id, context, head, body, await run(resident, context, head, body, caller))
+      resident.serving++
+      resident.users.add(context.caller.tenantId)
+      const done = await run(resident, context, head, body, caller)
+      const tookMs = performance.now() - began
+      countSuccess(context.counts, done, { tookMs, atMs: deps.clock.now() })
+      reply(id, context, head, body, done)
     } catch (error) {
+      countFailure(context.counts, performance.now() - began)
       fail(id, context, error)
     } finally {
+      if (resident) resident.serving--
       running.delete(id)
     }
   }

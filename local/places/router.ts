@@ -53,7 +53,7 @@ const server = await serveHttp({
 })
 // A Worker cannot speak gRPC: it ends here, behind the same gate.
 const grpc = await serveGrpc(
-  { ...gate, answering, deps: { router, clock, log } },
+  { ...gate, answering, deps: { functions, signer, router, clock, log } },
   { host: env.host, port: env.grpcPort },
 )
 

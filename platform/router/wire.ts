@@ -9,6 +9,9 @@ import { AppError } from '#core/error.ts'
 export const INFER_PATH = '/infer'
 /** A version to be made warm: the question as JSON. */
 export const LOAD_PATH = '/load'
+/** Memory to be given back, and what runners counted: each a question as JSON. */
+export const UNLOAD_PATH = '/unload'
+export const STATISTICS_PATH = '/statistics'
 export const READY_PATH = '/ready'
 /** What an edge has counted since it last told, as JSON; answered with everybody's readings, or without. */
 export const MEASURES_PATH = '/measures'

@@ -25,6 +25,25 @@ const configured = z.object({
   input: z.array(dims),
   output: z.array(dims),
 })
+const indexed = z.object({
+  name: z.string(),
+  version: z.string(),
+  state: z.enum(['READY', 'LOADING', 'UNAVAILABLE']),
+  reason: z.string(),
+})
+const counted = z.object({
+  model_stats: z.array(
+    z.object({
+      name: z.string(),
+      version: z.string(),
+      last_inference: z.number(),
+      inference_count: z.number(),
+      execution_count: z.number(),
+      inference_stats: z.record(z.string(), z.object({ count: z.number(), ns: z.number() })),
+    }),
+  ),
+  galley: z.object({ runners: z.number(), since: z.string().nullable() }),
+})
 const ready = z.object({ name: z.string(), ready: z.boolean() })
 const tensors = z.object({ model_name: z.string(), outputs: z.array(z.unknown()) })
 
@@ -55,6 +74,15 @@ export const inferenceRoutes = [
     reply: z.object({ ready: z.boolean() }),
     ...oip,
     policy: open,
+  }),
+  route({
+    name: 'oip.stats',
+    method: 'GET',
+    path: '/v2/models/stats',
+    summary: 'What runners counted of all models.',
+    reply: counted,
+    ...oip,
+    policy: { ...metadata, scope: 'models:read' },
   }),
   route({
     name: 'oip.metadata',
@@ -109,6 +137,54 @@ export const inferenceRoutes = [
     reply: configured,
     ...oip,
     policy: { ...metadata, scope: 'infer' },
+  }),
+  route({
+    name: 'oip.model_stats',
+    method: 'GET',
+    path: '/v2/models/:model/stats',
+    summary: 'What runners counted of a model, version by version.',
+    reply: counted,
+    ...oip,
+    policy: { ...metadata, scope: 'models:read' },
+  }),
+  route({
+    name: 'oip.version_stats',
+    method: 'GET',
+    path: '/v2/models/:model/versions/:version/stats',
+    summary: 'What runners counted of one version, by number or alias.',
+    reply: counted,
+    ...oip,
+    policy: { ...metadata, scope: 'models:read' },
+  }),
+  route({
+    name: 'oip.index',
+    method: 'POST',
+    path: '/v2/repository/index',
+    summary: 'List every version and whether it can be asked for.',
+    raw: 'application/json, or nothing',
+    reply: z.array(indexed),
+    ...oip,
+    policy: { ...metadata, scope: 'models:read' },
+  }),
+  route({
+    name: 'oip.load',
+    method: 'POST',
+    path: '/v2/repository/models/:model/load',
+    summary: 'Make the version that serves warm on a runner.',
+    raw: 'application/json, or nothing',
+    reply: z.object({ name: z.string() }),
+    ...oip,
+    policy: { ...metadata, scope: 'models:write' },
+  }),
+  route({
+    name: 'oip.unload',
+    method: 'POST',
+    path: '/v2/repository/models/:model/unload',
+    summary: 'Give back the memory of an idle model; it is loaded again when it is asked for.',
+    raw: 'application/json, or nothing',
+    reply: z.object({ name: z.string() }),
+    ...oip,
+    policy: { ...metadata, scope: 'models:write' },
   }),
   route({
     name: 'oip.infer',

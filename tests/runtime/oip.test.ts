@@ -268,7 +268,7 @@ describe('refusals', () => {
     ['a nested parameter', { parameters: { p: [] }, inputs: [a, b] }, /parameter "p"/],
     [
       'an extension that is not there',
-      { inputs: [a, b], outputs: [{ name: 'y', parameters: { classification: 2 } }] },
+      { inputs: [{ ...a, parameters: { shared_memory_region: 'mine' } }, b] },
       /not supported/,
     ],
     [

@@ -18,6 +18,7 @@ import { FRAME } from '#gpu-runners/online/frames.ts'
 import { type ErrorPart, inferHead, readReply } from '#gpu-runners/online/messages.ts'
 import { serveOnline } from '#gpu-runners/online/online.ts'
 import { openReceiptLog } from '#gpu-runners/online/receipt-log.ts'
+import { Statistics } from '#gpu-runners/online/statistics.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
 import { fromJsonPart, jsonPart, openChannel } from '#platform/channel/channel.ts'
 import { newId } from '#schemas/ids.ts'
@@ -67,7 +68,14 @@ async function newRunner(graph: Uint8Array) {
     end: () => served.end(),
   })
   const served: Served = serveOnline(
-    { residents, receipts, measures: { snapshot: () => [] }, clock, log },
+    {
+      residents,
+      receipts,
+      measures: { snapshot: () => [] },
+      statistics: new Statistics(clock),
+      clock,
+      log,
+    },
     runner,
   )
   const frames: { type: number; id: number; payload: Buffer; receipts: number }[] = []

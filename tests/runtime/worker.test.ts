@@ -25,6 +25,8 @@ beforeAll(async () => {
   const router = {
     infer: (call: InferenceCall, departure: Departure | null) => answer(call, departure),
     load: async () => ({ runners: 1 }),
+    unload: async () => {},
+    statistics: async () => ({ runners: [], models: [] }),
     ready: async () => true,
   }
   upstream = await startUpstream({ router, blobs: folderBlobs({ root: join(folder, 'blobs') }) })

@@ -81,6 +81,7 @@ const FRONT: Record<string, string[]> = {
     'outputs.ts',
     'rows.ts',
     'tensor.ts',
+    'triton/statistics.ts',
   ],
 }
 

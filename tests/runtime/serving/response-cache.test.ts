@@ -64,6 +64,8 @@ function scene(options: { isBroke?: () => boolean } = {}) {
         return answer(call, call.model.version)
       },
       load: async () => ({ runners: 1 }),
+      unload: async () => {},
+      statistics: async () => ({ runners: [], models: [] }),
       ready: async () => true,
     },
   })

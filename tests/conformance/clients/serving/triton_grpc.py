@@ -391,8 +391,59 @@ def _():
     raises(
         InferenceServerException,
         lambda: infer("simple", pair(), sequence_id=7, sequence_start=True),
-        "sequence_id",
+        "sequence_",
     )
+
+
+@case("repository: the index names every model, its versions and their state")
+def _():
+    found = client.get_model_repository_index(headers=auth)
+    entry = next(each for each in found.models if each.name == "simple")
+    must_equal([entry.version, entry.state, entry.reason], ["1", "READY", ""])
+
+
+@case("repository: a model is loaded and unloaded, and answers after either")
+def _():
+    for work in (client.load_model, client.unload_model, client.unload_model, client.load_model):
+        work("simple", headers=auth)
+        must_add(infer("simple", pair()))
+
+
+@case("repository: what a load cannot honour is refused, and an unknown model named")
+def _():
+    error = raises(
+        InferenceServerException, lambda: client.load_model("simple", headers=auth, config="{}")
+    )
+    must_equal(error.status(), "StatusCode.UNIMPLEMENTED")
+    error = raises(
+        InferenceServerException, lambda: client.load_model("nowhere", headers=auth), "nowhere"
+    )
+    must_equal(error.status(), "StatusCode.NOT_FOUND")
+
+
+@case("statistics: rows, runs, successes and failures of a version are counted")
+def _():
+    def counts():
+        (found,) = client.get_inference_statistics("simple", "1", headers=auth).model_stats
+        kinds = found.inference_stats
+        return [
+            found.inference_count,
+            found.execution_count,
+            kinds.success.count,
+            kinds.fail.count,
+        ]
+
+    before = counts()
+    infer("simple", pair(np.tile(A, (3, 1)), np.tile(B, (3, 1))))
+    raises(InferenceServerException, lambda: infer("simple", pair()[:1]))
+    must_equal([b - a for a, b in zip(before, counts())], [3, 1, 1, 1])
+
+
+@case("classification: the largest values as score and index")
+def _():
+    outputs = [triton.InferRequestedOutput("OUTPUT0", class_count=3)]
+    found = infer("simple", pair(A, np.zeros_like(B)), outputs=outputs)
+    must_equal(found.as_numpy("OUTPUT0").tolist(), [[b"15:15", b"14:14", b"13:13"]])
 
 
 def with_key(key):

@@ -55,7 +55,7 @@ def _():
 def _():
     found = client.get_server_metadata()
     must_equal(sorted(found), ["extensions", "name", "version"])
-    for each in ("binary_tensor_data",):
+    for each in ("binary_tensor_data", "classification", "model_repository", "statistics"):
         assert each in found["extensions"], f"{each} is not in {found['extensions']}"
 
 
@@ -336,8 +336,76 @@ def _():
     raises(
         InferenceServerException,
         lambda: infer("simple", pair(), sequence_id=7, sequence_start=True),
-        "sequence_id",
+        "sequence_",
     )
+
+
+@case("config: how many rows run at once, and dimensions without them")
+def _():
+    found = client.get_model_config("simple", headers=auth)
+    assert found["max_batch_size"] > 1
+    must_equal(found["input"][0], {"name": "INPUT0", "data_type": "TYPE_INT32", "dims": [16]})
+
+
+@case("repository: the index names every model, its versions and their state")
+def _():
+    found = client.get_model_repository_index(headers=auth)
+    entry = next(each for each in found if each["name"] == "simple")
+    must_equal(entry, {"name": "simple", "version": "1", "state": "READY", "reason": ""})
+
+
+@case("repository: a model is loaded and unloaded, and answers after either")
+def _():
+    for work in (client.load_model, client.unload_model, client.unload_model, client.load_model):
+        work("simple", headers=auth)
+        must_add(infer("simple", pair()))
+    client.unload_model("simple", headers=auth, unload_dependents=True)
+    assert client.is_model_ready("simple", headers=auth)
+
+
+@case("repository: what a load cannot honour is refused, and an unknown model named")
+def _():
+    for more in ({"config": "{}"}, {"config": "{}", "files": {"file:1/model.onnx": b"x"}}):
+        error = raises(
+            InferenceServerException, lambda: client.load_model("simple", headers=auth, **more)
+        )
+        must_equal(error.status(), "501")
+    for work in (client.load_model, client.unload_model):
+        error = raises(InferenceServerException, lambda: work("nowhere", headers=auth), "nowhere")
+        must_equal(error.status(), "404")
+
+
+@case("statistics: rows, runs, successes and failures of a version are counted")
+def _():
+    def counts():
+        found = client.get_inference_statistics("simple", "1", headers=auth)["model_stats"]
+        must_equal([(each["name"], each["version"]) for each in found], [("simple", "1")])
+        kinds = found[0]["inference_stats"]
+        return [
+            found[0]["inference_count"],
+            found[0]["execution_count"],
+            kinds["success"]["count"],
+            kinds["fail"]["count"],
+        ]
+
+    before = counts()
+    infer("simple", pair(True, np.tile(A, (3, 1)), np.tile(B, (3, 1))))
+    raises(InferenceServerException, lambda: infer("simple", pair()[:1]))
+    must_equal([b - a for a, b in zip(before, counts())], [3, 1, 1, 1])
+    names = [each["name"] for each in client.get_inference_statistics(headers=auth)["model_stats"]]
+    assert "simple" in names, names
+
+
+for binary in (True, False):
+
+    @case(f"classification: the largest values as score and index, in {'binary' if binary else 'JSON'}")
+    def _():
+        outputs = wanted("OUTPUT0", binary=binary, class_count=3)
+        a = np.vstack([A, A[:, ::-1]])
+        found = infer("simple", pair(True, a, np.zeros_like(a)), outputs=outputs)
+        values = found.as_numpy("OUTPUT0").tolist()
+        texts = [[each.decode() if binary else each for each in row] for row in values]
+        must_equal(texts, [["15:15", "14:14", "13:13"], ["15:0", "14:1", "13:2"]])
 
 
 ERRORS = {

@@ -4,10 +4,10 @@ import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as models from '#tests/models.ts'
-import { named, newTenant, ok, publish, receiptsSettled, type Tenant } from './actions.ts'
-import { product } from './product.ts'
+import { named, newTenant, ok, publish, receiptsSettled, type Tenant } from '../actions.ts'
+import { product } from '../product.ts'
 
-const PROTO = fileURLToPath(new URL('../../schemas/contracts/inference.proto', import.meta.url))
+const PROTO = fileURLToPath(new URL('../../../schemas/contracts/inference.proto', import.meta.url))
 type Reply = {
   id: string
   model_name: string

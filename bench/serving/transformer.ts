@@ -36,23 +36,29 @@ export async function measureTransformer(
   try {
     const { url, key } = product
     const galley = new Galley({ baseUrl: url, key })
-    await galley.publish('text', { 'model.onnx': readFileSync(graphPath) })
+    const { tuning } = await galley.publish('text', { 'model.onnx': readFileSync(graphPath) })
+    const threads = tuning?.threads ?? 1
     const port = Number(new URL(url).port)
     const target = { port, path: '/v2/models/text/infer', key, body: textBody(0) }
     await closedLoad(target, { callers: CALLERS, ms: warmUpMs })
     const measured: { perS: number; bare: number; share: number }[] = []
     for (let round = 0; round < rounds; round++) {
-      const bare = await bareLoop(graphPath, ms * LONGER)
+      const bare = await bareLoop(graphPath, ms * LONGER, threads)
       const { requests, p99_ms } = await closedLoad(target, { callers: CALLERS, ms: ms * LONGER })
       const perS = requests / ((ms * LONGER) / 1_000)
       say(
-        `transformer ${round2(perS)}/s at ${CALLERS} callers (p99 ${p99_ms} ms) · bare loop ${round2(bare.per_s)}/s in batches of ${bare.batch}`,
+        `transformer ${round2(perS)}/s at ${CALLERS} callers (p99 ${p99_ms} ms) · bare loop ${round2(bare.per_s)}/s in batches of ${bare.batch}, either with ${threads} thread${threads > 1 ? 's' : ''}`,
       )
       measured.push({ perS, bare: bare.per_s, share: perS / bare.per_s })
     }
     const middle = (field: 'perS' | 'bare' | 'share') =>
       round2(median(measured.map(round => round[field])))
-    return { vs_bare: middle('share'), per_s: middle('perS'), bare_per_s: middle('bare') }
+    return {
+      vs_bare: middle('share'),
+      threads,
+      per_s: middle('perS'),
+      bare_per_s: middle('bare'),
+    }
   } finally {
     await product.stop()
   }
@@ -71,8 +77,8 @@ export function textBody(i: number): string {
   })
 }
 
-async function bareLoop(graphPath: string, ms: number) {
-  const args = [BARE_LOOP, '--graph', graphPath, '--ms', String(ms)]
-  const { stdout } = await run(process.execPath, args)
+async function bareLoop(graphPath: string, ms: number, threads: number) {
+  const flags = ['--graph', graphPath, '--ms', String(ms), '--threads', String(threads)]
+  const { stdout } = await run(process.execPath, [BARE_LOOP, ...flags])
   return JSON.parse(stdout) as { per_s: number; batch: number }
 }

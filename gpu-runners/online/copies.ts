@@ -9,11 +9,19 @@ import { receiptContextOf } from './receipts.ts'
 /** While the ledger is away copies pile up; the oldest go, for the runner's own log has them too. */
 const COPIES_MAX = 100_000
 
-type Copy = Shared & { line: Buffer }
+/** Lines of a few hundred requests: each as an object of its own is what garbage collection copies most here. */
+const PAGE_BYTES = 65_536
 
 export class ReceiptCopies {
   /** Oldest first. A caller that gave up leaves a gap, so that copies can still be counted off. */
-  #copies: (Copy | null)[] = []
+  #owners: (Shared | null)[] = []
+  /** Where the line of each of them is. */
+  #pages: Buffer[] = []
+  #starts: number[] = []
+  #ends: number[] = []
+  #owner: Shared | null = null
+  #page = Buffer.allocUnsafeSlow(PAGE_BYTES)
+  #at = 0
   #added = 0
   /** How many are in the ledger, which may be ahead of the replies. */
   #dropped = 0
@@ -24,19 +32,30 @@ export class ReceiptCopies {
   }
 
   push({ caller, model, kind }: Shared, line: Buffer): void {
+    const known = this.#owner
+    if (known?.caller !== caller || known.model !== model || known.kind !== kind) {
+      this.#owner = { caller, model, kind }
+    }
+    if (this.#at + line.length > this.#page.length) {
+      this.#page = Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, line.length))
+      this.#at = 0
+    }
     // The line is a view of all that came with it, other callers' replies included.
-    this.#add({ caller, model, kind, line: Buffer.from(line) })
+    this.#page.set(line, this.#at)
+    this.#add(this.#owner, this.#at, this.#at + line.length)
+    this.#at += line.length
   }
 
   pushGap(): void {
-    this.#add(null)
+    this.#add(null, 0, 0)
   }
 
   /** The ledger has so many receipts of this channel, from its start. */
   drop(shipped: number): void {
     if (shipped <= this.#dropped) return
-    const first = this.#added - this.#copies.length
-    this.#copies.splice(0, Math.max(0, shipped - first))
+    const first = this.#added - this.#owners.length
+    const count = Math.max(0, shipped - first)
+    for (const each of [this.#owners, this.#pages, this.#starts, this.#ends]) each.splice(0, count)
     this.#dropped = shipped
   }
 
@@ -44,9 +63,9 @@ export class ReceiptCopies {
   lines(): string[] {
     const lines: string[] = []
     const numbers = new Map<string, number>()
-    for (const copy of this.#copies) {
-      if (!copy) continue
-      const context = receiptContextOf(copy)
+    for (const [i, owner] of this.#owners.entries()) {
+      if (!owner) continue
+      const context = receiptContextOf(owner)
       const text = JSON.stringify(context)
       let number = numbers.get(text)
       if (number === undefined) {
@@ -54,16 +73,21 @@ export class ReceiptCopies {
         numbers.set(text, number)
         lines.push(contextLine(number, context))
       }
-      const [, ...rest] = JSON.parse(copy.line.toString()) as ReceiptLine
+      const line = this.#pages[i]!.toString('utf8', this.#starts[i], this.#ends[i])
+      const [, ...rest] = JSON.parse(line) as ReceiptLine
       lines.push(JSON.stringify([number, ...rest]))
     }
     return lines
   }
 
-  #add(copy: Copy | null): void {
+  #add(owner: Shared | null, start: number, end: number): void {
     // A tenth at once: one by one each push would move them all.
-    if (this.#copies.length >= this.#max) this.drop(this.#dropped + Math.ceil(this.#max / 10))
+    if (this.#owners.length >= this.#max) this.drop(this.#dropped + Math.ceil(this.#max / 10))
     this.#added++
-    if (this.#added > this.#dropped) this.#copies.push(copy)
+    if (this.#added <= this.#dropped) return
+    this.#owners.push(owner)
+    this.#pages.push(this.#page)
+    this.#starts.push(start)
+    this.#ends.push(end)
   }
 }

@@ -107,6 +107,8 @@ async function open({ graphPath, inputs, outputs, threads, providers }: LoadText
     executionProviders: [...new Set([...providers, 'cpu'])],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
+    // Threads that wait for work would look for it without pause: five times the processor time of a short run.
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
     // Without the arena and the pattern an unloaded model's memory goes back to the system.
     enableCpuMemArena: false,
     enableMemPattern: false,

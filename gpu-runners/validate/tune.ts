@@ -17,6 +17,8 @@ const HOP_US = 100
 const NEARLY = 0.95
 /** Twice the threads must be worth so much, or they are better left to others. */
 const PER_DOUBLING = 1.4
+/** Below it threads wait for each other longer than they work, and what was measured beside others' work is chance. */
+const DIVIDED_RUN_US_MIN = 2_000
 const BLOCKS = 3
 const BLOCK_MS = 2
 
@@ -57,6 +59,7 @@ export async function tune(task: TuneTask): Promise<void> {
 export function best(curve: readonly CurvePoint[]): Omit<Measured, 'loadMs' | 'curve'> {
   let chosen: CurvePoint | undefined
   for (const threads of new Set(curve.map(point => point.threads))) {
+    if (chosen && chosen.runUs < DIVIDED_RUN_US_MIN) break
     const points = curve.filter(point => point.threads === threads)
     const found = smallestOfBest(points)
     const doublings = Math.log2(threads / (chosen?.threads ?? threads))

@@ -99,6 +99,13 @@ test('more threads are taken only where they are worth it', () => {
   expect(best(curve(12_000)).threads).toBe(1)
 })
 
+test('a run that one thread ends at once is not divided, whatever was measured', () => {
+  const curve = [1, 2].flatMap(threads =>
+    [1, 64].map(rows => ({ threads, rows, runUs: (40 * rows ** 0.2) / threads ** 3 })),
+  )
+  expect(best(curve).threads).toBe(1)
+})
+
 test('settings hold on the class of hardware where they were measured, and on no other', () => {
   const tuning = { hardware: 'gpu', threads: 4, batchRows: 512, rowUs: 3 }
   const servable = { tuning } as Parameters<typeof settingsOn>[1]

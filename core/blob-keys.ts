@@ -9,6 +9,7 @@ export const shard = (tenant: TenantId, run: RunId, number: number, epoch: numbe
 export const result = (tenant: TenantId, run: RunId, epoch: number) =>
   `${tenant}/runs/${run}/result-${epoch}`
 export const segment = (tenant: TenantId, id: SegmentId) => `${tenant}/segments/${id}`
+export const inferences = (tenant: TenantId, id: SegmentId) => `${tenant}/inferences/${id}`
 /** Made for one reader, and gone after a while. */
 export const exported = (tenant: TenantId, id: ExportId) => `${exportsOf(tenant)}${id}`
 export const exportsOf = (tenant: TenantId) => `${tenant}/exports/`

@@ -168,6 +168,7 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'uploads.part': granted<blobs.PartGrant>(blobs.putPart),
   'jobs.results': granted<blobs.FileGrant>(blobs.getFile),
   'events.segment_content': granted<blobs.FileGrant>(blobs.getFile),
+  'inferences.segment_content': granted<blobs.FileGrant>(blobs.getFile),
   'events.export_rest': granted<blobs.FileGrant>(blobs.getFile),
 }
 

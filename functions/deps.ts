@@ -1,6 +1,7 @@
 /** What the functions' handlers are given. */
 import type { Blobs, Clock, Database, FeatureObjects, Log, Queue } from '#core/deps.ts'
 import type { OpenSpool } from '#core/events/events.ts'
+import type { InferenceFiles } from '#core/inference/log/log.ts'
 import type { Verifier } from '#core/internal/signing.ts'
 import type { Vault } from '#core/internal/vault.ts'
 import type { KnownContexts } from '#core/usage/usage.ts'
@@ -16,6 +17,7 @@ export type FunctionsDeps = {
   verifier: Verifier
   vault: Vault
   openSpool: OpenSpool
+  inferenceFiles: InferenceFiles
   /** For whom a file of an export is being made. */
   exporting: Set<TenantId>
   contexts: KnownContexts

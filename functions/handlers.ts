@@ -9,6 +9,7 @@ import type { Unit } from '#core/deps.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
 import * as bulk from '#core/inference/bulk.ts'
+import * as inferences from '#core/inference/log/log.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as tenants from '#core/tenants/tenants.ts'
@@ -77,6 +78,9 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'models.rollback': { tx: models.aliases.rollback },
   'models.serving': { tx: (unit, _, input) => models.serving(unit, input) },
   'models.change_serving': { tx: models.changeServing },
+  'inferences.list': { tx: (unit, _, input) => inferences.list(unit, input) },
+  'inferences.segments': { tx: (unit, _, input) => inferences.segments(unit, input) },
+  'inferences.segment_content': { tx: (unit, _, input) => inferences.segmentFile(unit, input) },
 
   'openai.models': { tx: async unit => ({ object: 'list', data: await models.served(unit) }) },
   'openai.model': { tx: (unit, _, input) => models.servedModel(unit, input) },

@@ -6,6 +6,7 @@ import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
 import * as bulk from '#core/inference/bulk.ts'
+import * as inferences from '#core/inference/log/log.ts'
 import type { Place } from '#core/internal/signing.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
@@ -47,6 +48,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/decisions/stored', ['edge'], storedDecision),
   internal('/internal/decisions/outcomes', ['edge'], recordOutcomes),
   internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
+  internal('/internal/inferences', ['runner'], recordInferences),
   internal('/internal/queue', ['runner'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
   internal('/internal/steps/heartbeat', ['runner'], heartbeat),
@@ -154,6 +156,10 @@ async function recordReceipts(deps: FunctionsDeps, input: { lines: usage.Line[] 
   const { entries, orphans } = usage.entriesOf(input.lines)
   if (orphans > 0) deps.log.error('usage.receipts_without_context', { orphans })
   return { fresh: await usage.record(deps, entries) }
+}
+
+async function recordInferences(deps: FunctionsDeps, input: { records: inferences.Logged[] }) {
+  return { kept: await inferences.record(deps, input.records) }
 }
 
 function useQueue(

@@ -5,16 +5,29 @@ import * as decisions from '#core/decisions/decisions.ts'
 import { inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
+import * as inferences from '#core/inference/log/log.ts'
 import type { FunctionsDeps } from './deps.ts'
 
-type Deps = Pick<FunctionsDeps, 'db' | 'blobs' | 'clock' | 'log' | 'features' | 'openSpool'>
+type Deps = Pick<
+  FunctionsDeps,
+  'db' | 'blobs' | 'clock' | 'log' | 'features' | 'openSpool' | 'inferenceFiles'
+>
 
 /** Who asks does not wait for longer. */
 const BEGUN_MS_MAX = 2_000
 
 /** Of every minute, and of every hour. */
-const OFTEN = { seal: events.sealDue, erase: events.eraseDue, check: events.checkQuality }
-const RARELY = { trim: events.trimLogs, check: features.checks.startDue }
+const OFTEN = {
+  seal: events.sealDue,
+  seal_inferences: inferences.sealDue,
+  erase: events.eraseDue,
+  check: events.checkQuality,
+}
+const RARELY = {
+  trim: events.trimLogs,
+  expire_inferences: inferences.expireDue,
+  skew: features.checks.startDue,
+}
 
 /** What was read of features names entities too, and could not be computed again without the events. */
 const eraseBesides: events.EraseBesides = async (unit, eventKeys) => {
@@ -22,12 +35,18 @@ const eraseBesides: events.EraseBesides = async (unit, eventKeys) => {
   return decisions.forget(unit, eventKeys)
 }
 
+function erasing(deps: Deps) {
+  const eraseElsewhere: events.EraseElsewhere = (tenantId, who, held) =>
+    inferences.erase(deps, tenantId, who, held)
+  return { ...deps, eraseBesides, eraseElsewhere }
+}
+
 /** What there is to do in this minute, counted from the start. */
 export async function tendLog(deps: Deps, minute: number): Promise<void> {
   const works = { ...OFTEN, ...(minute % 60 === 1 && RARELY) }
   for (const [name, work] of Object.entries(works)) {
     try {
-      await work({ ...deps, eraseBesides })
+      await work(erasing(deps))
     } catch (error) {
       deps.log.error('functions.log_not_tended', { work: name, error: inFull(error) })
     }
@@ -36,8 +55,7 @@ export async function tendLog(deps: Deps, minute: number): Promise<void> {
 
 /** An erasure begins while its request is answered; what that does not finish the schedule does. */
 export async function begunErasure<T>(deps: Deps, { caller }: Call, stored: T): Promise<T> {
-  const all = { ...deps, eraseBesides }
-  const begun = events.eraseOf(all, caller.tenantId).catch(error => {
+  const begun = events.eraseOf(erasing(deps), caller.tenantId).catch(error => {
     deps.log.error('events.not_erased', { tenant: caller.tenantId, error: inFull(error) })
   })
   await Promise.race([begun, sleep(BEGUN_MS_MAX)])

@@ -11,6 +11,7 @@ import { openModelFiles } from './models/files.ts'
 import { openMemory } from './models/memory.ts'
 import { openResidents } from './models/residents.ts'
 import { type Dialled, dialRouter } from './online/dial.ts'
+import { openInferenceLog } from './online/inference-log.ts'
 import { openMeasures } from './online/measures.ts'
 import { serveOnline } from './online/online.ts'
 import { openReceiptLog } from './online/receipt-log.ts'
@@ -56,12 +57,14 @@ const receipts = openReceiptLog(deps, {
   onShipped: count => dialled?.shipped(count),
 })
 const statistics = new Statistics(clock)
+const inferenceLog = openInferenceLog(deps, measures.logged)
 dialled = dialRouter(deps, {
   socketPath: env.routerSocket,
   runner: env.name,
   hardware,
   receiptsSoFar: () => receipts.count(),
-  serve: channel => serveOnline({ residents, receipts, measures, statistics, clock, log }, channel),
+  serve: channel =>
+    serveOnline({ residents, receipts, measures, statistics, inferenceLog, clock, log }, channel),
 })
 
 const draining = new AbortController()
@@ -101,6 +104,7 @@ endWithParent(async why => {
   while (why === 'stop' && dialled.inFlight() > 0 && clock.now() < until) await sleep(20)
   if (why === 'stop') await Promise.race([Promise.all(loops), sleep(DRAIN_MS_MAX)])
   dialled.close()
+  if (why === 'stop') await Promise.race([inferenceLog.close(), sleep(SHIP_MS_MAX)])
   await receipts.close(why === 'stop' ? SHIP_MS_MAX : 0)
   await deps.engine.close()
 })

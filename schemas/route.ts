@@ -16,6 +16,7 @@ export const SCOPES = [
   'models:read',
   'models:write',
   'infer',
+  'inferences:read',
   'jobs:read',
   'jobs:write',
   'files:write',

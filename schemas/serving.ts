@@ -3,5 +3,15 @@
 /** Answers kept at the edge. `bytes_max`: of all of the model's answers that one edge process keeps. */
 export type CacheSetting = { ttl_s: number; bytes_max: number }
 
+/**
+ * A sample of what a model is asked and answers, kept for so many days. `subject`: whom a request is about, as
+ * the entity of that kind whose key stands in this parameter of the request; one without it is not kept.
+ */
+export type LogSetting = {
+  sample: number
+  retention_days: number
+  subject?: { entity: string; parameter: string }
+}
+
 /** Absent parts: not opted in. */
-export type Serving = { cache?: CacheSetting }
+export type Serving = { cache?: CacheSetting; inference_log?: LogSetting }

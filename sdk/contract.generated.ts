@@ -10,6 +10,7 @@ export const SCOPES = [
   'models:read',
   'models:write',
   'infer',
+  'inferences:read',
   'jobs:read',
   'jobs:write',
   'files:write',
@@ -537,7 +538,7 @@ export type Contract = {
     input: {
       body: {
         name: string
-        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'metrics:read' | 'models:read' | 'models:write' | 'infer' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read' | 'events:write' | 'events:read' | 'events:manage' | 'features:write' | 'features:read' | 'decisions:write' | 'decisions:read' | 'decide'>
+        scopes: Array<'tenants:read' | 'tenants:write' | 'keys:read' | 'keys:write' | 'audit:read' | 'metrics:read' | 'models:read' | 'models:write' | 'infer' | 'inferences:read' | 'jobs:read' | 'jobs:write' | 'files:write' | 'usage:read' | 'events:write' | 'events:read' | 'events:manage' | 'features:write' | 'features:read' | 'decisions:write' | 'decisions:read' | 'decide'>
         project?: string
         tags?: Record<string, string>
         expires_at?: string
@@ -710,10 +711,18 @@ export type Contract = {
         ttl_s: number
         bytes_max: number
       } | null
+      inference_log: {
+        sample: number
+        retention_days: number
+        subject?: {
+          entity: string
+          parameter: string
+        }
+      } | null
       changed_at: string | null
     }
   }
-  /** Say what a model is served with: a cache of its answers. What is left out is off. */
+  /** Say what a model is served with: a cache of its answers, a log of a sample. What is left out is off. */
   'models.change_serving': {
     input: {
       params: { model: string }
@@ -722,6 +731,14 @@ export type Contract = {
           ttl_s: number
           bytes_max?: number
         } | null
+        inference_log?: {
+          sample: number
+          retention_days?: number
+          subject?: {
+            entity: string
+            parameter: string
+          }
+        } | null
       }
     }
     reply: {
@@ -729,6 +746,14 @@ export type Contract = {
       cache: {
         ttl_s: number
         bytes_max: number
+      } | null
+      inference_log: {
+        sample: number
+        retention_days: number
+        subject?: {
+          entity: string
+          parameter: string
+        }
       } | null
       changed_at: string | null
     }
@@ -1008,6 +1033,68 @@ export type Contract = {
         mixed: number | null
       }
     }
+  }
+  /** List what was logged and is in no segment yet, the newest first. */
+  'inferences.list': {
+    input: {
+      params: { model: string }
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        id: string
+        model: string
+        version: number
+        digest: string
+        at: string
+        key: string
+        receipt: string
+        features: string | null
+        subject: {
+          entity: string
+          key: string
+        } | null
+        rows: number
+        inputs: Record<string, unknown>
+        outputs: Record<string, unknown>
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** List the Parquet files into which the inference log of a model was sealed. */
+  'inferences.segments': {
+    input: {
+      params: { model: string }
+      query?: {
+        limit?: number
+        cursor?: string
+      }
+    }
+    reply: {
+      data: Array<{
+        id: string
+        model: string
+        hour: string
+        sha256: string
+        bytes: number
+        rows: number
+        expires_at: string
+        sealed_at: string
+      }>
+      has_more: boolean
+      next_cursor: string | null
+    }
+  }
+  /** Read a segment of the inference log, as Parquet. */
+  'inferences.segment_content': {
+    input: {
+      params: { model: string; segment_id: string }
+    }
+    reply: Response
   }
   /** Server metadata. */
   'oip.server': {
@@ -3062,6 +3149,9 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'models.rollout_report': { method: 'GET', path: '/v1/registry/models/:model/rollout', idempotent: false, raw: false, json: true },
   'models.promote': { method: 'POST', path: '/v1/registry/models/:model/promote', idempotent: false, raw: false, json: true },
   'models.rollback': { method: 'POST', path: '/v1/registry/models/:model/rollback', idempotent: false, raw: false, json: true },
+  'inferences.list': { method: 'GET', path: '/v1/registry/models/:model/inferences', idempotent: false, raw: false, json: true },
+  'inferences.segments': { method: 'GET', path: '/v1/registry/models/:model/inferences/segments', idempotent: false, raw: false, json: true },
+  'inferences.segment_content': { method: 'GET', path: '/v1/registry/models/:model/inferences/segments/:segment_id/content', idempotent: false, raw: false, json: false },
   'oip.server': { method: 'GET', path: '/v2', idempotent: false, raw: false, json: true },
   'oip.live': { method: 'GET', path: '/v2/health/live', idempotent: false, raw: false, json: true },
   'oip.ready': { method: 'GET', path: '/v2/health/ready', idempotent: false, raw: false, json: true },

@@ -53,7 +53,7 @@ export async function saveResults(
 }
 
 type SaveOptions = { path: string; sha256?: string; signal?: AbortSignal }
-type FileRoute = 'events.segment_content' | 'events.export_rest'
+type FileRoute = 'events.segment_content' | 'events.export_rest' | 'inferences.segment_content'
 
 /**
  * Writes the bytes of a reply beside `path` and renames them when they are whole: as long as was said, with

@@ -1,7 +1,7 @@
 /** Events. The front of this folder: types are declared, events are taken into the log and given their places. */
 
 export { declare, eventType, newestType, types } from './declare.ts'
-export { type EraseBesides, eraseDue, eraseOf } from './erasure/erase.ts'
+export { type EraseBesides, type EraseElsewhere, eraseDue, eraseOf } from './erasure/erase.ts'
 export { erasure, erasures, requestErasure } from './erasure/requests.ts'
 export { openedSource } from './hooks/secrets.ts'
 export * as hooks from './hooks/sources.ts'
@@ -14,6 +14,7 @@ export { quality } from './quality/record.ts'
 export { exportPlan, exportRest } from './sealing/download.ts'
 export { type ExportPage, type ExportQuery, exported, newestNumber } from './sealing/export.ts'
 export type { OpenSpool, SegmentContent, SegmentFacts, Spool } from './sealing/files.ts'
+export { type Held, holding } from './sealing/lease.ts'
 export { segmentFile, segments } from './sealing/manifest.ts'
 export { changeSettings, settings, trimLogs } from './sealing/retention.ts'
 export type { LogRow } from './sealing/rows.ts'

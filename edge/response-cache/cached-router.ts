@@ -49,6 +49,10 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
       if (hit) return hit
     }
     const reply = await deps.router.infer(call, departure)
+    // Classes stand for an output that is not there to be kept; of a kept one they can be made.
+    if (asked.request.outputs.some(({ classes }) => classes !== undefined)) {
+      return { ...reply, cache: 'galley; fwd=miss' }
+    }
     if (call.fresh === 'no-store') return { ...reply, cache: 'galley; fwd=request' }
     const isStored = kept.put(
       asked.owner,
@@ -64,7 +68,7 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
     infer(call, departure) {
       const setting = call.model.serving?.cache
       // Texts are not looked into here: their answers are the runner's each time.
-      if (setting && call.form === undefined) {
+      if (setting && call.form === undefined && call.kind === undefined) {
         return infer(call, departure, setting).then(reply => {
           count(reply)
           return reply

@@ -6,6 +6,7 @@ import type { Submission } from '#gpu-runners/batcher/batcher.ts'
 import type { Resident } from '#gpu-runners/models/residents.ts'
 import { embed } from '#gpu-runners/text/embed.ts'
 import { embeddingsReply } from '#gpu-runners/text/reply.ts'
+import type { Answered } from './inference-log.ts'
 import type { InferHead } from './messages.ts'
 
 export type Done = {
@@ -16,13 +17,15 @@ export type Done = {
   batchRows?: number
   computeUs: number
   tokens?: number
+  /** Of a model whose inferences are kept. */
+  answered?: Answered
 }
 type Who = Pick<Submission, 'tenant' | 'weight' | 'deadlineMs' | 'signal'>
 
 /** Tensors of the Open Inference Protocol. */
 export async function inferBody(
   { batcher }: Resident,
-  { model, version, signature }: Servable,
+  { model, version, signature, serving }: Servable,
   head: InferHead,
   body: Buffer,
   who: Who,
@@ -43,7 +46,9 @@ export async function inferBody(
     requested: request.outputs,
   })
   const { computeUs, batchRows } = answer
-  return { ...encoded, rows: request.rows, batchRows, computeUs }
+  const done: Done = { ...encoded, rows: request.rows, batchRows, computeUs }
+  if (serving?.inference_log) done.answered = { request, outputs: answer.outputs }
+  return done
 }
 
 /** Texts in the form of OpenAI. Rows of one length share a run, with other callers' where the batcher lets them. */

@@ -4,7 +4,7 @@ import type { BatchMetrics } from '#gpu-runners/batcher/batcher.ts'
 import type { Memory } from '#gpu-runners/models/memory.ts'
 import type { Resident } from '#gpu-runners/models/residents.ts'
 import { measureProcess } from '#platform/metrics/process.ts'
-import { Registry, type Snapshot } from '#platform/metrics/registry.ts'
+import { type Amount, Registry, type Snapshot, type Vector } from '#platform/metrics/registry.ts'
 
 const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -12,6 +12,8 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export type Measures = {
   /** One batch of a version that ran, or failed to. */
   batch(servable: Servable, batch: BatchMetrics): void
+  /** Of the inference log, by outcome. */
+  logged: Vector<Amount>
   snapshot(): Snapshot
 }
 
@@ -55,7 +57,13 @@ export function openMeasures(o: {
       waiting.of(...labels).set(batcher.queuedRows)
     }
   })
+  const logged = registry.counter(
+    'galley_inference_log_total',
+    'Requests that were to be logged, by what became of them.',
+    ['outcome'],
+  )
   return {
+    logged,
     batch(servable, batch) {
       const labels = labelsOf(servable)
       batches.of(...labels, batch.reason).add()

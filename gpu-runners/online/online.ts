@@ -12,6 +12,7 @@ import { SHARES } from '#schemas/plans.ts'
 import { type Done, embedBody, inferBody } from './bodies.ts'
 import type { Served } from './dial.ts'
 import { FRAME } from './frames.ts'
+import type { InferenceLog } from './inference-log.ts'
 import type { Measures } from './measures.ts'
 import { digestMark, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
 import { answerTo, errorPart, type Question } from './questions.ts'
@@ -33,6 +34,7 @@ export type OnlineDeps = {
   receipts: ReceiptLog
   measures: Pick<Measures, 'snapshot'>
   statistics: Statistics
+  inferenceLog: Pick<InferenceLog, 'note'>
   clock: Clock
   log: Log
 }
@@ -141,6 +143,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       bytesOut: done.body.length,
       tokens: done.tokens,
     })
+    // What runs in another's shadow has its request's id, and answers nobody.
+    if (done.answered && !context.kind) deps.inferenceLog.note(context, receipt, done.answered)
     const line = receiptLine(context.numbered.number, receipt)
     const { jsonLength, computeUs, made } = done
     const frameHead = replyHead({ jsonLength, line, receiptId: receipt.id, computeUs, made })

@@ -31,7 +31,9 @@ export class SharedContexts {
 
   #idByName({ call: { caller }, model, kind }: InferenceCall): number {
     // The digest alone would mix models that have the same bytes.
-    const name = `${kind ?? ''} ${caller.keyId} ${model.model} ${model.version} ${model.digest}`
+    const settings = model.serving ? JSON.stringify(model.serving) : ''
+    const of = `${model.model} ${model.version} ${model.digest} ${settings}`
+    const name = `${kind ?? ''} ${caller.keyId} ${of}`
     const known = this.#ids.get(name)
     if (known !== undefined) return known
     if (this.#ids.size >= CONTEXTS_MAX) {

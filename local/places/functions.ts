@@ -16,6 +16,7 @@ import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
 import { ingestQueue } from '#functions/ingest.ts'
 import { tendLog } from '#functions/seal.ts'
+import { inferenceFilesIn } from '#functions/segments/inference-files.ts'
 import { spoolsIn } from '#functions/segments/spool.ts'
 import { sweep } from '#functions/sweep.ts'
 import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
@@ -58,6 +59,7 @@ const deps: FunctionsDeps = {
   verifier,
   vault: await openVault(env.secret),
   openSpool: await spoolsIn(env.scratchFolder),
+  inferenceFiles: inferenceFilesIn(env.scratchFolder),
   exporting: new Set(),
   contexts: new Map(),
   promised: () => wake(),

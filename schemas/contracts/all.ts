@@ -11,6 +11,7 @@ import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
 import { openaiRoutes } from './openai/openai.ts'
 import { platformRoutes } from './platform.ts'
+import { inferenceLogRoutes } from './serving/inference-log.ts'
 import { rolloutRoutes } from './serving/rollouts.ts'
 import { servingRoutes } from './serving/serving.ts'
 import { tableRoutes } from './tables.ts'
@@ -23,6 +24,7 @@ export const ROUTES = [
   ...modelRoutes,
   ...servingRoutes,
   ...rolloutRoutes,
+  ...inferenceLogRoutes,
   ...inferenceRoutes,
   ...openaiRoutes,
   ...jobRoutes,

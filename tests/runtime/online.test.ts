@@ -73,6 +73,7 @@ async function newRunner(graph: Uint8Array) {
       receipts,
       measures: { snapshot: () => [] },
       statistics: new Statistics(clock),
+      inferenceLog: { note() {} },
       clock,
       log,
     },

@@ -37,6 +37,12 @@ const SEED: Record<string, string> = {
     values ($1, 'rol', 'm', 'a', 'canary', 1, 2, 5, '{}', '{}', 'running', '{}', 'key', now())`,
   model_switches: `insert into model_switches (tenant_id, id, model, alias, kind, outcome, actor, at)
     values ($1, 'swi', 'm', 'a', 'flip', 'made', 'key', now())`,
+  inference_log: `insert into inference_log (tenant_id, id, model, version, digest, at, key_id,
+    receipt, rows, inputs, outputs, retention_days)
+    values ($1, 'req_1', 'm', 1, 'd', now(), 'key_1', 'rcp_1', 1, '{}', '{}', 7)`,
+  inference_segments: `insert into inference_segments (tenant_id, id, model, hour, state, blob, sha256,
+    bytes, rows, subject_entities, expires_at, sealed_at)
+    values ($1, 'seg_1', 'm', now(), 'sealed', 'b', 's', 1, 1, '{}', now(), now())`,
   model_serving: `insert into model_serving (tenant_id, model) values ($1, 'm')`,
   runs: `insert into runs (tenant_id, id, kind, state, key_id, spec) values ($1, 'run', 'k', 'queued', 'key', '{}')`,
   steps: `insert into steps (tenant_id, id, run_id, kind, state) values ($1, 'stp', 'run', 'plan', 'queued')`,

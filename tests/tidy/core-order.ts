@@ -74,6 +74,9 @@ const FRONT: Record<string, string[]> = {
   inference: [
     'bulk.ts',
     'canonical.ts',
+    'log/files.ts',
+    'log/log.ts',
+    'log/tensors-text.ts',
     'embeddings/embeddings.ts',
     'invalid.ts',
     'metadata.ts',

@@ -24,7 +24,14 @@ const KEYS_PER_CALL = 500
 
 /** Removes what other features keep of the events, and of who was asked for; says how many decisions. */
 export type EraseBesides = (unit: Unit, eventKeys: string[]) => Promise<number>
-export type EraseDeps = SealDeps & { features: FeatureObjects; eraseBesides: EraseBesides }
+/** Removes what is kept of the subject in files of other features. Under the lease; may be asked again. */
+export type EraseElsewhere = (tenantId: TenantId, who: Subject, held: Held) => Promise<void>
+type Subject = { entity: string; entityKey: string }
+export type EraseDeps = SealDeps & {
+  features: FeatureObjects
+  eraseBesides: EraseBesides
+  eraseElsewhere: EraseElsewhere
+}
 type Work = { deps: EraseDeps; tenantId: TenantId; erasure: Erasure; held: Held; entityKey: string }
 
 /** Goes on with whatever was asked for. One tenant's trouble is not another's. */
@@ -54,6 +61,7 @@ async function eraseOne(deps: EraseDeps, tenantId: TenantId, erasure: Erasure): 
     await inObjects(work, [], true)
     await inSegments(work)
     await inLog(work)
+    await deps.eraseElsewhere(tenantId, { entity: erasure.entity, entityKey }, held)
     for (const { key } of await deps.blobs.list(blobKeys.exportsOf(tenantId))) {
       await deps.blobs.delete(key)
     }

@@ -1,5 +1,5 @@
 /** Who asks to be forgotten, and how far that has come. What is told of a subject here is its hash alone. */
-import { asc, desc, eq, lt, ne } from 'drizzle-orm'
+import { asc, desc, eq, lt, ne, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -23,11 +23,12 @@ export async function requestErasure(unit: Unit, call: Call, { entity, key }: As
   const forms = definitions.flatMap(({ type }) =>
     Object.hasOwn(type.entities, entity) ? [type.entities[entity]!] : [],
   )
-  if (forms.length === 0) {
+  const isLogged = forms.length === 0 && !Array.isArray(key) && (await isInferred(unit, entity))
+  if (forms.length === 0 && !isLogged) {
     throw new AppError('not_found', { public: `No event type tells about an entity "${entity}".` })
   }
   const parts = Array.isArray(key) ? key.length : 0
-  if (!forms.some(form => (Array.isArray(form) ? form.length : 0) === parts)) {
+  if (!isLogged && !forms.some(form => (Array.isArray(form) ? form.length : 0) === parts)) {
     const fields = [forms[0]!].flat().join(', ')
     throw new AppError('invalid_request', {
       public: `The key of "${entity}" is made of ${fields}: send ${Array.isArray(forms[0]) ? 'a list of them' : 'its value alone'} as key.`,
@@ -51,6 +52,15 @@ export async function requestErasure(unit: Unit, call: Call, { entity, key }: As
   const detail = { entity, subject_hash: subjectHash }
   await audit.record(unit, call, { action: 'events.erase', target: row.id, detail })
   return shown(row)
+}
+
+/** Whether models are asked about such entities, and that is kept. */
+async function isInferred({ tx }: Unit, entity: string): Promise<boolean> {
+  const { rows } = await tx.execute(sql`
+    select from model_serving where inference_log->'subject'->>'entity' = ${entity}
+    union all select from inference_log where subject_entity = ${entity}
+    union all select from inference_segments where ${entity} = any(subject_entities) limit 1`)
+  return rows.length > 0
 }
 
 export async function erasures(unit: Unit, query: PageQuery) {

@@ -13,12 +13,31 @@ const cache = z.strictObject({
   bytes_max: z.number().int().min(1024).max(CACHE_BYTES_MAX).default(CACHE_BYTES_DEFAULT),
 })
 
+const inferenceLog = z.strictObject({
+  /** The share of requests that is kept. */
+  sample: z.number().gt(0).max(1),
+  retention_days: z.number().int().min(1).max(3_650).default(30),
+  subject: z
+    .strictObject({ entity: z.string().min(1).max(63), parameter: z.string().min(1).max(63) })
+    .optional(),
+})
+
 /** Whole: what a change leaves out is off. */
-const serving = z.strictObject({ cache: cache.nullable().default(null) })
+const serving = z.strictObject({
+  cache: cache.nullable().default(null),
+  inference_log: inferenceLog.nullable().default(null),
+})
 
 const shown = z.object({
   model: z.string(),
   cache: z.object({ ttl_s: z.number(), bytes_max: z.number() }).nullable(),
+  inference_log: z
+    .object({
+      sample: z.number(),
+      retention_days: z.number(),
+      subject: z.object({ entity: z.string(), parameter: z.string() }).optional(),
+    })
+    .nullable(),
   /** Null: nothing was ever said. */
   changed_at: timestamp.nullable(),
 })
@@ -39,7 +58,8 @@ export const servingRoutes = [
     name: 'models.change_serving',
     method: 'PUT',
     path: '/v1/registry/models/:model/serving',
-    summary: 'Say what a model is served with: a cache of its answers. What is left out is off.',
+    summary:
+      'Say what a model is served with: a cache of its answers, a log of a sample. What is left out is off.',
     body: serving,
     reply: shown,
     status: 200,

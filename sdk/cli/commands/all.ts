@@ -16,6 +16,7 @@ import { models } from './models.ts'
 import { modelsPublish } from './models-publish.ts'
 import { predict } from './predict.ts'
 import { rollouts } from './rollouts/rollouts.ts'
+import { inferences } from './serving/inferences.ts'
 import { serving } from './serving/serving.ts'
 import { tenants } from './tenants.ts'
 import { receipts, usage } from './usage.ts'
@@ -27,6 +28,7 @@ export const COMMANDS: Command[] = [
   ...models,
   ...rollouts,
   serving,
+  ...inferences,
   modelsProfile,
   predict,
   jobsCreate,

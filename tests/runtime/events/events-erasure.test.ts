@@ -15,7 +15,7 @@ import { eventOf, mortal, newScene, TYPE } from './scene.ts'
 import { blobsOfTest, HOUR, loggedRows, readLog, segmentRows } from './sealed-log.ts'
 
 const { db, admin } = await testDatabase()
-const besides = { openSpool, eraseBesides: decisions.forget }
+const besides = { openSpool, eraseBesides: decisions.forget, eraseElsewhere: async () => {} }
 const scene = { ...(await newScene(db)), blobs: blobsOfTest(), ...besides }
 scene.clock.forward(-30 * 24 * HOUR)
 

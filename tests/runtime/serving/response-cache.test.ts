@@ -174,6 +174,31 @@ describe('a kept answer', () => {
     expect(asked).toHaveLength(3)
   })
 
+  test('gives the classes of its values too, which are not kept themselves', async () => {
+    const { asked, ask } = scene()
+    const tenantId = newId('tenant') as TenantId
+    const model = servable({ cache: CACHE })
+    const finite: Tensor[] = [
+      { ...QUESTION.inputs[0]!, shape: [1, 2], data: Float32Array.of(0.5, 2) },
+      { ...QUESTION.inputs[1]!, shape: [1], data: [Buffer.from('a')] },
+      { ...QUESTION.inputs[2]!, shape: [1], data: BigInt64Array.of(1n) },
+    ]
+    const x = { ...QUESTION, inputs: finite, outputs: ['x'] }
+    const inOther = (parameters: object) => {
+      const call = callFor(tenantId, model, x, { id: 'mine' })
+      const wanted = JSON.stringify({ name: 'x', parameters })
+      const text = Buffer.from(call.body).toString().replace('{"name":"x"}', wanted)
+      return { ...call, body: Buffer.from(text) }
+    }
+    const first = await ask(inOther({ classification: 1 }))
+    expect(first.cache).toBe('galley; fwd=miss')
+    expect((await ask(inOther({}))).cache).toBe('galley; fwd=miss; stored')
+    const second = await ask(inOther({ classification: 1 }))
+    expect(second.cache).toMatch(/^galley; hit/)
+    expect(Buffer.from(second.body).toString()).toBe(Buffer.from(first.body).toString())
+    expect(asked).toHaveLength(2)
+  })
+
   test('is gone with the setting, and none comes of a refusal', async () => {
     const { asked, billed, ask } = scene()
     const tenantId = newId('tenant') as TenantId

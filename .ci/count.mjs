@@ -26,17 +26,29 @@ function countOf(part) {
 
 function reported(part) {
   try {
-    return part === 'check' ? steps(part) : vitest(part)
+    if (part === 'check') return steps(part)
+    return part === 'stacks' ? rules(part) : vitest(part)
   } catch {
     return null
   }
 }
 
-function steps(part) {
-  const lines = readFileSync(join(folder, `${part}.out`), 'utf8')
+function linesOf(part) {
+  return readFileSync(join(folder, `${part}.out`), 'utf8')
     .trim()
     .split('\n')
-  const report = JSON.parse(lines.at(-1))
+}
+
+/** Each planted fault is one check, and so is each fault that nobody planted. */
+function rules(part) {
+  const lines = linesOf(part)
+  const { violations, planted, caught } = JSON.parse(lines.at(-1))
+  const names = lines.filter(line => /^[A-Z]{3,}/.test(line)).map(line => `${part}: ${line}`)
+  return { passed: caught, failed: violations + planted - caught, names }
+}
+
+function steps(part) {
+  const report = JSON.parse(linesOf(part).at(-1))
   const names = report.steps.filter(step => !step.ok).map(step => `${part}: ${step.name}`)
   return { passed: report.passed, failed: report.failed, names }
 }

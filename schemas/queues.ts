@@ -4,11 +4,17 @@
  */
 export const QUEUES = {
   /** Steps of runs, one message a step; read by runners. */
-  work: { visibilityS: 15, receiveCountMax: 100, batchMax: 1 },
+  work: { visibilityS: 15, receiveCountMax: 100, batchMax: 1, lateAfterS: 900 },
   /** Uploaded model versions that wait for validation; read by runners. */
-  validate: { visibilityS: 15, receiveCountMax: 20, batchMax: 1 },
+  validate: { visibilityS: 15, receiveCountMax: 20, batchMax: 1, lateAfterS: 900 },
   /** Events that were acknowledged, some hundreds a message; read by the functions. */
-  events: { visibilityS: 30, receiveCountMax: 50, batchMax: 10 },
+  events: {
+    visibilityS: 30,
+    receiveCountMax: 50,
+    batchMax: 10,
+    lateAfterS: 120,
+    source: { function: 'ingest', timeoutS: 30, windowS: 0, concurrencyMax: 20 },
+  },
 } as const satisfies Record<string, QueueSettings>
 
 export type QueueSettings = {
@@ -18,5 +24,27 @@ export type QueueSettings = {
   receiveCountMax: number
   /** Messages per receive. */
   batchMax: number
+  /** Age of the oldest message, in seconds, at which somebody is called. */
+  lateAfterS: number
+  /** How a function is started with the messages of this queue; runners receive theirs themselves. */
+  source?: EventSource
+}
+export type EventSource = {
+  function: string
+  /** After which an invocation is ended. */
+  timeoutS: number
+  /** How long messages are gathered before an invocation begins. */
+  windowS: number
+  /** Invocations side by side, 2 to 1,000: it bounds the connections to the database too. */
+  concurrencyMax: number
 }
 export type QueueName = keyof typeof QUEUES
+
+/**
+ * Seconds for which a message is hidden where an event source receives it. The local host says every few
+ * seconds that it still works on a message; an event source does not, so that AWS asks for six times the
+ * function's time-out and the window, or a message comes again while its first reader still works.
+ */
+export function sourceVisibilityS({ visibilityS, source }: QueueSettings): number {
+  return source ? Math.max(visibilityS, 6 * source.timeoutS + source.windowS) : visibilityS
+}

@@ -27,11 +27,12 @@ import { dialObjects } from '#platform/objects/channel.ts'
 import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
+import { SCHEDULES } from '#schemas/schedules.ts'
 import { serveHttp } from './http-host.ts'
 
-const RELAY_IDLE_MS = 1_000
-const SWEEP_MS = 10_000
-const TEND_MS = 60_000
+const RELAY_IDLE_MS = SCHEDULES.relay.everyS * 1_000
+const SWEEP_MS = SCHEDULES.sweep.everyS * 1_000
+const TEND_MS = SCHEDULES.tend.everyS * 1_000
 const BLOBS_PATH = '/internal/blobs'
 
 const env = readEnv()

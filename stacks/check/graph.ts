@@ -1,0 +1,64 @@
+/** The whole graph of a stage, evaluated with Pulumi's mocks: without a cloud, an account or a network. */
+import * as pulumi from '@pulumi/pulumi'
+import { deploy } from '../main.ts'
+import { type Deployment, STAGES, type Stage } from '../settings.ts'
+
+/** One resource as it would be asked of its provider. */
+export type Resource = { type: string; name: string; inputs: Inputs }
+// biome-ignore lint/suspicious/noExplicitAny: what a provider takes is as wide as its schema
+export type Inputs = Record<string, any>
+export type Graph = { stage: Stage; resources: Resource[] }
+
+const ACCOUNT = '123456789012'
+const REGION = 'eu-central-1'
+
+/** Every resource of the stage, in the order of creation. Throws what the stacks throw. */
+export async function graphOf(stage: Stage): Promise<Graph> {
+  const resources: Resource[] = []
+  await pulumi.runtime.setMocks(
+    {
+      newResource: ({ type, name, inputs }) => {
+        // As data: what an archive holds is no business of the rules.
+        resources.push({ type, name, inputs: JSON.parse(JSON.stringify(inputs)) })
+        return { id: `${name}-id`, state: { ...inputs, ...madeUp(type, name, inputs) } }
+      },
+      call: ({ inputs }) => ({ ...inputs, ipv4Cidrs: ['173.245.48.0/20'], ipv6Cidrs: [] }),
+    },
+    'galley',
+    stage,
+    false,
+  )
+  deploy(exampleOf(stage))
+  // Resources register one after the other as what they need becomes known.
+  await pulumi.runtime.disconnect()
+  return { stage, resources }
+}
+
+/** What a provider would add to what it was asked for. */
+function madeUp(type: string, name: string, inputs: Inputs): Inputs {
+  const service = type.split(':')[1]?.split('/')[0] ?? 'aws'
+  const called = inputs.name ?? inputs.bucket ?? inputs.identifier ?? name
+  return {
+    arn: `arn:aws:${service}:${REGION}:${ACCOUNT}:${called}`,
+    url: `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/${called}`,
+    keyId: `${name}-key`,
+    address: `${called}.${REGION}.rds.amazonaws.com`,
+  }
+}
+
+function exampleOf(stage: Stage): Deployment {
+  const image = (name: string) =>
+    `${ACCOUNT}.dkr.ecr.${REGION}.amazonaws.com/${name}@sha256:${'0'.repeat(64)}`
+  return {
+    stage,
+    settings: STAGES[stage],
+    account: ACCOUNT,
+    region: REGION,
+    zones: ['a', 'b', 'c'].map(zone => REGION + zone),
+    domain: 'galley.example',
+    cloudflare: { accountId: 'cloudflare-account', zoneId: 'cloudflare-zone' },
+    alarmEmail: 'on-call@galley.example',
+    images: { router: image('router'), runner: image('runner'), runnerGpu: image('runner-gpu') },
+    bundleOf: name => `dist/functions/${name}`,
+  }
+}

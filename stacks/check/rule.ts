@@ -1,0 +1,39 @@
+/** A rule over every resource of a stage, and the faults that it must be seen to find. */
+import type { Graph, Inputs, Resource } from './graph.ts'
+
+export type Rule = {
+  /** The sentence that holds. */
+  name: string
+  faults(graph: Graph): string[]
+  /** Changes to a good graph of production, each of which must break this rule. */
+  plants: ((graph: Graph) => void)[]
+}
+
+/** Every resource of a type, as `sqs/queue`. */
+export function all(graph: Graph, type: string): Resource[] {
+  return graph.resources.filter(resource => resource.type.split(':')[1] === type)
+}
+
+/** What one resource asks for; a plant that names nothing is a mistake of ours. */
+export function inputs(graph: Graph, name: string): Inputs {
+  const found = graph.resources.find(resource => resource.name === name)
+  if (!found) throw new Error(`There is no resource ${name} to plant a fault in.`)
+  return found.inputs
+}
+
+/** Takes a resource out of the graph, as if nobody had written it. */
+export function without(graph: Graph, name: string): void {
+  inputs(graph, name)
+  graph.resources = graph.resources.filter(resource => resource.name !== name)
+}
+
+/** One line for each resource for which something is wrong. */
+export function faulty(
+  resources: Resource[],
+  says: (inputs: Inputs, resource: Resource) => string | false | undefined,
+): string[] {
+  return resources.flatMap(resource => {
+    const fault = says(resource.inputs, resource)
+    return fault ? [`${resource.name}: ${fault}`] : []
+  })
+}

@@ -1,0 +1,170 @@
+/** What is kept: encrypted, closed to the public, and not gone by accident. */
+
+import type { Graph, Inputs, Resource } from '../graph.ts'
+import { all, faulty, inputs, type Rule, without } from '../rule.ts'
+
+const buckets = (graph: Graph) => all(graph, 's3/bucket')
+/** The resource of this type that belongs to the bucket. */
+const ofBucket = (graph: Graph, type: string, { name }: Resource) =>
+  all(graph, type).find(({ inputs: { bucket } }) => bucket === `${name}-id`)?.inputs
+
+export const storage: Rule[] = [
+  {
+    name: 'everything stored is encrypted with the key of the deployment',
+    faults: graph => [
+      ...faulty(all(graph, 'sqs/queue'), ({ kmsMasterKeyId }) => !kmsMasterKeyId && NO_KEY),
+      ...faulty(all(graph, 'sns/topic'), ({ kmsMasterKeyId }) => !kmsMasterKeyId && NO_KEY),
+      ...faulty(all(graph, 'secretsmanager/secret'), ({ kmsKeyId }) => !kmsKeyId && NO_KEY),
+      ...faulty(all(graph, 'lambda/function'), ({ kmsKeyArn }) => !kmsKeyArn && NO_KEY),
+      ...faulty(
+        all(graph, 'rds/instance'),
+        each =>
+          !(each.storageEncrypted && each.kmsKeyId && each.performanceInsightsKmsKeyId) && NO_KEY,
+      ),
+      ...faulty(buckets(graph), (_, bucket) => {
+        const of = ofBucket(graph, 's3/bucketServerSideEncryptionConfiguration', bucket)
+        const rule = of?.rules[0]?.applyServerSideEncryptionByDefault
+        return !(rule?.sseAlgorithm === 'aws:kms' && rule.kmsMasterKeyId) && NO_KEY
+      }),
+    ],
+    plants: [
+      graph => delete inputs(graph, 'queue-work').kmsMasterKeyId,
+      graph => delete inputs(graph, 'alarms').kmsMasterKeyId,
+      graph => delete inputs(graph, 'secret-runner').kmsKeyId,
+      graph => delete inputs(graph, 'function-api').kmsKeyArn,
+      graph => {
+        inputs(graph, 'database').storageEncrypted = false
+      },
+      graph => without(graph, 'bucket-blobs-encryption'),
+    ],
+  },
+  {
+    name: 'the key turns every year and cannot be gone within a week',
+    faults: graph =>
+      faulty(all(graph, 'kms/key'), ({ enableKeyRotation, deletionWindowInDays }) => {
+        if (!enableKeyRotation) return 'never turns'
+        return !(deletionWindowInDays >= 30) && 'can be deleted within a month'
+      }),
+    plants: [
+      graph => {
+        inputs(graph, 'key').enableKeyRotation = false
+      },
+      graph => {
+        inputs(graph, 'key').deletionWindowInDays = 7
+      },
+    ],
+  },
+  {
+    name: 'no bucket can be made public',
+    faults: graph =>
+      faulty(buckets(graph), (_, bucket) => {
+        const block = ofBucket(graph, 's3/bucketPublicAccessBlock', bucket)
+        const open = BLOCKS.filter(name => block?.[name] !== true)
+        if (open.length > 0) return `may be opened: ${open}`
+        const owner = ofBucket(graph, 's3/bucketOwnershipControls', bucket)
+        return owner?.rule.objectOwnership !== 'BucketOwnerEnforced' && 'has lists of access'
+      }),
+    plants: [
+      graph => without(graph, 'bucket-blobs-closed'),
+      graph => {
+        inputs(graph, 'bucket-blobs-closed').restrictPublicBuckets = false
+      },
+      graph => without(graph, 'bucket-blobs-owner'),
+    ],
+  },
+  {
+    name: 'no bucket answers over plain HTTP',
+    faults: graph =>
+      faulty(buckets(graph), (_, bucket) => {
+        const policy = ofBucket(graph, 's3/bucketPolicy', bucket)?.policy ?? '{"Statement":[]}'
+        const refusal = JSON.parse(policy).Statement.find(
+          (each: Inputs) =>
+            each.Effect === 'Deny' && each.Condition?.Bool?.['aws:SecureTransport'] === 'false',
+        )
+        return !refusal && 'answers over plain HTTP'
+      }),
+    plants: [
+      graph => without(graph, 'bucket-blobs-policy'),
+      graph => {
+        const asked = inputs(graph, 'bucket-blobs-policy')
+        asked.policy = asked.policy.replace('SecureTransport', 'SecureTransports')
+      },
+    ],
+  },
+  {
+    name: 'a bucket drops abandoned uploads, and keeps what was deleted for a month',
+    faults: graph =>
+      faulty(buckets(graph), (_, bucket) => {
+        const rules: Inputs[] =
+          ofBucket(graph, 's3/bucketLifecycleConfiguration', bucket)?.rules ?? []
+        const enabled = rules.filter(({ status }) => status === 'Enabled')
+        if (!enabled.some(each => each.abortIncompleteMultipartUpload)) return 'keeps parts forever'
+        if (!enabled.some(each => each.noncurrentVersionExpiration?.noncurrentDays >= 30))
+          return 'keeps what was deleted forever, or too briefly'
+        const versions = ofBucket(graph, 's3/bucketVersioning', bucket)
+        return versions?.versioningConfiguration.status !== 'Enabled' && 'forgets what is deleted'
+      }),
+    plants: [
+      graph => without(graph, 'bucket-blobs-lifecycle'),
+      graph => {
+        inputs(graph, 'bucket-blobs-lifecycle').rules[0].status = 'Disabled'
+      },
+      graph => without(graph, 'bucket-blobs-versions'),
+    ],
+  },
+  {
+    name: 'in production nothing that is stored goes with a deployment',
+    faults: graph =>
+      graph.stage !== 'production'
+        ? []
+        : [
+            ...faulty(all(graph, 'rds/instance'), each => {
+              if (!each.deletionProtection) return 'can be deleted'
+              if (each.skipFinalSnapshot) return 'is deleted without a snapshot'
+              return !each.multiAz && 'stands in one zone'
+            }),
+            ...faulty(buckets(graph), each => each.forceDestroy && 'is emptied to be deleted'),
+            ...faulty(
+              all(graph, 'secretsmanager/secret'),
+              each => !(each.recoveryWindowInDays >= 30) && 'is gone within a month',
+            ),
+            ...faulty(
+              all(graph, 'lb/loadBalancer'),
+              each => !each.enableDeletionProtection && 'can be deleted',
+            ),
+          ],
+    plants: [
+      graph => {
+        inputs(graph, 'database').deletionProtection = false
+      },
+      graph => {
+        inputs(graph, 'database').skipFinalSnapshot = true
+      },
+      graph => {
+        inputs(graph, 'database').multiAz = false
+      },
+      graph => {
+        inputs(graph, 'bucket-blobs').forceDestroy = true
+      },
+      graph => {
+        inputs(graph, 'secret-deployment').recoveryWindowInDays = 0
+      },
+    ],
+  },
+  {
+    name: 'the database is backed up, for a week and in production for a month',
+    faults: graph =>
+      faulty(all(graph, 'rds/instance'), ({ backupRetentionPeriod: days }) => {
+        const least = graph.stage === 'production' ? 30 : 7
+        return !(days >= least) && `keeps backups for ${days} days, and should for ${least}`
+      }),
+    plants: [
+      graph => {
+        inputs(graph, 'database').backupRetentionPeriod = 7
+      },
+    ],
+  },
+]
+
+const NO_KEY = 'is not encrypted with the key of the deployment'
+const BLOCKS = ['blockPublicAcls', 'blockPublicPolicy', 'ignorePublicAcls', 'restrictPublicBuckets']

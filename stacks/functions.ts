@@ -1,0 +1,188 @@
+/** Functions on Lambda, one by one with what each may touch: the tables of queues and schedules name them. */
+import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
+import * as lambda from '@pulumi/aws/lambda/index.js'
+import type * as rds from '@pulumi/aws/rds/index.js'
+import * as pulumi from '@pulumi/pulumi'
+import { type EventSource, QUEUES, type QueueName, type QueueSettings } from '../schemas/queues.ts'
+import { SCHEDULES } from '../schemas/schedules.ts'
+import type { Buckets } from './buckets.ts'
+import type { Network } from './network.ts'
+import { roleOf, type Statement } from './policy.ts'
+import type { Queues } from './queues.ts'
+import type { Secrets } from './secrets.ts'
+import { type Deployment, hostOf, nameOf, tagsOf } from './settings.ts'
+
+export type FunctionName = 'api' | 'ingest' | keyof typeof SCHEDULES
+export type Functions = Record<FunctionName, lambda.Function>
+
+/** What a function does to queues and blobs; all of them read the secrets and speak to the database. */
+type Work = {
+  timeoutS: number
+  memoryMb: number
+  /** Invocations side by side, so that the database is never out of connections. */
+  concurrencyMax: number
+  sends?: QueueName[]
+  receives?: QueueName[]
+  blobs?: ('s3:GetObject' | 's3:PutObject' | 's3:DeleteObject')[]
+}
+const ALL_QUEUES = Object.keys(QUEUES) as QueueName[]
+const alone = { memoryMb: 512, concurrencyMax: 1 }
+
+const FUNCTIONS: Record<FunctionName, Work> = {
+  // Behind a gateway that gives up after 30 s; it sends what a transaction promised as soon as it commits.
+  api: {
+    timeoutS: 29,
+    memoryMb: 1024,
+    concurrencyMax: 40,
+    sends: ALL_QUEUES,
+    blobs: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
+  },
+  ingest: {
+    timeoutS: QUEUES.events.source.timeoutS,
+    memoryMb: 1024,
+    concurrencyMax: QUEUES.events.source.concurrencyMax,
+    receives: ['events'],
+  },
+  relay: { ...alone, timeoutS: SCHEDULES.relay.timeoutS, sends: ALL_QUEUES },
+  sweep: { ...alone, timeoutS: SCHEDULES.sweep.timeoutS },
+  tend: {
+    ...alone,
+    timeoutS: SCHEDULES.tend.timeoutS,
+    memoryMb: 3072,
+    blobs: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
+  },
+}
+
+type Needs = {
+  network: Network
+  secrets: Secrets
+  database: rds.Instance
+  queues: Queues
+  buckets: Buckets
+}
+
+export function functions(deployment: Deployment, needs: Needs): Functions {
+  const made = Object.entries(FUNCTIONS).map(([name, work]) => [
+    name,
+    functionOf(deployment, needs, name, work),
+  ])
+  return Object.fromEntries(made)
+}
+
+function functionOf(deployment: Deployment, needs: Needs, name: string, work: Work) {
+  const { network, secrets } = needs
+  const tags = { ...tagsOf(deployment, 'functions'), 'galley:function': name }
+  const functionName = nameOf(deployment, name)
+  const logs = new cloudwatch.LogGroup(`logs-${name}`, {
+    name: `/aws/lambda/${functionName}`,
+    retentionInDays: deployment.settings.logDays,
+    tags,
+  })
+  const role = roleOf(
+    deployment,
+    { name, service: 'lambda.amazonaws.com', part: 'functions' },
+    statementsOf(needs, work, logs),
+  )
+  const made = new lambda.Function(`function-${name}`, {
+    name: functionName,
+    role: role.arn,
+    runtime: 'nodejs24.x',
+    architectures: ['arm64'],
+    handler: 'index.handler',
+    code: new pulumi.asset.FileArchive(deployment.bundleOf(name)),
+    timeout: work.timeoutS,
+    memorySize: work.memoryMb,
+    reservedConcurrentExecutions: work.concurrencyMax,
+    // For segments on their way: DuckDB writes there what does not fit in memory.
+    ephemeralStorage: { size: name === 'tend' ? 4096 : 512 },
+    environment: { variables: environmentOf(deployment, needs) },
+    kmsKeyArn: secrets.key.arn,
+    vpcConfig: {
+      subnetIds: network.privateSubnets.map(({ id }) => id),
+      securityGroupIds: [network.groups.functions.id],
+    },
+    loggingConfig: { logFormat: 'JSON', logGroup: logs.name },
+    tags,
+  })
+  for (const queue of work.receives ?? []) source(deployment, needs.queues, made, queue)
+  return made
+}
+
+/** Where things are; what is secret is named, and read by the function itself as it starts. */
+function environmentOf(deployment: Deployment, { secrets, database, queues, buckets }: Needs) {
+  const urls = ALL_QUEUES.map(name => [`GALLEY_QUEUE_${name.toUpperCase()}`, queues[name].live.url])
+  return {
+    NODE_OPTIONS: '--enable-source-maps',
+    GALLEY_DEPLOYMENT_SECRET_ARN: secrets.deployment.arn,
+    GALLEY_DATABASE_SECRET_ARN: secrets.database.arn,
+    GALLEY_DATABASE_HOST: database.address,
+    GALLEY_BUCKET: buckets.blobs.bucket,
+    GALLEY_FEATURES_URL: `https://${deployment.stage === 'production' ? '' : `${deployment.stage}.`}${deployment.domain}`,
+    GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
+    ...Object.fromEntries(urls),
+  }
+}
+
+function statementsOf(
+  { secrets, queues, buckets }: Needs,
+  { sends = [], receives = [], blobs = [] }: Work,
+  logs: cloudwatch.LogGroup,
+): Statement[] {
+  const statements: Statement[] = [
+    {
+      Action: ['logs:CreateLogStream', 'logs:PutLogEvents'],
+      Resource: pulumi.interpolate`${logs.arn}:*`,
+    },
+    {
+      Sid: 'NetworkInterfaces',
+      Action: [
+        'ec2:CreateNetworkInterface',
+        'ec2:DescribeNetworkInterfaces',
+        'ec2:DeleteNetworkInterface',
+      ],
+      Resource: '*',
+    },
+    {
+      Action: ['secretsmanager:GetSecretValue'],
+      Resource: [secrets.deployment.arn, secrets.database.arn],
+    },
+    { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: secrets.key.arn },
+  ]
+  const of = (names: QueueName[]) => names.map(name => queues[name].live.arn)
+  if (sends.length > 0) statements.push({ Action: ['sqs:SendMessage'], Resource: of(sends) })
+  if (receives.length > 0)
+    statements.push({
+      Action: [
+        'sqs:ReceiveMessage',
+        'sqs:DeleteMessage',
+        'sqs:ChangeMessageVisibility',
+        'sqs:GetQueueAttributes',
+      ],
+      Resource: of(receives),
+    })
+  if (blobs.length > 0)
+    statements.push({ Action: blobs, Resource: pulumi.interpolate`${buckets.blobs.arn}/*` })
+  return statements
+}
+
+function source(
+  deployment: Deployment,
+  queues: Queues,
+  reader: lambda.Function,
+  name: QueueName,
+): void {
+  const { batchMax, source }: QueueSettings = QUEUES[name]
+  if (!source) throw new Error(`Queue ${name} has no event source in schemas/queues.ts.`)
+  new lambda.EventSourceMapping(`source-${name}`, {
+    eventSourceArn: queues[name].live.arn,
+    functionName: reader.arn,
+    batchSize: batchMax,
+    maximumBatchingWindowInSeconds: source.windowS,
+    scalingConfig: { maximumConcurrency: concurrencyOf(source) },
+    // One message fails alone.
+    functionResponseTypes: ['ReportBatchItemFailures'],
+    tags: tagsOf(deployment, 'functions'),
+  })
+}
+
+const concurrencyOf = ({ concurrencyMax }: EventSource) => Math.max(2, concurrencyMax)

@@ -1,0 +1,46 @@
+/** Who may do what: a role has the statements that its work needs, each on the resources that it names. */
+import * as iam from '@pulumi/aws/iam/index.js'
+import * as pulumi from '@pulumi/pulumi'
+import { type Deployment, nameOf, tagsOf } from './settings.ts'
+
+export type Statement = {
+  Sid?: keyof typeof WILDCARDS
+  Effect?: 'Allow' | 'Deny'
+  Action: string[]
+  Resource: pulumi.Input<string> | pulumi.Input<string>[]
+  Condition?: Record<string, Record<string, pulumi.Input<string>>>
+}
+
+/** Every statement that names no resource has one of these ids, and the reason why it cannot. */
+export const WILDCARDS = {
+  NetworkInterfaces:
+    'A function in a network makes its interfaces before they have a name, and describing them has no resource.',
+  KeyAdministration: 'In the policy of a key, * means this key; without it nobody could change it.',
+  KeyUse: 'In the policy of a key, * means this key.',
+  PlainHttpRefused: 'A refusal: it takes from everybody what the bucket must never give.',
+} as const
+
+/** A role for one service and one piece of work. `part` is whom the cost is booked on. */
+export function roleOf(
+  deployment: Deployment,
+  { name, service, part }: { name: string; service: string; part: string },
+  statements: Statement[],
+): iam.Role {
+  const role = new iam.Role(`role-${name}`, {
+    name: nameOf(deployment, name),
+    assumeRolePolicy: pulumi.jsonStringify({
+      Version: '2012-10-17',
+      Statement: [{ Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: service } }],
+    }),
+    tags: tagsOf(deployment, part),
+  })
+  if (statements.length > 0)
+    new iam.RolePolicy(`policy-${name}`, { role: role.id, policy: policyOf(statements) })
+  return role
+}
+
+/** The document of a policy; a statement allows unless it says that it refuses. */
+export function policyOf(statements: object[]): pulumi.Output<string> {
+  const Statement = statements.map(statement => ({ Effect: 'Allow', ...statement }))
+  return pulumi.jsonStringify({ Version: '2012-10-17', Statement })
+}

@@ -1,0 +1,56 @@
+/** The key that everything stored is encrypted with, and secrets by name: values never pass a deployment. */
+import * as kms from '@pulumi/aws/kms/index.js'
+import * as secretsmanager from '@pulumi/aws/secretsmanager/index.js'
+import { policyOf } from './policy.ts'
+import { type Deployment, nameOf, tagsOf } from './settings.ts'
+
+export type Secrets = ReturnType<typeof secrets>
+
+export function secrets(deployment: Deployment) {
+  const { account, settings } = deployment
+  const tags = tagsOf(deployment, 'secrets')
+  const key = new kms.Key('key', {
+    description: `Everything that Galley stores (${deployment.stage})`,
+    enableKeyRotation: true,
+    deletionWindowInDays: 30,
+    policy: policyOf([
+      {
+        Sid: 'KeyAdministration',
+        Principal: { AWS: `arn:aws:iam::${account}:root` },
+        Action: ['kms:*'],
+        Resource: '*',
+      },
+      {
+        // Alarms and budgets write to the encrypted topic.
+        Sid: 'KeyUse',
+        Principal: { Service: ['cloudwatch.amazonaws.com', 'budgets.amazonaws.com'] },
+        Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
+        Resource: '*',
+        Condition: { StringEquals: { 'aws:SourceAccount': account } },
+      },
+    ]),
+    tags,
+  })
+  new kms.Alias('key-name', {
+    name: `alias/${nameOf(deployment, 'data')}`,
+    targetKeyId: key.keyId,
+  })
+  const secret = (name: string, description: string) =>
+    new secretsmanager.Secret(`secret-${name}`, {
+      name: nameOf(deployment, name),
+      description,
+      kmsKeyId: key.arn,
+      recoveryWindowInDays: settings.isProtected ? 30 : 7,
+      tags,
+    })
+  return {
+    key,
+    deployment: secret('deployment', 'The secret that the keys of all places derive from'),
+    database: secret(
+      'database',
+      'Connection of the role that the functions have, without BYPASSRLS',
+    ),
+    router: secret('router', 'The signing key of the router'),
+    runner: secret('runner', 'The signing key of runners: the one secret that they hold'),
+  }
+}

@@ -1,0 +1,87 @@
+/** What differs between stages and accounts; everything else about a deployment is the same everywhere. */
+export const STAGES = {
+  dev: {
+    zones: 2,
+    natGateways: 1,
+    database: { class: 'db.t4g.small', storageGb: 20, standby: false, backupDays: 7 },
+    routers: 1,
+    runnersMax: 4,
+    onDemandFloor: 0,
+    logDays: 14,
+    spendUsd: 200,
+    isProtected: false,
+  },
+  staging: {
+    zones: 2,
+    natGateways: 1,
+    database: { class: 'db.t4g.medium', storageGb: 50, standby: false, backupDays: 7 },
+    routers: 2,
+    runnersMax: 8,
+    onDemandFloor: 0,
+    logDays: 30,
+    spendUsd: 500,
+    isProtected: false,
+  },
+  production: {
+    zones: 3,
+    natGateways: 3,
+    database: { class: 'db.m7g.large', storageGb: 200, standby: true, backupDays: 35 },
+    routers: 2,
+    runnersMax: 64,
+    onDemandFloor: 1,
+    logDays: 365,
+    spendUsd: 5_000,
+    isProtected: true,
+  },
+} as const satisfies Record<string, StageSettings>
+
+export type StageSettings = {
+  /** Availability zones that are used. */
+  zones: number
+  /** One, or one a zone where a zone's failure must not cut off the others. */
+  natGateways: number
+  database: { class: string; storageGb: number; standby: boolean; backupDays: number }
+  routers: number
+  runnersMax: number
+  /** Runners on on-demand capacity before any on spot. */
+  onDemandFloor: number
+  logDays: number
+  /** A month's spend, in US dollars, at which somebody is called. */
+  spendUsd: number
+  /** Neither the database nor what is stored can be deleted by a deployment. */
+  isProtected: boolean
+}
+export type Stage = keyof typeof STAGES
+
+/** One deployment: a stage in two accounts, and what was built for it. */
+export type Deployment = {
+  stage: Stage
+  settings: StageSettings
+  account: string
+  region: string
+  /** Availability zones of the region, at least as many as the stage uses. */
+  zones: string[]
+  /** `galley.example` in production; a stage of its own name in front of it otherwise. */
+  domain: string
+  cloudflare: { accountId: string; zoneId: string }
+  alarmEmail: string
+  /** Images by digest, so that a task never starts what nobody has tested. */
+  images: { router: string; runner: string; runnerGpu: string }
+  /** The folder of a function's bundle. */
+  bundleOf(name: string): string
+}
+
+/** Where the edge finds the functions and the router, as `wrangler.toml` has it. */
+export function hostOf({ stage, domain }: Deployment, place: 'functions' | 'router'): string {
+  return stage === 'production' ? `${place}.${domain}` : `${place}.${stage}.${domain}`
+}
+
+/** The name of a resource: unique in the account, so that stages can share one. */
+export function nameOf({ stage }: Deployment, name: string): string {
+  return `galley-${stage}-${name}`
+}
+
+/** Tags that say in the bill which deployment and which part of it a cost belongs to. */
+export function tagsOf({ stage }: Deployment, part: string): Record<string, string> {
+  return { 'galley:app': 'galley', 'galley:stage': stage, 'galley:part': part }
+}

@@ -49,10 +49,6 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
       if (hit) return hit
     }
     const reply = await deps.router.infer(call, departure)
-    // Classes stand for an output that is not there to be kept; of a kept one they can be made.
-    if (asked.request.outputs.some(({ classes }) => classes !== undefined)) {
-      return { ...reply, cache: 'galley; fwd=miss' }
-    }
     if (call.fresh === 'no-store') return { ...reply, cache: 'galley; fwd=request' }
     const isStored = kept.put(
       asked.owner,
@@ -160,7 +156,8 @@ function measured(registry: EdgeMetrics['registry'], kept: KeptAnswers) {
     evicted.add(size.evicted - told)
     told = size.evicted
   })
-  return ({ cache = '' }: InferenceReply) => {
+  return ({ cache }: InferenceReply) => {
+    if (cache === undefined) return
     const passed = cache.includes('fwd=request') ? 'passed' : 'miss'
     answers.of(cache.includes('; hit') ? 'hit' : passed).add()
   }

@@ -127,6 +127,8 @@ async function load(task: Task, threads: number): Promise<InferenceSession> {
       enableCpuMemArena: false,
       enableMemPattern: false,
       logSeverityLevel: 4,
+      // As the engine has it: what is measured here is what a runner will take.
+      extra: { session: { intra_op: { allow_spinning: '0' } } },
     })
   } catch (error) {
     if (!isOutOfMemory(error)) throw invalid(sentenceFor(error))

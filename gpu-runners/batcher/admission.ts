@@ -10,13 +10,13 @@ import type { Pace } from './pace.ts'
 export type QueueLimits = { queueRowsMax: number; queueBytesMax: number; batchRowsMax: number }
 
 /** An answer still has to be written, and to pass the router and the edge. */
-const REPLY_MS = 4
+const REPLY_MS = 5
 /** So many times the average error of the predictions is kept in reserve when a request is taken in. */
 const ERRORS_KEPT = 2
 /** A run that takes ten times its fixed part wastes a tenth; longer ones only make everybody wait. */
 const FIXED_PARTS = 10
 /** Of a request's time; runs do not end exactly where they were foreseen. */
-const SLACK = 1 / 16
+const SLACK = 1 / 8
 /** What a request brings towards looking through the queue for those who have left. */
 const SWEPT_PER_REQUEST = 16
 
@@ -25,8 +25,13 @@ export function createAdmission(
   queue: FairQueue,
   pace: Pace,
   limits: QueueLimits,
-  isDead: (ask: Ask) => boolean,
+  o: {
+    isDead(ask: Ask): boolean
+    /** Whether requests share runs at all. */
+    isShared(): boolean
+  },
 ) {
+  const { isDead, isShared } = o
   let sweepable = 0
 
   /** Null: it may wait. */
@@ -60,19 +65,28 @@ export function createAdmission(
     const runningMs = pace.leftMs()
     // Without others there is nothing to lose: the run shows whether it was right.
     if (inMs === Number.POSITIVE_INFINITY || (queue.size === 0 && runningMs === 0)) return null
-    const rowsMax = Math.min(limits.batchRowsMax, pace.rowsIn(longestRunMs(inMs)))
-    const fullMs = pace.runMs(Math.max(rowsMax, one.rows))
-    // It ends with its batch, which others may fill up behind it.
-    const neededMs = (before: number) =>
-      runningMs + fullMs * (1 + Math.floor((before + one.rows - 1) / rowsMax)) + spareMs(inMs)
+    if (inMs <= 0) return new AppError('deadline_exceeded', { public: PASSED })
+    const neededMs = (before: number) => runningMs + runsMs(one, before, inMs) + spareMs(inMs)
     if (neededMs(queue.rows) <= inMs) return null
     const before = queue.rowsBefore(one)
     const needMs = neededMs(before)
     if (needMs <= inMs) return null
     return overloaded(
-      `${Math.ceil(before)} rows are before these ${one.rows}: they would be done in about ${Math.ceil(needMs)} ms, and the deadline is in ${Math.max(0, Math.floor(inMs))} ms.`,
+      `${Math.ceil(before)} rows are before these ${one.rows}: they would be done in about ${Math.ceil(needMs)} ms, and the deadline is in ${Math.floor(inMs)} ms.`,
       needMs - inMs,
     )
+  }
+
+  /** The runs for so many rows before it, and its own, which others may fill up behind it. */
+  function runsMs({ rows }: Waiting, before: number, inMs: number): number {
+    if (!isShared()) {
+      const requests = queue.rows === 0 ? 0 : (queue.size * before) / queue.rows
+      return pace.runMs(before + rows) + pace.fixedMs() * requests
+    }
+    const rowsMax = Math.min(limits.batchRowsMax, pace.rowsIn(longestRunMs(inMs)))
+    const fullMs = pace.runMs(rowsMax)
+    if (rows <= rowsMax) return fullMs * (1 + Math.floor((before + rows - 1) / rowsMax))
+    return fullMs * Math.ceil(before / rowsMax) + pace.rowsMs(rows, limits.batchRowsMax)
   }
 
   /**
@@ -95,12 +109,16 @@ export function createAdmission(
     return Math.min(leftMs(deadlineMs, inMs, now), longestRunMs(inMs))
   }
 
-  /** Whether it is too late for a run as long as it should be: one made shorter for it would cost those behind. */
-  function isHopeless({ deadlineMs, queuedMs, rows }: Ask, now: number): boolean {
+  /**
+   * Whether it is too late for a run as long as it should be: one made shorter for its sake would cost
+   * those behind it.
+   */
+  function isHopeless({ deadlineMs, queuedMs, rows, key }: Ask, now: number): boolean {
     if (deadlineMs === Number.POSITIVE_INFINITY) return false
     const inMs = deadlineMs - queuedMs
-    const runMs = Math.min(pace.runMs(queue.rows), longestRunMs(inMs))
-    return leftMs(deadlineMs, inMs, now) < Math.max(pace.runMs(rows), runMs)
+    const withOthers = key === null ? 0 : pace.runMs(queue.rows)
+    const runMs = Math.max(pace.runMs(rows), Math.min(withOthers, longestRunMs(inMs)))
+    return leftMs(deadlineMs, inMs, now) < runMs
   }
 
   /** For the run, if the answer is to be there in time. */
@@ -118,3 +136,5 @@ function overloaded(text: string, waitMs: number): AppError {
     retryAfterS: Math.max(1, Math.ceil(waitMs / 1_000)),
   })
 }
+
+const PASSED = 'The deadline had passed when the request came to the model; nothing was computed.'

@@ -91,7 +91,7 @@ export function createBatcher(given: {
   const limits = { ...BATCH_LIMITS, ...given.limits }
   const queue = createFairQueue()
   const pace = createPace(stopwatch)
-  const admission = createAdmission(queue, pace, limits, isDead)
+  const admission = createAdmission(queue, pace, limits, { isDead, isShared: () => batched })
   const keyOf = keyer(signature)
   const run = { model, signature, clock, pace, isDead, free, mixes }
   const budget: Budget = {
@@ -207,7 +207,7 @@ export function createBatcher(given: {
     gone.late++
     ask.reject(
       new AppError('deadline_exceeded', {
-        public: `The deadline passed ${lateMs} ms ago, while the request waited for the model; nothing was computed.`,
+        public: `The deadline passed ${Math.ceil(lateMs)} ms ago, while the request waited for the model; nothing was computed.`,
       }),
     )
     return true

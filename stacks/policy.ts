@@ -15,6 +15,8 @@ export type Statement = {
 export const WILDCARDS = {
   NetworkInterfaces:
     'A function in a network makes its interfaces before they have a name, and describing them has no resource.',
+  RegistryToken: 'ecr:GetAuthorizationToken is given to an account, not for a repository.',
+  AgentEndpoint: 'ecs:DiscoverPollEndpoint has no resource.',
   KeyAdministration: 'In the policy of a key, * means this key; without it nobody could change it.',
   KeyUse: 'In the policy of a key, * means this key.',
   PlainHttpRefused: 'A refusal: it takes from everybody what the bucket must never give.',

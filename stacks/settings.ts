@@ -76,6 +76,11 @@ export function hostOf({ stage, domain }: Deployment, place: 'functions' | 'rout
   return stage === 'production' ? `${place}.${domain}` : `${place}.${stage}.${domain}`
 }
 
+/** Where callers find the edge. */
+export function edgeHostOf({ stage, domain }: Deployment): string {
+  return stage === 'production' ? domain : `${stage}.${domain}`
+}
+
 /** The name of a resource: unique in the account, so that stages can share one. */
 export function nameOf({ stage }: Deployment, name: string): string {
   return `galley-${stage}-${name}`

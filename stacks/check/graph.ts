@@ -42,6 +42,17 @@ function madeUp(type: string, name: string, inputs: Inputs): Inputs {
     arn: `arn:aws:${service}:${REGION}:${ACCOUNT}:${called}`,
     url: `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/${called}`,
     keyId: `${name}-key`,
+    invokeArn: `arn:aws:apigateway:${REGION}:lambda:${called}`,
+    executionArn: `arn:aws:execute-api:${REGION}:${ACCOUNT}:${called}`,
+    arnSuffix: `app/${called}`,
+    dnsName: `${called}.elb.amazonaws.com`,
+    domainValidationOptions: [
+      {
+        resourceRecordName: `_proof.${called}`,
+        resourceRecordType: 'CNAME',
+        resourceRecordValue: 'x',
+      },
+    ],
     address: `${called}.${REGION}.rds.amazonaws.com`,
   }
 }

@@ -3,12 +3,22 @@ import { STAGES, type Stage } from '../settings.ts'
 import { type Graph, graphOf } from './graph.ts'
 import type { Rule } from './rule.ts'
 import { access } from './rules/access.ts'
+import { containerRules } from './rules/containers.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
 import { queueRules } from './rules/queues.ts'
 import { storage } from './rules/storage.ts'
+import { waysIn } from './rules/ways-in.ts'
 
-const RULES: Rule[] = [...access, ...queueRules, ...storage, ...networkRules, ...order]
+const RULES: Rule[] = [
+  ...access,
+  ...queueRules,
+  ...storage,
+  ...networkRules,
+  ...containerRules,
+  ...waysIn,
+  ...order,
+]
 
 export type Judgement = {
   resources: number

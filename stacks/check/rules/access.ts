@@ -158,6 +158,11 @@ export const access: Rule[] = [
       graph => {
         inputs(graph, 'function-tend').environment.variables.WHERE = 'AKIAIOSFODNN7EXAMPLE'
       },
+      graph => {
+        const asked = inputs(graph, 'task-router')
+        const planted = '"environment":[{"name":"GALLEY_ROUTER_KEY","value":"it is this"},'
+        asked.containerDefinitions = asked.containerDefinitions.replace('"environment":[', planted)
+      },
     ],
   },
   {

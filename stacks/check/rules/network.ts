@@ -46,6 +46,15 @@ export const networkRules: Rule[] = [
       },
       graph => delete inputs(graph, 'function-api').vpcConfig,
       graph => {
+        inputs(graph, 'router').networkConfiguration.assignPublicIp = true
+      },
+      graph => {
+        inputs(graph, 'runners-cpu').networkConfiguration.subnets = ['subnet-public-1-id']
+      },
+      graph => {
+        inputs(graph, 'runners-gpu-spot').vpcZoneIdentifiers = ['subnet-public-1-id']
+      },
+      graph => {
         inputs(graph, 'subnet-public-1').mapPublicIpOnLaunch = true
       },
       graph => {
@@ -97,6 +106,9 @@ export const networkRules: Rule[] = [
     plants: [
       graph => {
         inputs(graph, 'database-from-functions').cidrBlocks = ['0.0.0.0/0']
+      },
+      graph => {
+        inputs(graph, 'balancer-from-edge').cidrBlocks = ['0.0.0.0/0']
       },
       graph => {
         inputs(graph, 'network-default').ingress = [{ protocol: '-1', self: true }]

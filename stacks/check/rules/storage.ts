@@ -149,6 +149,9 @@ export const storage: Rule[] = [
       graph => {
         inputs(graph, 'secret-deployment').recoveryWindowInDays = 0
       },
+      graph => {
+        inputs(graph, 'router-balancer').enableDeletionProtection = false
+      },
     ],
   },
   {

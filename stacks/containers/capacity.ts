@@ -1,0 +1,139 @@
+/** Machines for runners: pools of like ones, on spot and on on-demand, that ECS fills and empties. */
+import * as autoscaling from '@pulumi/aws/autoscaling/index.js'
+import * as ec2 from '@pulumi/aws/ec2/index.js'
+import type * as ecs from '@pulumi/aws/ecs/index.js'
+import { CapacityProvider } from '@pulumi/aws/ecs/index.js'
+import * as iam from '@pulumi/aws/iam/index.js'
+import type { Network } from '../network.ts'
+import { roleOf } from '../policy.ts'
+import { type Deployment, nameOf, tagsOf } from '../settings.ts'
+
+/**
+ * Machines of a pool are alike, because one task fills one of them and what was measured on a class holds on
+ * its like. Several types, because a zone that is out of one has another.
+ */
+export const POOLS = {
+  cpu: {
+    types: ['c7i.xlarge', 'c7a.xlarge', 'c6i.xlarge', 'c6a.xlarge'],
+    memoryMb: 6_500,
+    gpus: 0,
+    ami: 'amazon-linux-2023/recommended/image_id',
+  },
+  gpu: {
+    types: ['g6.xlarge', 'g5.xlarge', 'g4dn.xlarge'],
+    memoryMb: 14_000,
+    gpus: 1,
+    ami: 'amazon-linux-2023/gpu/recommended/image_id',
+  },
+}
+export type PoolName = keyof typeof POOLS
+export const CAPACITIES = ['spot', 'floor'] as const
+type Capacity = (typeof CAPACITIES)[number]
+
+type Machines = { network: Network; cluster: string; profile: iam.InstanceProfile }
+
+/** What a machine itself may do: join this cluster, and report to it. */
+export function profileOf(deployment: Deployment, cluster: ecs.Cluster): iam.InstanceProfile {
+  const machine = { name: 'runner-machine', service: 'ec2.amazonaws.com', part: 'runners' }
+  const role = roleOf(deployment, machine, [
+    {
+      Action: [
+        'ecs:RegisterContainerInstance',
+        'ecs:DeregisterContainerInstance',
+        'ecs:UpdateContainerInstancesState',
+      ],
+      Resource: cluster.arn,
+    },
+    { Sid: 'AgentEndpoint', Action: ['ecs:DiscoverPollEndpoint'], Resource: '*' },
+    {
+      Action: ['ecs:Poll', 'ecs:StartTelemetrySession', 'ecs:SubmitTaskStateChange'],
+      Resource: [cluster.arn, within(deployment, 'container-instance'), within(deployment, 'task')],
+    },
+  ])
+  return new iam.InstanceProfile('runner-profile', {
+    name: nameOf(deployment, 'runner-machine'),
+    role: role.name,
+    tags: tagsOf(deployment, 'runners'),
+  })
+}
+
+/** Everything of a kind in the cluster of the runners. */
+export const within = (deployment: Deployment, kind: string) =>
+  `arn:aws:ecs:${deployment.region}:${deployment.account}:${kind}/${nameOf(deployment, 'runners')}/*`
+
+export function providerOf(
+  deployment: Deployment,
+  { network, cluster, profile }: Machines,
+  pool: PoolName,
+  capacity: Capacity,
+): ecs.CapacityProvider {
+  const { types, ami } = POOLS[pool]
+  const tags = tagsOf(deployment, 'runners')
+  const name = nameOf(deployment, `${pool}-${capacity}`)
+  const group = new autoscaling.Group(`runners-${pool}-${capacity}`, {
+    name,
+    minSize: 0,
+    maxSize: deployment.settings.runnersMax,
+    vpcZoneIdentifiers: network.privateSubnets.map(({ id }) => id),
+    // ECS lets go of a machine once nothing runs on it; until then nobody may take it.
+    protectFromScaleIn: true,
+    mixedInstancesPolicy: {
+      launchTemplate: {
+        launchTemplateSpecification: {
+          launchTemplateId: templateOf().id,
+          version: '$Latest',
+        },
+        overrides: types.map(instanceType => ({ instanceType })),
+      },
+      instancesDistribution: {
+        onDemandBaseCapacity: 0,
+        onDemandPercentageAboveBaseCapacity: capacity === 'spot' ? 0 : 100,
+        spotAllocationStrategy: 'price-capacity-optimized',
+        onDemandAllocationStrategy: 'lowest-price',
+      },
+    },
+    tags: Object.entries({ ...tags, Name: name }).map(([key, value]) => ({
+      key,
+      value,
+      propagateAtLaunch: true,
+    })),
+  })
+  return new CapacityProvider(`capacity-${pool}-${capacity}`, {
+    name,
+    autoScalingGroupProvider: {
+      autoScalingGroupArn: group.arn,
+      managedScaling: { status: 'ENABLED', targetCapacity: 100, maximumScalingStepSize: 16 },
+      managedTerminationProtection: 'ENABLED',
+      managedDraining: 'ENABLED',
+    },
+    tags,
+  })
+
+  function templateOf(): ec2.LaunchTemplate {
+    // Two minutes before a spot machine is taken its tasks are told to stop.
+    const settings = `ECS_CLUSTER=${cluster}\nECS_ENABLE_SPOT_INSTANCE_DRAINING=true\n`
+    const script = `#!/bin/sh\ncat >>/etc/ecs/ecs.config <<'END'\n${settings}END\n`
+    return new ec2.LaunchTemplate(`machine-${pool}-${capacity}`, {
+      name,
+      imageId: `resolve:ssm:/aws/service/ecs/optimized-ami/${ami}`,
+      iamInstanceProfile: { arn: profile.arn },
+      vpcSecurityGroupIds: [network.groups.runners.id],
+      userData: Buffer.from(script).toString('base64'),
+      // Notices of interruption are read with a token; two hops, because a task is one further.
+      metadataOptions: { httpTokens: 'required', httpPutResponseHopLimit: 2 },
+      blockDeviceMappings: [
+        {
+          deviceName: '/dev/xvda',
+          ebs: {
+            volumeSize: 100,
+            volumeType: 'gp3',
+            encrypted: 'true',
+            deleteOnTermination: 'true',
+          },
+        },
+      ],
+      tagSpecifications: ['instance', 'volume'].map(resourceType => ({ resourceType, tags })),
+      tags,
+    })
+  }
+}

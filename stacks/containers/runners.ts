@@ -1,0 +1,118 @@
+/**
+ * Runners: spot capacity over several instance types and zones, with a floor on on-demand; from nothing and
+ * back to nothing. How many are wanted is not decided here.
+ */
+import * as ecs from '@pulumi/aws/ecs/index.js'
+import type { Network } from '../network.ts'
+import type { Queues } from '../queues.ts'
+import type { Secrets } from '../secrets.ts'
+import { type Deployment, hostOf, nameOf, tagsOf } from '../settings.ts'
+import { CAPACITIES, POOLS, type PoolName, profileOf, providerOf, within } from './capacity.ts'
+import type { Router } from './router.ts'
+import { taskOf } from './task.ts'
+
+type Needs = { network: Network; secrets: Secrets; queues: Queues; router: Router }
+
+export function runners(deployment: Deployment, needs: Needs): ecs.Cluster {
+  const tags = tagsOf(deployment, 'runners')
+  const name = nameOf(deployment, 'runners')
+  const cluster = new ecs.Cluster('runner-cluster', {
+    name,
+    settings: [{ name: 'containerInsights', value: 'enabled' }],
+    tags,
+  })
+  const profile = profileOf(deployment, cluster)
+  const pools = Object.keys(POOLS) as PoolName[]
+  const providers = pools.map(pool =>
+    CAPACITIES.map(capacity =>
+      providerOf(deployment, { network: needs.network, cluster: name, profile }, pool, capacity),
+    ),
+  )
+  const joined = new ecs.ClusterCapacityProviders('runner-capacity', {
+    clusterName: cluster.name,
+    capacityProviders: providers.flat().map(provider => provider.name),
+  })
+  for (const [at, pool] of pools.entries()) {
+    const [spot, floor] = providers[at]!
+    serviceOf(deployment, needs, { pool, cluster, spot: spot!, floor: floor!, joined })
+  }
+  return cluster
+}
+
+type Service = {
+  pool: PoolName
+  cluster: ecs.Cluster
+  spot: ecs.CapacityProvider
+  floor: ecs.CapacityProvider
+  joined: ecs.ClusterCapacityProviders
+}
+
+function serviceOf(
+  deployment: Deployment,
+  { network, secrets, queues, router }: Needs,
+  of: Service,
+) {
+  const { pool, cluster, spot, floor, joined } = of
+  const { memoryMb, gpus } = POOLS[pool]
+  const task = taskOf(deployment, {
+    name: `runner-${pool}`,
+    part: 'runners',
+    image: gpus > 0 ? deployment.images.runnerGpu : deployment.images.runner,
+    environment: {
+      GALLEY_HARDWARE: pool,
+      GALLEY_ROUTER: router.dialled,
+      GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
+    },
+    secrets: { GALLEY_RUNNER_KEY: secrets.runner },
+    key: secrets.key,
+    memoryMb,
+    gpus,
+    may: [
+      {
+        Action: [
+          'sqs:ReceiveMessage',
+          'sqs:DeleteMessage',
+          'sqs:ChangeMessageVisibility',
+          'sqs:GetQueueAttributes',
+        ],
+        Resource: [queues.work.live.arn, queues.validate.live.arn],
+      },
+      { Action: ['kms:Decrypt'], Resource: secrets.key.arn },
+      // A runner that holds a lease is not scaled in.
+      {
+        Action: ['ecs:GetTaskProtection', 'ecs:UpdateTaskProtection'],
+        Resource: within(deployment, 'task'),
+      },
+    ],
+  })
+  new ecs.Service(
+    `runners-${pool}`,
+    {
+      name: nameOf(deployment, `runners-${pool}`),
+      cluster: cluster.arn,
+      taskDefinition: task.arn,
+      desiredCount: 0,
+      capacityProviderStrategies: [
+        { capacityProvider: floor.name, base: floorOf(deployment, pool), weight: 0 },
+        { capacityProvider: spot.name, base: 0, weight: 1 },
+      ],
+      networkConfiguration: {
+        subnets: network.privateSubnets.map(({ id }) => id),
+        securityGroups: [network.groups.runners.id],
+        assignPublicIp: false,
+      },
+      orderedPlacementStrategies: [
+        { type: 'spread', field: 'attribute:ecs.availability-zone' },
+        { type: 'binpack', field: 'memory' },
+      ],
+      propagateTags: 'SERVICE',
+      tags: tagsOf(deployment, 'runners'),
+    },
+    // Whoever scales says how many there are; a deployment must not take them away.
+    { dependsOn: joined, ignoreChanges: ['desiredCount'] },
+  )
+}
+
+/** A floor of machines with a GPU would be the dearest part of a deployment that does nothing. */
+const floorOf = ({ settings }: Deployment, pool: PoolName) =>
+  pool === 'cpu' ? settings.onDemandFloor : 0

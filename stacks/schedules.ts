@@ -1,0 +1,32 @@
+/** What functions do by the clock: each schedule of the table invokes its function, and nothing else. */
+import * as scheduler from '@pulumi/aws/scheduler/index.js'
+import { SCHEDULES } from '../schemas/schedules.ts'
+import type { Functions } from './functions.ts'
+import { roleOf } from './policy.ts'
+import { type Deployment, nameOf } from './settings.ts'
+
+/** The shortest that EventBridge knows. */
+const MINUTE_S = 60
+
+export function schedules(deployment: Deployment, functions: Functions): void {
+  for (const name of Object.keys(SCHEDULES) as (keyof typeof SCHEDULES)[]) {
+    const minutes = Math.ceil(Math.max(MINUTE_S, SCHEDULES[name].everyS) / MINUTE_S)
+    const { arn } = functions[name]
+    const role = roleOf(
+      deployment,
+      { name: `schedule-${name}`, service: 'scheduler.amazonaws.com', part: 'functions' },
+      [{ Action: ['lambda:InvokeFunction'], Resource: arn }],
+    )
+    new scheduler.Schedule(`schedule-${name}`, {
+      name: nameOf(deployment, name),
+      scheduleExpression: `rate(${minutes} minute${minutes === 1 ? '' : 's'})`,
+      flexibleTimeWindow: { mode: 'OFF' },
+      target: {
+        arn,
+        roleArn: role.arn,
+        // The next one comes in any case: one that is late is not worth a second attempt.
+        retryPolicy: { maximumRetryAttempts: 0, maximumEventAgeInSeconds: MINUTE_S },
+      },
+    })
+  }
+}

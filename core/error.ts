@@ -68,6 +68,19 @@ export type Problem = {
   errors?: FieldError[]
 }
 
+/** The form of OpenAI's API. `param` names the field of the request, as its clients show it. */
+export function openaiError({ status, detail, code, errors }: Problem) {
+  const param = errors?.[0]?.pointer.replace(/^\//, '').replaceAll('/', '.') ?? null
+  const type = OPENAI_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
+  return { message: detail, type, param, code }
+}
+
+const OPENAI_TYPES: Record<number, string> = {
+  401: 'authentication_error',
+  403: 'permission_error',
+  429: 'rate_limit_error',
+}
+
 /** The error that a problem document of another place describes, so that it can travel on. */
 export function fromProblem(body: unknown, retryAfter: string | null = null): AppError {
   const given = body as Partial<Problem>

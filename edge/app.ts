@@ -23,6 +23,7 @@ import { cachedRouter } from './response-cache/cached-router.ts'
 import { Answering } from './rollouts/answering.ts'
 import { switching } from './rollouts/switching.ts'
 import { nothingAt, wrongMethod } from './routes/absent.ts'
+import * as batchFiles from './routes/batch-files.ts'
 import * as blobs from './routes/blobs.ts'
 import { carry } from './routes/carry.ts'
 import { replay } from './routes/decision-replay.ts'
@@ -165,6 +166,12 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'features.read': (edge, c, call) => features.read(edge, c, call),
   'feast.read': (edge, c, call) => feast.read(edge, c, call),
   'feast.health': () => new Response(null),
+  'openai.create_file': async (edge, c, call, route) => {
+    const reply = await carry(edge, c, call, route)
+    const grant = (await reply.json()) as batchFiles.FileGrant
+    return named(call, await batchFiles.store(edge.deps, c, call, grant))
+  },
+  'openai.file_content': granted<blobs.FileGrant>(blobs.getFile),
   'uploads.part': granted<blobs.PartGrant>(blobs.putPart),
   'jobs.results': granted<blobs.FileGrant>(blobs.getFile),
   'events.segment_content': granted<blobs.FileGrant>(blobs.getFile),

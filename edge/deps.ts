@@ -19,7 +19,7 @@ export type EdgeDeps = {
   router: InferenceRouter
   objects: Objects
   features: FeatureObjects
-  blobs: Pick<Blobs, 'putPart' | 'get'>
+  blobs: Pick<Blobs, 'put' | 'putPart' | 'get'>
   signer: Signer
   clock: Clock
   log: Log

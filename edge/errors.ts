@@ -1,7 +1,7 @@
 /** The one place of the edge where a fault becomes a reply. */
 
 import type { Log } from '#core/deps.ts'
-import { AppError, inFull, type Problem, problem } from '#core/error.ts'
+import { AppError, inFull, openaiError, type Problem, problem } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
 import { CODINGS } from './coding.ts'
 
@@ -44,19 +44,6 @@ function bodyOf(form: Route['errors'], document: Problem) {
   if (form === 'oip') return { error: document.detail, ...document }
   if (form === 'openai') return { error: openaiError(document), ...document }
   return form === 'feast' ? feastError(document) : document
-}
-
-/** `param` names the field of the request, as its clients show it. */
-function openaiError({ status, detail, code, errors }: Problem) {
-  const param = errors?.[0]?.pointer.replace(/^\//, '').replaceAll('/', '.') ?? null
-  const type = OPENAI_TYPES[status] ?? (status < 500 ? 'invalid_request_error' : 'server_error')
-  return { message: detail, type, param, code }
-}
-
-const OPENAI_TYPES: Record<number, string> = {
-  401: 'authentication_error',
-  403: 'permission_error',
-  429: 'rate_limit_error',
 }
 
 /** What its client raises: the JSON text of an exception's class and message. */

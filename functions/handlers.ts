@@ -8,6 +8,7 @@ import * as decisions from '#core/decisions/decisions.ts'
 import type { Unit } from '#core/deps.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
+import * as batches from '#core/inference/batches/batches.ts'
 import * as bulk from '#core/inference/bulk.ts'
 import * as inferences from '#core/inference/log/log.ts'
 import * as jobs from '#core/jobs/jobs.ts'
@@ -84,6 +85,16 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
 
   'openai.models': { tx: async unit => ({ object: 'list', data: await models.served(unit) }) },
   'openai.model': { tx: (unit, _, input) => models.servedModel(unit, input) },
+
+  'openai.create_file': { run: batches.files.grant },
+  'openai.files': { tx: (unit, _, query) => batches.files.list(unit, query) },
+  'openai.file': { tx: (unit, _, input) => batches.files.get(unit, input) },
+  'openai.delete_file': { run: batches.files.remove },
+  'openai.file_content': { tx: batches.files.content },
+  'openai.create_batch': { tx: batches.create },
+  'openai.batches': { tx: (unit, _, query) => batches.list(unit, query) },
+  'openai.batch': { tx: (unit, _, input) => batches.get(unit, input) },
+  'openai.cancel_batch': { tx: batches.cancel },
 
   'jobs.create': { tx: createJob },
   'jobs.list': { tx: (unit, _, query) => jobs.list(unit, query) },

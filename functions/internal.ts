@@ -1,28 +1,25 @@
 /** What places ask of the functions on the platform's own behalf: signed, one line each, never public. */
 import type { Call } from '#core/caller.ts'
 import * as decisions from '#core/decisions/decisions.ts'
-import type { Unit } from '#core/deps.ts'
-import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
-import * as bulk from '#core/inference/bulk.ts'
+import * as batches from '#core/inference/batches/batches.ts'
 import * as inferences from '#core/inference/log/log.ts'
 import type { Place } from '#core/internal/signing.ts'
-import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as tenants from '#core/tenants/tenants.ts'
-import * as training from '#core/training/training.ts'
 import * as usage from '#core/usage/usage.ts'
 import { serveQueue } from '#platform/queue/serve.ts'
 import type { Event } from '#schemas/event.ts'
-import type { StepId, TenantId, VersionId } from '#schemas/ids.ts'
+import type { VersionId } from '#schemas/ids.ts'
 import type { FunctionsDeps } from './deps.ts'
+import { inTenant, type OfTenant } from './in-tenant.ts'
 import { accept, ingestDecided } from './ingest.ts'
+import { failStep, finishStep, heartbeat, leaseStep } from './steps.ts'
 import { observedRollout, observedSwitch, plannedSwitch, refusedSwitch } from './switching.ts'
 
 type Handle<I> = (deps: FunctionsDeps, input: I, signal: AbortSignal) => Promise<unknown>
 type Internal = { path: string; from: readonly Place[]; handle: Handle<unknown> }
-type OfTenant<T> = T & { tenantId: TenantId }
 
 export const INTERNAL: Internal[] = [
   internal('/internal/health', ['edge', 'runner', 'supervisor'], async () => ({})),
@@ -49,6 +46,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/decisions/outcomes', ['edge'], recordOutcomes),
   internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
   internal('/internal/inferences', ['runner'], recordInferences),
+  internal('/internal/batch-files/store', ['edge'], storeFile),
   internal('/internal/queue', ['runner'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
   internal('/internal/steps/heartbeat', ['runner'], heartbeat),
@@ -170,52 +168,8 @@ function useQueue(
   return serveQueue(deps.queue, input.operation, input.input, signal)
 }
 
-function leaseStep(deps: FunctionsDeps, input: OfTenant<Parameters<typeof jobs.leases.lease>[1]>) {
-  return inTenant(deps, input, async unit => {
-    const reply = await jobs.leases.lease(unit, input)
-    if (reply.status !== 'leased') return reply
-    const { kind } = reply.run
-    if (kind === 'training_set') return training.sets.assignment(unit, reply)
-    if (kind === 'proof') return features.proofs.assignment(unit, reply)
-    if (kind === 'skew') return features.checks.assignment(unit, reply)
-    if (kind === 'import') return features.tables.assignment(unit, reply)
-    return bulk.assignment(unit, reply)
-  })
-}
-
-function heartbeat(
-  deps: FunctionsDeps,
-  input: OfTenant<Parameters<typeof jobs.leases.heartbeat>[1]>,
-) {
-  return inTenant(deps, input, unit => jobs.leases.heartbeat(unit, input))
-}
-
-type Finished = {
-  stepId: StepId
-  epoch: number
-  outcome:
-    | bulk.Outcome
-    | training.sets.Outcome
-    | features.proofs.Outcome
-    | features.checks.Outcome
-    | features.tables.Outcome
-}
-
-function finishStep(deps: FunctionsDeps, input: OfTenant<Finished>) {
-  const { stepId, epoch, outcome } = input
-  return inTenant(deps, input, unit => {
-    if (outcome.kind === 'make') return training.sets.finish(unit, { stepId, epoch, outcome })
-    if (outcome.kind === 'prove') return features.proofs.finish(unit, { stepId, epoch, outcome })
-    if (outcome.kind === 'check') return features.checks.finish(unit, { stepId, epoch, outcome })
-    if (outcome.kind === 'import') {
-      return features.tables.finish(unit, { stepId, epoch, outcome })
-    }
-    return bulk.finish(unit, { stepId, epoch, outcome })
-  })
-}
-
-function failStep(deps: FunctionsDeps, input: OfTenant<jobs.leases.Failure>) {
-  return inTenant(deps, input, unit => jobs.leases.fail(unit, input))
+function storeFile(deps: FunctionsDeps, input: OfTenant<batches.files.Uploaded>) {
+  return inTenant(deps, input, unit => batches.files.store(unit, input))
 }
 
 async function announceRunner({ db, clock }: FunctionsDeps, input: models.hardware.Announcement) {
@@ -237,13 +191,4 @@ function judgeVersion(
   return inTenant(deps, input, unit =>
     models.validation.judge(unit, input.versionId, input.verdict),
   )
-}
-
-function inTenant<T>(
-  deps: FunctionsDeps,
-  { tenantId }: { tenantId: TenantId },
-  work: (unit: Unit) => Promise<T>,
-): Promise<T> {
-  if (!tenantId) throw new AppError('invalid_request', { internal: 'no tenant' })
-  return deps.db.tenant(tenantId, tx => work({ tx, clock: deps.clock }))
 }

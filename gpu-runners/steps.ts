@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log, Message, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { checks, proofs, tables } from '#core/features/features.ts'
+import type * as batches from '#core/inference/batches/batches.ts'
 import type * as bulk from '#core/inference/bulk.ts'
 import type { leases } from '#core/jobs/jobs.ts'
 import { HEARTBEAT_MS } from '#core/jobs/lease-times.ts'
@@ -13,13 +14,20 @@ import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 
 export type Assignment =
+  | batches.Assignment
   | bulk.Assignment
   | sets.Assignment
   | proofs.Assignment
   | checks.Assignment
   | tables.Assignment
 type Reply = Assignment | Exclude<leases.LeaseReply, { status: 'leased' }>
-type Outcome = bulk.Outcome | sets.Outcome | proofs.Outcome | checks.Outcome | tables.Outcome
+type Outcome =
+  | batches.Outcome
+  | bulk.Outcome
+  | sets.Outcome
+  | proofs.Outcome
+  | checks.Outcome
+  | tables.Outcome
 export type OnProgress = (progress: leases.Progress) => void
 /** All is computed; what is left is to store it and to say so. */
 export type OnComputed = () => void

@@ -17,6 +17,7 @@ import { serveOnline } from './online/online.ts'
 import { openReceiptLog } from './online/receipt-log.ts'
 import { Statistics } from './online/statistics.ts'
 import { type StepDeps, steps } from './steps.ts'
+import { openTokenizers } from './text/tokenizers.ts'
 import { validations } from './validations.ts'
 
 const DRAIN_MS_MAX = 8_000
@@ -67,6 +68,8 @@ dialled = dialRouter(deps, {
     serveOnline({ residents, receipts, measures, statistics, inferenceLog, clock, log }, channel),
 })
 
+/** Those of bulk work: what is served online has its own. */
+const tokenizers = openTokenizers()
 const draining = new AbortController()
 const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
   bulkModels.use(tenantId, model, work)
@@ -87,6 +90,10 @@ const work: StepDeps['work'] = async (assignment, signal, on) => {
   if (assignment.kind === 'import') {
     const { importTable } = await import('./features/tables/job.ts')
     return importTable({ ...deps, scratch }, assignment, signal, on.progress)
+  }
+  if ('form' in assignment) {
+    const { runBatchStep } = await import('./batches/batches.ts')
+    return runBatchStep({ ...deps, models: bulkModels, tokenizers }, assignment, signal)
   }
   const { runStep } = await import('./bulk/bulk.ts')
   return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.computed)

@@ -21,6 +21,7 @@ export type ExportId = Branded<'export'>
 export type HookId = Branded<'hook'>
 export type SwitchId = Branded<'switch'>
 export type RolloutId = Branded<'rollout'>
+export type FileId = Branded<'file'>
 
 const PREFIXES = {
   tenant: 'ten',
@@ -38,6 +39,7 @@ const PREFIXES = {
   hook: 'hok',
   switch: 'swi',
   rollout: 'rol',
+  file: 'fil',
 } as const
 
 type Noun = keyof typeof PREFIXES

@@ -100,6 +100,33 @@ export type ApiKey = {
   rotated_from: string | null
 }
 
+export type BatchJob = {
+  id: string
+  state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
+  rows_total: number | null
+  rows_done: number
+  rows_failed: number
+  progress: number
+  result: {
+    size: number
+    sha256: string | null
+    url: string
+  } | null
+  error: {
+    code: string
+    detail: string
+  } | null
+  created_at: string
+  started_at: string | null
+  ended_at: string | null
+  expires_at: string
+  kind: 'batch'
+  model: string | null
+  version: number | null
+  digest: string | null
+  input_file_id: string
+}
+
 export type ImportJob = {
   id: string
   state: 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
@@ -186,7 +213,7 @@ export type IssuedKey = {
   key: string
 }
 
-export type Job = InferenceJob | TrainingSetJob | ProofJob | SkewJob | ImportJob
+export type Job = InferenceJob | TrainingSetJob | ProofJob | SkewJob | ImportJob | BatchJob
 
 export type JobBody = InferenceBody | TrainingSetBody | ProofBody | SkewBody
 
@@ -1388,6 +1415,265 @@ export type Contract = {
         prompt_tokens: number
         total_tokens: number
       }
+    }
+  }
+  /** Store a file of requests for a batch. */
+  'openai.create_file': {
+    input: {
+      body: Uint8Array<ArrayBuffer> | string
+    }
+    reply: {
+      id: string
+      object: 'file'
+      bytes: number
+      created_at: number
+      expires_at: number | null
+      filename: string
+      purpose: 'batch' | 'batch_output'
+      status: 'processed'
+    }
+  }
+  /** List files of batches, the newest first. */
+  'openai.files': {
+    input: {
+      query?: {
+        purpose?: string
+        limit?: number
+        order?: 'asc' | 'desc'
+        after?: string
+      }
+    }
+    reply: {
+      object: 'list'
+      data: Array<{
+        id: string
+        object: 'file'
+        bytes: number
+        created_at: number
+        expires_at: number | null
+        filename: string
+        purpose: 'batch' | 'batch_output'
+        status: 'processed'
+      }>
+      has_more: boolean
+      first_id: string | null
+      last_id: string | null
+    }
+  }
+  /** Show a file of a batch. */
+  'openai.file': {
+    input: {
+      params: { file_id: string }
+    }
+    reply: {
+      id: string
+      object: 'file'
+      bytes: number
+      created_at: number
+      expires_at: number | null
+      filename: string
+      purpose: 'batch' | 'batch_output'
+      status: 'processed'
+    }
+  }
+  /** Delete a file that no running batch reads. */
+  'openai.delete_file': {
+    input: {
+      params: { file_id: string }
+    }
+    reply: {
+      id: string
+      object: 'file'
+      deleted: true
+    }
+  }
+  /** The bytes of a file. Takes Range. */
+  'openai.file_content': {
+    input: {
+      params: { file_id: string }
+    }
+    reply: Response
+  }
+  /** Run a file of embedding requests, each a line of it. */
+  'openai.create_batch': {
+    input: {
+      body: {
+        input_file_id: string
+        endpoint: '/v1/embeddings'
+        completion_window: '24h'
+        metadata?: Record<string, string> | null
+        output_expires_after?: {
+          anchor: 'created_at'
+          seconds: number
+        }
+      }
+    }
+    reply: {
+      id: string
+      object: 'batch'
+      endpoint: string
+      model: string | null
+      errors: {
+        object: 'list'
+        data: Array<{
+          code: string
+          message: string
+          line: number | null
+          param: string | null
+        }>
+      } | null
+      input_file_id: string
+      completion_window: string
+      status: 'validating' | 'failed' | 'in_progress' | 'finalizing' | 'completed' | 'expired' | 'cancelling' | 'cancelled'
+      output_file_id: string | null
+      error_file_id: string | null
+      created_at: number
+      in_progress_at: number | null
+      expires_at: number | null
+      finalizing_at: number | null
+      completed_at: number | null
+      failed_at: number | null
+      expired_at: number | null
+      cancelling_at: number | null
+      cancelled_at: number | null
+      request_counts: {
+        total: number
+        completed: number
+        failed: number
+      }
+      metadata: Record<string, string> | null
+    }
+  }
+  /** List batches, the newest first. */
+  'openai.batches': {
+    input: {
+      query?: {
+        limit?: number
+        after?: string
+      }
+    }
+    reply: {
+      object: 'list'
+      data: Array<{
+        id: string
+        object: 'batch'
+        endpoint: string
+        model: string | null
+        errors: {
+          object: 'list'
+          data: Array<{
+            code: string
+            message: string
+            line: number | null
+            param: string | null
+          }>
+        } | null
+        input_file_id: string
+        completion_window: string
+        status: 'validating' | 'failed' | 'in_progress' | 'finalizing' | 'completed' | 'expired' | 'cancelling' | 'cancelled'
+        output_file_id: string | null
+        error_file_id: string | null
+        created_at: number
+        in_progress_at: number | null
+        expires_at: number | null
+        finalizing_at: number | null
+        completed_at: number | null
+        failed_at: number | null
+        expired_at: number | null
+        cancelling_at: number | null
+        cancelled_at: number | null
+        request_counts: {
+          total: number
+          completed: number
+          failed: number
+        }
+        metadata: Record<string, string> | null
+      }>
+      has_more: boolean
+      first_id: string | null
+      last_id: string | null
+    }
+  }
+  /** Show a batch and how far it is. */
+  'openai.batch': {
+    input: {
+      params: { batch_id: string }
+    }
+    reply: {
+      id: string
+      object: 'batch'
+      endpoint: string
+      model: string | null
+      errors: {
+        object: 'list'
+        data: Array<{
+          code: string
+          message: string
+          line: number | null
+          param: string | null
+        }>
+      } | null
+      input_file_id: string
+      completion_window: string
+      status: 'validating' | 'failed' | 'in_progress' | 'finalizing' | 'completed' | 'expired' | 'cancelling' | 'cancelled'
+      output_file_id: string | null
+      error_file_id: string | null
+      created_at: number
+      in_progress_at: number | null
+      expires_at: number | null
+      finalizing_at: number | null
+      completed_at: number | null
+      failed_at: number | null
+      expired_at: number | null
+      cancelling_at: number | null
+      cancelled_at: number | null
+      request_counts: {
+        total: number
+        completed: number
+        failed: number
+      }
+      metadata: Record<string, string> | null
+    }
+  }
+  /** Stop a batch; what is done by then becomes its files. */
+  'openai.cancel_batch': {
+    input: {
+      params: { batch_id: string }
+    }
+    reply: {
+      id: string
+      object: 'batch'
+      endpoint: string
+      model: string | null
+      errors: {
+        object: 'list'
+        data: Array<{
+          code: string
+          message: string
+          line: number | null
+          param: string | null
+        }>
+      } | null
+      input_file_id: string
+      completion_window: string
+      status: 'validating' | 'failed' | 'in_progress' | 'finalizing' | 'completed' | 'expired' | 'cancelling' | 'cancelled'
+      output_file_id: string | null
+      error_file_id: string | null
+      created_at: number
+      in_progress_at: number | null
+      expires_at: number | null
+      finalizing_at: number | null
+      completed_at: number | null
+      failed_at: number | null
+      expired_at: number | null
+      cancelling_at: number | null
+      cancelled_at: number | null
+      request_counts: {
+        total: number
+        completed: number
+        failed: number
+      }
+      metadata: Record<string, string> | null
     }
   }
   /** Run a model over every row of an uploaded file, make a training set from labels, prove a feature view, or check reads for skew. */
@@ -3172,6 +3458,15 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'openai.models': { method: 'GET', path: '/v1/models', idempotent: false, raw: false, json: true },
   'openai.model': { method: 'GET', path: '/v1/models/:model', idempotent: false, raw: false, json: true },
   'openai.embeddings': { method: 'POST', path: '/v1/embeddings', idempotent: false, raw: true, json: true },
+  'openai.create_file': { method: 'POST', path: '/v1/files', idempotent: false, raw: true, json: true },
+  'openai.files': { method: 'GET', path: '/v1/files', idempotent: false, raw: false, json: true },
+  'openai.file': { method: 'GET', path: '/v1/files/:file_id', idempotent: false, raw: false, json: true },
+  'openai.delete_file': { method: 'DELETE', path: '/v1/files/:file_id', idempotent: false, raw: false, json: true },
+  'openai.file_content': { method: 'GET', path: '/v1/files/:file_id/content', idempotent: false, raw: false, json: false },
+  'openai.create_batch': { method: 'POST', path: '/v1/batches', idempotent: true, raw: false, json: true },
+  'openai.batches': { method: 'GET', path: '/v1/batches', idempotent: false, raw: false, json: true },
+  'openai.batch': { method: 'GET', path: '/v1/batches/:batch_id', idempotent: false, raw: false, json: true },
+  'openai.cancel_batch': { method: 'POST', path: '/v1/batches/:batch_id/cancel', idempotent: false, raw: false, json: true },
   'jobs.create': { method: 'POST', path: '/v1/jobs', idempotent: true, raw: false, json: true },
   'jobs.list': { method: 'GET', path: '/v1/jobs', idempotent: false, raw: false, json: true },
   'jobs.get': { method: 'GET', path: '/v1/jobs/:job_id', idempotent: false, raw: false, json: true },

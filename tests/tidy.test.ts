@@ -158,7 +158,7 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
       partitionsPerObject: 1024,
       group: () => ({ apply: gone, read: gone, decide: gone, explain: gone, erase: gone }),
     },
-    blobs: { putPart: gone, get: gone },
+    blobs: { put: gone, putPart: gone, get: gone },
     signer: { sign: async () => '' },
     clock: { now: () => Date.now() },
     log: { info() {}, error() {} },

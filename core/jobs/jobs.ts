@@ -7,6 +7,8 @@ import { cursorOf, type Page, type PageQuery, pageOf, textPosition } from '#core
 import { audit } from '#core/tenants/tenants.ts'
 import { newId, type RunId } from '#schemas/ids.ts'
 import {
+  type BatchFound,
+  type BatchSpec,
   type ImportSpec,
   type InferenceSpec,
   type ProofSpec,
@@ -19,14 +21,17 @@ import {
 } from '#schemas/tables/jobs.ts'
 import { addSteps, end, find, OPEN, type Run } from './runs.ts'
 import { shown } from './shown.ts'
+import { windDown } from './wind-down.ts'
 
 export * as leases from './leases.ts'
+export { find as runOf, type Run } from './runs.ts'
 export * as sweep from './sweep.ts'
 
 export type ShownJob = ReturnType<typeof shown>
 
 /** What a run is to do, and the kind of its first step. */
 export type Plan =
+  | { kind: Extract<RunKind, 'batch'>; first: Extract<StepKind, 'plan'>; spec: BatchSpec }
   | { kind: Extract<RunKind, 'import'>; first: Extract<StepKind, 'import'>; spec: ImportSpec }
   | { kind: Extract<RunKind, 'skew'>; first: Extract<StepKind, 'check'>; spec: SkewSpec }
   | { kind: Extract<RunKind, 'proof'>; first: Extract<StepKind, 'prove'>; spec: ProofSpec }
@@ -90,6 +95,13 @@ export async function list(unit: Unit, query: PageQuery): Promise<Page<ShownJob>
 /** Stops a job: its runners learn of it at their next heartbeat. A job that has ended stays as it is. */
 export async function cancel(unit: Unit, call: Call, input: { job_id: string }): Promise<ShownJob> {
   const run = await find(unit, input.job_id, true)
+  if (run.kind === 'batch') {
+    await windDown(unit, run, 'canceled')
+    if (run.endedAt === null) {
+      await audit.record(unit, call, { action: 'jobs.cancel', target: run.id })
+    }
+    return shown(await find(unit, run.id))
+  }
   const ended = await end(unit, run, 'canceled', null)
   if (ended) await audit.record(unit, call, { action: 'jobs.cancel', target: run.id })
   return shown(ended ?? run)
@@ -123,6 +135,46 @@ export async function shardOutputs(unit: Unit, runId: RunId): Promise<string[]> 
     .where(and(eq(steps.runId, runId), eq(steps.kind, 'shard')))
     .orderBy(asc(steps.number))
   return rows.map(row => row.key)
+}
+
+/** What the shards that are done have given, in the order of the input. */
+export async function doneShards(unit: Unit, runId: RunId): Promise<Record<string, unknown>[]> {
+  const rows = await unit.tx
+    .select({ output: steps.output })
+    .from(steps)
+    .where(and(eq(steps.runId, runId), eq(steps.kind, 'shard'), eq(steps.state, 'done')))
+    .orderBy(asc(steps.number))
+  return rows.map(row => row.output!)
+}
+
+/** Runs of one kind, the newest first; one more than the limit where there are more. */
+export async function runsOf(unit: Unit, kind: RunKind, query: { limit: number; after?: string }) {
+  const after = query.after === undefined ? undefined : lt(runs.id, query.after as RunId)
+  return unit.tx
+    .select()
+    .from(runs)
+    .where(and(eq(runs.kind, kind), after))
+    .orderBy(desc(runs.id))
+    .limit(query.limit + 1)
+}
+
+/** What a batch has found out, in the transaction of the step that did. */
+export async function note(
+  unit: Unit,
+  run: Run,
+  known: { spec?: BatchSpec; found: BatchFound },
+): Promise<void> {
+  const lineage = { ...(run.lineage as BatchFound | null), ...known.found }
+  await unit.tx
+    .update(runs)
+    .set({ lineage, ...(known.spec && { spec: known.spec }) })
+    .where(eq(runs.id, run.id))
+}
+
+/** Whether a batch that has not ended reads this file. */
+export async function readsFile(unit: Unit, file: string): Promise<boolean> {
+  const reading = sql`${runs.spec}->'requests'->>'file' = ${file}`
+  return (await unit.tx.$count(runs, and(inArray(runs.state, [...OPEN]), reading))) > 0
 }
 
 /** Whether a run that has not ended uses this version of a model. */

@@ -112,6 +112,8 @@ export type Completion = {
   rowsFailed?: number
   /** The result of the whole run, when this was its last step. */
   result?: RunResult
+  /** How the run ends with it; as done, if it is not said. */
+  endsAs?: 'done' | 'canceled' | 'expired'
 }
 
 /**
@@ -142,7 +144,7 @@ export async function complete(
       rowsFailed: run.rowsFailed + (input.rowsFailed ?? 0),
     })
     .where(eq(runs.id, run.id))
-  if (input.result) await end(unit, run, 'done', null, input.result)
+  if (input.result) await end(unit, run, input.endsAs ?? 'done', null, input.result)
   else if (left === 0) await releaseWaiting(unit, run)
   return { status: 'completed', step, run }
 }
@@ -156,14 +158,15 @@ export type Failure = {
 }
 
 /** Gives a step back, to be tried again, or ends its run when that cannot help. */
-export async function fail(unit: Unit, input: Failure): Promise<void> {
+export async function fail(unit: Unit, input: Failure): Promise<Run> {
   const step = await locked(unit, input.stepId)
   if (!step || step.epoch !== input.epoch || step.state !== 'leased') throw stale()
   const attempts = step.attempts + (input.kind === 'preempted' ? 0 : 1)
+  const run = await find(unit, step.runId, true)
   if (input.kind === 'permanent' || attempts >= ATTEMPTS_MAX) {
     await endStep(unit, step, 'failed', input.error)
-    await end(unit, await find(unit, step.runId, true), 'failed', input.error)
-    return
+    await end(unit, run, 'failed', input.error)
+    return run
   }
   await unit.tx
     .update(steps)
@@ -178,6 +181,14 @@ export async function fail(unit: Unit, input: Failure): Promise<void> {
     .where(eq(steps.id, step.id))
   const delayMs = input.kind === 'preempted' ? 0 : backoffMs(attempts)
   await enqueue(unit, step.tenantId, [step.id], Math.round(delayMs / 1000))
+  return run
+}
+
+/** The run of a step, locked, for what is to be known before the step ends. Throws `stale_epoch`. */
+export async function runOf(unit: Unit, stepId: StepId): Promise<Run> {
+  const step = await locked(unit, stepId)
+  if (!step) throw stale()
+  return find(unit, step.runId, true)
 }
 
 function isWholeRun({ kind }: Step): boolean {

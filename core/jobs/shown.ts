@@ -1,5 +1,6 @@
 /** A job as its owner sees it. */
 import type {
+  BatchSpec,
   ImportSpec,
   InferenceSpec,
   ProofFound,
@@ -36,11 +37,17 @@ function aboutOf({ spec, lineage }: Run) {
   if ('view' in spec) return proof(spec, lineage as ProofFound | null)
   if ('reads' in spec) return skew(spec, lineage as SkewFound | null)
   if ('table' in spec) return imported(spec)
+  if ('requests' in spec) return batch(spec)
   return inference(spec)
 }
 
 function imported({ table, tableVersion, input }: ImportSpec) {
   return { kind: 'import' as const, table, version: tableVersion, file: input }
+}
+
+function batch({ requests, model, version, digest }: BatchSpec) {
+  const pinned = { model: model ?? null, version: version ?? null, digest: digest ?? null }
+  return { kind: 'batch' as const, ...pinned, input_file_id: requests.file }
 }
 
 function inference({ model, version, digest, input }: InferenceSpec) {

@@ -6,6 +6,7 @@ import { and, eq, inArray, lt, sql } from 'drizzle-orm'
 import type { Clock, Database } from '#core/deps.ts'
 import { runs, steps } from '#schemas/tables/jobs.ts'
 import { end, enqueue, find, OPEN } from './runs.ts'
+import { windDown } from './wind-down.ts'
 
 /** Longer than any message stays hidden, so that a healthy step is not queued twice for nothing. */
 const SILENT_MS = 60_000
@@ -30,7 +31,9 @@ export async function expireRuns(deps: Deps): Promise<number> {
   for (const { tenantId, id } of due) {
     await deps.db.tenant(tenantId, async tx => {
       const unit = { tx, clock: deps.clock }
-      await end(unit, await find(unit, id, true), 'expired', error)
+      const run = await find(unit, id, true)
+      if (run.kind === 'batch') await windDown(unit, run, 'expired')
+      else await end(unit, run, 'expired', error)
     })
   }
   return due.length

@@ -64,9 +64,17 @@ async function perform(
   checkSignature(assignment.model.signature)
   if (assignment.kind === 'plan') return plan(deps, assignment, signal)
   if (assignment.kind === 'shard') {
-    return deps.withModel(assignment, model =>
-      shard({ ...deps, onComputed }, model, assignment, signal),
-    )
+    // Of a model that embeds texts the engine gives one output more than the version declares.
+    const { signature } = assignment.model
+    return deps.withModel(assignment, model => {
+      const run: RunnableModel['run'] = (inputs, outputs) => model.run(inputs, outputs)
+      return shard(
+        { ...deps, onComputed },
+        { digest: model.digest, signature, run },
+        assignment,
+        signal,
+      )
+    })
   }
   return merge(deps, assignment, signal)
 }

@@ -30,7 +30,7 @@ export type BulkModels = {
   use<T>(
     tenantId: TenantId,
     servable: Servable,
-    work: (model: LoadedModel) => Promise<T>,
+    work: (model: LoadedModel, files: Borrowed) => Promise<T>,
   ): Promise<T>
 }
 
@@ -138,12 +138,12 @@ export function openBulkModels(
       const { digest } = servable
       const one = take(tenantId, servable)
       try {
-        const { model } = await one.loaded.catch(error => {
+        const { model, files } = await one.loaded.catch(error => {
           // The next step tries anew.
           if (kept.get(digest) === one) kept.delete(digest)
           throw error
         })
-        return await work(model)
+        return await work(model, files)
       } finally {
         giveBack(digest, one)
       }

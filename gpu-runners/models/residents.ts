@@ -194,6 +194,8 @@ async function open(
       },
     })
     const tokenizer = files.tokenizerPath ? tokenizers.open(files.tokenizerPath) : null
+    // Read before the first text comes. What is wrong with it, that text is told.
+    tokenizer?.encode(['']).catch(() => {})
     const resident: Resident = {
       servable,
       model,
@@ -216,7 +218,10 @@ async function open(
 const BATCH_TOKENS_MAX = 16_384
 const BATCH_ROWS_MIN = 8
 
-function batchLimitsOf({ manifest }: Servable, settings?: RunSettings): Partial<BatchLimits> {
+export function batchLimitsOf(
+  { manifest }: Servable,
+  settings?: RunSettings,
+): Partial<BatchLimits> {
   const measured = settings?.batchRows ?? BATCH_LIMITS.batchRowsMax
   if (!manifest.embedding) return { batchRowsMax: measured }
   const rows = Math.max(

@@ -57,6 +57,7 @@ export async function embed(
       isMasked: embedding.is_masked,
       fixed: fixed > 0 ? fixed : null,
       tokensMax: manifest.max_tokens,
+      isAlone: model.signature.batching === 'unbatched',
     },
   )
   const vectors = new Array<Float32Array>(ids.length)

@@ -9,6 +9,8 @@ import { hookRoutes } from './hooks.ts'
 import { inferenceRoutes } from './inference.ts'
 import { jobRoutes } from './jobs.ts'
 import { modelRoutes } from './models.ts'
+import { batchRoutes } from './openai/batches.ts'
+import { fileRoutes } from './openai/files.ts'
 import { openaiRoutes } from './openai/openai.ts'
 import { platformRoutes } from './platform.ts'
 import { inferenceLogRoutes } from './serving/inference-log.ts'
@@ -27,6 +29,8 @@ export const ROUTES = [
   ...inferenceLogRoutes,
   ...inferenceRoutes,
   ...openaiRoutes,
+  ...fileRoutes,
+  ...batchRoutes,
   ...jobRoutes,
   ...eventRoutes,
   ...eventLogRoutes,

@@ -160,12 +160,24 @@ export const importJob = z.object({
   file: shownFile,
 })
 
+/** Made by OpenAI's clients: `/v1/batches/:batch_id` of the same id shows it in their form. */
+export const batchJob = z.object({
+  ...common,
+  kind: z.literal('batch'),
+  /** Null until the file has been read. */
+  model: z.string().nullable(),
+  version: z.number().nullable(),
+  digest: sha256.nullable(),
+  input_file_id: z.string(),
+})
+
 export const job = z.discriminatedUnion('kind', [
   inferenceJob,
   trainingSetJob,
   proofJob,
   skewJob,
   importJob,
+  batchJob,
 ])
 
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const

@@ -14,14 +14,14 @@ import {
   text,
   timestamp,
 } from 'drizzle-orm/pg-core'
-import type { KeyId, RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { FileId, KeyId, RunId, StepId, TenantId } from '#schemas/ids.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true })
 const tenant = () => text('tenant_id').$type<TenantId>().notNull()
 
 export type RunState = 'queued' | 'running' | 'done' | 'failed' | 'canceled' | 'expired'
 export type StepState = 'waiting' | 'queued' | 'leased' | 'done' | 'failed' | 'canceled'
-export type RunKind = 'inference' | 'training_set' | 'proof' | 'skew' | 'import'
+export type RunKind = 'inference' | 'training_set' | 'proof' | 'skew' | 'import' | 'batch'
 /** `make`, `prove`, `check`, `import`: the one step of a training set, a proof, a check for skew, an import. */
 export type StepKind = 'plan' | 'shard' | 'merge' | 'make' | 'prove' | 'check' | 'import'
 
@@ -47,7 +47,7 @@ export const runs = pgTable(
     resultSize: bigint('result_size', { mode: 'number' }),
     resultSha256: text('result_sha256'),
     /** What the result was made from, as far as it is known only at the end; of a proof what it found. */
-    lineage: jsonb('lineage').$type<TrainingSetLineage | ProofFound | SkewFound>(),
+    lineage: jsonb('lineage').$type<TrainingSetLineage | ProofFound | SkewFound | BatchFound>(),
     error: jsonb('error').$type<{ code: string; detail: string }>(),
     createdAt: at('created_at').notNull().default(sql`now()`),
     startedAt: at('started_at'),
@@ -60,7 +60,13 @@ export const runs = pgTable(
   ],
 )
 
-export type RunSpec = InferenceSpec | TrainingSetSpec | ProofSpec | SkewSpec | ImportSpec
+export type RunSpec =
+  | InferenceSpec
+  | TrainingSetSpec
+  | ProofSpec
+  | SkewSpec
+  | ImportSpec
+  | BatchSpec
 
 /** A version of a table, whose rows become events. */
 export type ImportSpec = {
@@ -81,6 +87,31 @@ export type InferenceSpec = {
   input: InputFile
   /** The class of runners that its version asks for; absent: any. */
   hardware?: string
+}
+
+/** A batch of requests, each a line of its file. */
+export type BatchSpec = {
+  requests: { file: FileId; size: number }
+  endpoint: string
+  metadata: Record<string, string> | null
+  /** Of what it makes; null: kept until it is deleted. */
+  outputExpiresAfterS: number | null
+  /** Pinned when the file has been read: until then nobody knows which is asked. */
+  model?: string
+  version?: number
+  digest?: string
+}
+
+/** What is known of a batch besides its rows. Times in Unix milliseconds. */
+export type BatchFound = {
+  /** Why it is not even begun, by the line. */
+  errors?: { code: string; message: string; line: number | null; param: string | null }[]
+  inProgressAt?: number
+  finalizingAt?: number
+  /** It ends early, with what is done. */
+  windingDown?: { as: 'canceled' | 'expired'; at: number }
+  outputFile?: FileId
+  errorFile?: FileId
 }
 
 /** All that the bytes of a training set follow from, together with the log. */

@@ -47,11 +47,16 @@ beforeAll(async () => {
   const feature = await featuresOf(key)
   const row = JSON.stringify({ INPUT0: Array(16).fill(1), INPUT1: Array(16).fill(2) })
   const job = await startJob(model, Buffer.from(`${row}\n`), { key })
+  const file_id = await batchFile(key)
+  const batch = { input_file_id: file_id, endpoint: '/v1/embeddings', completion_window: '24h' }
+  const { id: batch_id } = await ok<{ id: string }>('POST', '/v1/batches', batch, { key })
   real = {
     tenant_id: victim.id,
     key_id: victim.keyId,
     upload_id: opened.id,
     job_id: job.id,
+    file_id,
+    batch_id,
     model,
     version: String(version),
     alias: 'champion',
@@ -66,12 +71,25 @@ beforeAll(async () => {
     key_id: newId('key'),
     upload_id: newId('upload'),
     job_id: newId('run'),
+    file_id: newId('file'),
+    batch_id: newId('run'),
     model: named('neverxx').slice(0, model.length).padEnd(model.length, 'x'),
     segment_id: newId('segment'),
     ...Object.fromEntries(Object.keys(feature).map(name => [name, `never_${name}`])),
     erasure_id: newId('erasure'),
   }
 })
+
+/** A file of requests, as OpenAI's clients send it. */
+async function batchFile(key: string): Promise<string> {
+  const { url } = await product()
+  const body = new FormData()
+  body.set('file', new Blob(['{"custom_id":"kept from everybody"}\n']), 'secret.jsonl')
+  body.set('purpose', 'batch')
+  const headers = { authorization: `Bearer ${key}` }
+  const answer = await fetch(`${url}/v1/files`, { method: 'POST', headers, body })
+  return ((await answer.json()) as { id: string }).id
+}
 
 /** An event type, a view, a service, a table and an endpoint of the tenant, by the names of their parameters. */
 async function featuresOf(key: string) {
@@ -146,6 +164,11 @@ function bodyOf(route: Route): unknown {
     'endpoints.backtest': {
       definition: { event_type: 'x', gate: 'card', service: 'x', ...NO_RULES },
     },
+    'openai.create_batch': {
+      input_file_id: real.file_id,
+      endpoint: '/v1/embeddings',
+      completion_window: '24h',
+    },
     'jobs.create': { model: real.model, input: { sha256: '1'.repeat(64), format: 'jsonl' } },
   }
   return bodies[route.name] ?? {}
@@ -216,11 +239,25 @@ describe('another tenant’s id is answered as one that never existed, to the by
       '/v1/decision-endpoints',
       '/v1/tables',
       '/v1/models',
+      '/v1/files',
+      '/v1/batches',
     ]) {
       const text = JSON.stringify(await ok('GET', path, undefined, { key: spy.key }))
-      const { job_id, erasure_id, model, type, view, service, endpoint, table, source } = real
+      const {
+        job_id,
+        file_id,
+        batch_id,
+        erasure_id,
+        model,
+        type,
+        view,
+        service,
+        endpoint,
+        table,
+        source,
+      } = real
       const names = [model, type, view, service, endpoint, table, source]
-      const ids = [victim.id, victim.keyId, job_id, erasure_id, ...names]
+      const ids = [victim.id, victim.keyId, job_id, file_id, batch_id, erasure_id, ...names]
       for (const id of ids) expect(text).not.toContain(id)
     }
     const { total } = await ok<{ total: { receipts: number } }>('GET', '/v1/usage', undefined, {

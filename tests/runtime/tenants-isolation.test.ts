@@ -44,6 +44,7 @@ const SEED: Record<string, string> = {
     bytes, rows, subject_entities, expires_at, sealed_at)
     values ($1, 'seg_1', 'm', now(), 'sealed', 'b', 's', 1, 1, '{}', now(), now())`,
   model_serving: `insert into model_serving (tenant_id, model) values ($1, 'm')`,
+  batch_files: `insert into batch_files (tenant_id, id, state) values ($1, 'fil', 'ready')`,
   runs: `insert into runs (tenant_id, id, kind, state, key_id, spec) values ($1, 'run', 'k', 'queued', 'key', '{}')`,
   steps: `insert into steps (tenant_id, id, run_id, kind, state) values ($1, 'stp', 'run', 'plan', 'queued')`,
   outbox: `insert into outbox (tenant_id, queue, body) values ($1, 'work', '{}')`,

@@ -72,6 +72,7 @@ const FRONT: Record<string, string[]> = {
     'rollout/rollout.ts',
   ],
   inference: [
+    'batches/batches.ts',
     'bulk.ts',
     'canonical.ts',
     'log/files.ts',

@@ -13,6 +13,8 @@ export type Padding = {
   fixed: number | null
   /** Of the model. */
   tokensMax: number
+  /** Rows of the model influence each other: each runs by itself. */
+  isAlone?: boolean
 }
 
 /**
@@ -31,9 +33,10 @@ export function groupsOf(lengths: readonly number[], padding: Padding): Group[] 
   const groups = new Map<number, Group>()
   lengths.forEach((own, row) => {
     const length = paddedLength(own, padding)
-    const group = groups.get(length)
+    const name = padding.isAlone ? row : length
+    const group = groups.get(name)
     if (group) group.rows.push(row)
-    else groups.set(length, { length, rows: [row] })
+    else groups.set(name, { length, rows: [row] })
   })
   return [...groups.values()]
 }

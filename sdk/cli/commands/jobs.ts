@@ -145,6 +145,7 @@ const ENDED: Partial<Record<Job['state'], string>> = {
 function ofWhat(job: Job): string {
   if (job.kind === 'skew') return 'sampled reads'
   if (job.kind === 'import') return `${job.table}@${job.version}`
+  if (job.kind === 'batch') return job.model === null ? '?' : `${job.model}@${job.version}`
   const { kind, version } = job
   const name = kind === 'inference' ? job.model : kind === 'proof' ? job.view : job.service
   return `${name}@${version}`
@@ -171,6 +172,7 @@ function aboutOf(job: Job): Record<string, string | undefined> {
   const fileText = (file: { size: number; format: string }) => `${bytes(file.size)} ${file.format}`
   if (job.kind === 'inference') return { model: ofWhat(job), input: fileText(job.input) }
   if (job.kind === 'import') return { table: ofWhat(job), input: fileText(job.file) }
+  if (job.kind === 'batch') return { model: ofWhat(job), requests: job.input_file_id }
   const moment = `${job.as_of}, log position ${job.log_position}`
   if (job.kind === 'training_set') {
     const mode = job.mode.replace('_', ' ')

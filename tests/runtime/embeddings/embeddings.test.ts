@@ -8,6 +8,7 @@ import { InferenceSession, Tensor } from 'onnxruntime-node'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Servable } from '#core/deps.ts'
+import { Graph, model as onnx, tensor } from '#core/models/onnx/build.ts'
 import { openOnnxRuntime } from '#gpu-runners/engines/onnxruntime.ts'
 import { openModelFiles } from '#gpu-runners/models/files.ts'
 import { openMemory } from '#gpu-runners/models/memory.ts'
@@ -167,6 +168,32 @@ test('a text gives the same vector alone and among any others, in either encodin
   const byIds = await embedded(model, { input: ids })
   expectClose(byIds.vectors[1]!, alone.vectors[0]!)
   expectClose((await embedded(model, { input: ids[1] })).vectors[0]!, alone.vectors[0]!)
+})
+
+/** Each row is lessened by half the mean of all rows of its run. */
+function crossTalk(): Uint8Array {
+  const graph = new Graph('cross_talk')
+  for (const name of ['input_ids', 'attention_mask']) graph.input(name, 'INT64', ['batch', 't'])
+  const values = Array.from({ length: vocabulary * 4 }, (_, i) => Math.sin(i))
+  graph.initializer('table', tensor('FP32', [vocabulary, 4], values))
+  graph.initializer('half', tensor('FP32', [], [0.5]))
+  const rows = graph.node('Gather', ['table', 'input_ids'])
+  const mean = graph.node('ReduceMean', [rows], { axes: { ints: [0] }, keepdims: { int: 1 } })
+  const less = graph.node('Mul', [mean, 'half'])
+  graph.node('Sub', [rows, less], {}, { outputs: ['last_hidden_state'] })
+  graph.output('last_hidden_state', 'FP32', ['batch', 't', 4])
+  return onnx(graph)
+}
+
+test('a model whose rows influence each other gives each text what it gets alone', async () => {
+  const model = await published(MANIFEST, crossTalk())
+  expect(model.signature.batching).toBe('unbatched')
+  const texts = ['the', 'runner', 'a model', 'models']
+  const together = await embedded(model, { input: texts, encoding_format: 'base64' })
+  for (const [i, input] of texts.entries()) {
+    const alone = await embedded(model, { input, encoding_format: 'base64' })
+    expect(together.vectors[i]).toEqual(alone.vectors[0])
+  }
 })
 
 test('vectors are cut to a size that the manifest names, and have length one again', async () => {

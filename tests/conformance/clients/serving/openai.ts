@@ -1,4 +1,4 @@
-/** OpenAI's own client for Node, unmodified: models and embeddings. */
+/** OpenAI's own client for Node, unmodified: models, embeddings and batches. */
 import { randomUUID } from 'node:crypto'
 import OpenAI, { APIError, AuthenticationError, NotFoundError } from 'openai'
 import { Galley } from '#sdk/client.ts'
@@ -8,6 +8,7 @@ import { wordPiece } from '#tests/word-piece.ts'
 import type { Product } from '../../../../bench/product.ts'
 import { mustEqual } from '../scene.ts'
 import type { Tally } from '../tally.ts'
+import { batchesByOpenai } from './openai-batches.ts'
 
 const WIDTH = 16
 const TEXTS = [
@@ -37,6 +38,7 @@ export async function asksByOpenai(product: Product, tally: Tally): Promise<void
   await models(client, tally, model)
   await embeddings(client, tally, model)
   await refusals(client, tally, model, product)
+  await batchesByOpenai(client, tally, model)
 }
 
 async function models(client: OpenAI, tally: Tally, model: string): Promise<void> {

@@ -1,0 +1,16 @@
+/** Work of a tenant that a place of ours asks for: the body names the tenant, its signature vouches for that. */
+import type { Unit } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
+import type { TenantId } from '#schemas/ids.ts'
+import type { FunctionsDeps } from './deps.ts'
+
+export type OfTenant<T> = T & { tenantId: TenantId }
+
+export function inTenant<T>(
+  deps: FunctionsDeps,
+  { tenantId }: { tenantId: TenantId },
+  work: (unit: Unit) => Promise<T>,
+): Promise<T> {
+  if (!tenantId) throw new AppError('invalid_request', { internal: 'no tenant' })
+  return deps.db.tenant(tenantId, tx => work({ tx, clock: deps.clock }))
+}

@@ -6,7 +6,7 @@ import { placesOf } from '../processes.ts'
 import { openProduct, type Product } from '../product.ts'
 import { type Random, randomOf } from '../random.ts'
 import { type Asking, askOnce, type Book, emptyBook, startCallers } from './callers.ts'
-import { checkLog, flip, flipToLost, rollBack } from './moves.ts'
+import { checkLog, flip, flipToLost, rollBack, tryOut } from './moves.ts'
 import { publishLost, publishVersions } from './versions.ts'
 
 export const RUNNERS = 2
@@ -29,6 +29,8 @@ export type Found = {
   /** Of them: flips to the version that cannot be loaded, and ways back. */
   refused: number
   rollbacks: number
+  /** Versions that were tried as a canary first. */
+  canaries: number
   kills: number
   faults: string[]
 }
@@ -64,7 +66,15 @@ async function underLoad(product: Product, client: Client, o: Attack): Promise<F
   const lost = await publishLost(client, key, dataFolder)
   const book = emptyBook()
   const asking: Asking = { client, key, versions, book }
-  const found: Found = { book, switches: 0, refused: 0, rollbacks: 0, kills: 0, faults: [] }
+  const found: Found = {
+    book,
+    switches: 0,
+    refused: 0,
+    rollbacks: 0,
+    canaries: 0,
+    kills: 0,
+    faults: [],
+  }
   let serving = await flip(asking, versions[0]!)
   serving = await flip(asking, versions[1]!)
   const callers = startCallers(asking, random)
@@ -77,7 +87,14 @@ async function underLoad(product: Product, client: Client, o: Attack): Promise<F
     const kind = random.int(1, 10)
     if (kind === 1) await flipToLost(asking, lost, found)
     else if (kind === 2) serving = await rollBack(asking, serving, found)
-    else serving = await flip(asking, random.pick(versions.filter(one => one !== serving)))
+    else {
+      const other = random.pick(versions.filter(one => one !== serving))
+      if (kind > 3) serving = await flip(asking, other)
+      else {
+        serving = await tryOut(asking, serving, other, random.int(0, 1) === 1)
+        found.canaries++
+      }
+    }
     found.switches++
     const answered = await askOnce(asking)
     if (answered && answered !== serving) {

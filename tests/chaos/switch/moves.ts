@@ -1,10 +1,12 @@
 /** The switches of the scenario: to another version, to one that cannot be loaded, and back. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Json } from '../client.ts'
 import { Refused } from '../client.ts'
 import type { Found } from './attack.ts'
 import type { Asking } from './callers.ts'
 import { MODEL, type Version } from './versions.ts'
 
+const TRIED_MS = 150
 const PATH = `/v1/registry/models/${MODEL}`
 
 export async function flip({ client, key }: Asking, version: Version): Promise<Version> {
@@ -36,6 +38,23 @@ export async function rollBack(asking: Asking, serving: Version, found: Found): 
     if (error instanceof Refused && error.code === 'conflict') return serving
     throw error
   }
+}
+
+/** A canary beside the version that serves, for a moment; then it serves, or is taken back. */
+export async function tryOut(
+  { client, key }: Asking,
+  serving: Version,
+  candidate: Version,
+  isPromoted: boolean,
+): Promise<Version> {
+  // What its callers are told is held against the version that answered them, by each of them.
+  const guard = { errors_max: null, latency_ratio_max: null, shift_max: null }
+  const body = { version: candidate.number, percent: 50, guard }
+  await client.insist({ key, method: 'PUT', path: `${PATH}/rollout`, body })
+  await sleep(TRIED_MS)
+  if (isPromoted) await client.insist({ key, method: 'POST', path: `${PATH}/promote` })
+  else await client.insist({ key, method: 'POST', path: `${PATH}/rollback`, body: {} })
+  return isPromoted ? candidate : serving
 }
 
 /** The product's own account: every switch stands in it, and none dropped or mixed anything. */

@@ -31,6 +31,7 @@ export async function switchScenario(o: Flags): Promise<boolean> {
       mixed: book.mixed,
       refused: found.refused,
       rollbacks: found.rollbacks,
+      canaries: found.canaries,
       kills: found.kills,
       faults: found.faults.length,
       planted: o.planted.length,

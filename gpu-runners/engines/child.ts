@@ -113,8 +113,6 @@ async function open({ graphPath, inputs, outputs, threads, providers }: LoadText
     enableCpuMemArena: false,
     enableMemPattern: false,
     logSeverityLevel: 4,
-    // Threads that wait by turning take a core each from everybody else: three times the processor's time.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
   })
   return { session, inputs, outputs }
 }

@@ -123,7 +123,6 @@ async function load(task: Task, threads: number): Promise<InferenceSession> {
     return await InferenceSession.create(task.graph, {
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
       enableCpuMemArena: false,
       enableMemPattern: false,
       logSeverityLevel: 4,

@@ -59,6 +59,22 @@ const METHODS: Record<string, { route: RouteName; answer: Answer<never> }> = {
 
 export const METHOD_NAMES = Object.keys(METHODS)
 
+/** Before a message is read: whether it is sent with a key that works. Throws a Fault. */
+export async function knock(
+  edge: GrpcEdge,
+  name: string,
+  authorization: string | undefined,
+): Promise<void> {
+  const method = METHODS[name]
+  if (!method || isOpen(routeOf(method))) return
+  const { clock } = edge.deps
+  try {
+    if (!edge.auth.known(authorization, clock.now())) await edge.auth.caller(authorization)
+  } catch (error) {
+    throw told(edge, error, { requestId: newId('request', clock.now()) }, name)
+  }
+}
+
 /** The answer to one message. Throws a Fault, and nothing else; what was ours is logged. */
 export async function answer(
   edge: GrpcEdge,
@@ -66,25 +82,32 @@ export async function answer(
   message: unknown,
   asking: Asking,
 ): Promise<Answered> {
-  const { route: routeName, answer } = METHODS[name]!
-  const route = ROUTES.find(each => each.name === routeName) as Route
-  const { clock, log } = edge.deps
-  const now = clock.now()
+  const method = METHODS[name]!
+  const route = routeOf(method)
+  const now = edge.deps.clock.now()
   const call = { requestId: newId('request', now) } as Call
   try {
     if (!isOpen(route)) call.caller = await admit(edge, asking.authorization, route, now)
-    const answered = await answer(edge, call, message as never, asking)
+    const answered = await method.answer(edge, call, message as never, asking)
     return { ...answered, headers: { 'galley-request-id': call.requestId, ...answered.headers } }
   } catch (error) {
-    const fault = faultOf(error)
-    if (!(error instanceof AppError) || error.status >= 500) {
-      const tenant = call.caller?.tenantId
-      const { requestId } = call
-      log.error('edge.failed', { request_id: requestId, tenant, grpc: name, error: inFull(error) })
-    }
-    fault.trailers['galley-request-id'] = call.requestId
-    throw fault
+    throw told(edge, error, call, name)
   }
+}
+
+function told({ deps }: GrpcEdge, error: unknown, call: Partial<Call>, grpc: string): Fault {
+  const { requestId = '' } = call
+  if (!(error instanceof AppError) || error.status >= 500) {
+    const tenant = call.caller?.tenantId
+    deps.log.error('edge.failed', { request_id: requestId, tenant, grpc, error: inFull(error) })
+  }
+  const fault = faultOf(error)
+  fault.trailers['galley-request-id'] = requestId
+  return fault
+}
+
+function routeOf({ route }: { route: RouteName }): Route {
+  return ROUTES.find(({ name }) => name === route) as Route
 }
 
 async function modelReady({ models }: GrpcEdge, call: Call, { name = '', version }: Named) {

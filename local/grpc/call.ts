@@ -12,13 +12,9 @@ type ServerCall = {
 }
 
 export function askingOf(call: ServerCall): Asking {
-  const textOf = (name: string) => {
-    const [value] = call.metadata.get(name)
-    return value === undefined ? undefined : String(value)
-  }
   return {
-    authorization: textOf('authorization'),
-    sticky: textOf(STICKY_HEADER),
+    authorization: authorizationOf(call.metadata),
+    sticky: textOf(call.metadata, STICKY_HEADER),
     deadline: Number(call.getDeadline()),
     departure: {
       addEventListener(_, listener) {
@@ -29,7 +25,16 @@ export function askingOf(call: ServerCall): Asking {
   }
 }
 
-export function statusOf({ code, details, trailers }: Fault): Partial<StatusObject> {
+export function authorizationOf(metadata: Metadata): string | undefined {
+  return textOf(metadata, 'authorization')
+}
+
+function textOf(metadata: Metadata, name: string): string | undefined {
+  const [value] = metadata.get(name)
+  return value === undefined ? undefined : String(value)
+}
+
+export function statusOf({ code, details, trailers }: Fault): StatusObject {
   return { code, details, metadata: metadataOf(trailers) }
 }
 

@@ -7,6 +7,7 @@ import { type Answered, answer, type GrpcEdge, METHOD_NAMES } from '#edge/grpc/m
 import type { Fault } from '#edge/grpc/status.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
 import { askingOf, metadataOf, statusOf } from './call.ts'
+import { door } from './door.ts'
 import { serveStream } from './stream.ts'
 
 const PROTO = fileURLToPath(new URL('../../schemas/contracts/inference.proto', import.meta.url))
@@ -27,6 +28,7 @@ export async function serveGrpc(
     'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
     'grpc.max_send_message_length': -1,
     'grpc.max_concurrent_streams': STREAMS_MAX,
+    interceptors: [door(edge)],
   })
   const { service } = loaded()
   const handlers: grpc.UntypedServiceImplementation = {}

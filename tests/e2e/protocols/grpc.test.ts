@@ -149,6 +149,15 @@ test('a deadline that cannot be kept is DEADLINE_EXCEEDED, a message that is too
   })
 })
 
+test('without a key that works a message is refused before it is read', async () => {
+  const large = asked({ raw_input_contents: [Buffer.alloc(66 * 2 ** 20), bytes(B)] })
+  // Read, it would be too large.
+  await expect(call('ModelInfer', large, new grpc.Metadata())).rejects.toMatchObject({
+    code: grpc.status.UNAUTHENTICATED,
+  })
+  await expect(call('ModelInfer', asked())).resolves.toMatchObject({ model_name: model })
+})
+
 test('a stream answers each request once, in order, and goes on after one that failed', async () => {
   const stream = (client['ModelStreamInfer' as never] as (m: grpc.Metadata) => Stream).call(
     client,

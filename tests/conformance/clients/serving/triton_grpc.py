@@ -320,7 +320,11 @@ def _():
 @case("stream: a wrong key ends it")
 def _():
     with Stream({"authorization": "Bearer gly_live_x"}) as stream:
-        stream.ask("simple", pair())
+        try:
+            stream.ask("simple", pair())
+        except InferenceServerException:
+            # It may have ended before this was sent; why is told by the callback.
+            pass
         _, error = stream.next()
         assert "UNAUTHENTICATED" in str(error) or "API key" in str(error), error
 

@@ -1,13 +1,19 @@
 /// <reference path="./.sst/platform/config.d.ts" />
 /**
- * Where a deployment will be put together from `stacks/`, one small file per resource group. There are
- * none yet, so a deployment is refused rather than left half made.
+ * A deployment to the accounts of whoever calls sst. What it consists of stands in `stacks/`; the versions of
+ * the providers are those that `npm run check:stacks` evaluates it with.
  */
 export default $config({
-  app: () => ({ name: 'galley', home: 'aws' }),
+  app: input => ({
+    name: 'galley',
+    home: 'aws',
+    protect: input?.stage === 'production',
+    removal: input?.stage === 'production' ? 'retain' : 'remove',
+    providers: { aws: '7.20.0', cloudflare: '6.15.0' },
+  }),
   async run() {
-    throw new Error(
-      'Galley cannot be deployed to a cloud yet; run it on one machine with "npm start".',
-    )
+    const { readEnv } = await import('./stacks/env.ts')
+    const { deploy } = await import('./stacks/main.ts')
+    deploy(readEnv($app.stage))
   },
 })

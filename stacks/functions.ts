@@ -53,6 +53,8 @@ const FUNCTIONS: Record<FunctionName, Work> = {
   },
 }
 
+export const FUNCTION_NAMES = Object.keys(FUNCTIONS) as FunctionName[]
+
 type Needs = {
   network: Network
   secrets: Secrets

@@ -15,6 +15,8 @@ const MAY_IMPORT: Record<string, string[]> = {
   // The first run publishes and asks as any client would.
   local: [...BASE, 'edge', 'functions', 'gpu-runners', 'sdk'],
   stacks: ['schemas'],
+  // sst.config.ts, which sst looks for there.
+  '': ['stacks'],
   '.ci': [],
   // What is published, or shown as an example, knows HTTP and the generated contract.
   sdk: [],
@@ -53,6 +55,7 @@ export const direction: Rule = {
   spares: [
     [{ path: 'core/a.ts', text: "/** import { x } from '#platform/log.ts' */" }],
     [{ path: 'local/a.ts', text: "import { x } from '#edge/app.ts'" }],
+    [{ path: 'sst.config.ts', text: "const x = await import('./stacks/main.ts')" }],
   ],
 }
 

@@ -1,0 +1,61 @@
+/** What whoever deploys says by the environment, parsed once; refused in words where it is not enough. */
+import { existsSync } from 'node:fs'
+import * as z from 'zod'
+import { FUNCTION_NAMES } from './functions.ts'
+import { type Deployment, STAGES, type Stage } from './settings.ts'
+
+const said = (pattern: RegExp, what: string) =>
+  z.string({ error: `must be ${what}` }).regex(pattern, { error: `must be ${what}` })
+const image = said(
+  /^\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com\/[^@:]+@sha256:[0-9a-f]{64}$/,
+  'an image of ECR by its digest: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:DIGEST',
+)
+const ZONE = '[a-z]{2}(-[a-z]+)+-\\d[a-z]'
+const schema = z.object({
+  GALLEY_AWS_ACCOUNT: said(/^\d{12}$/, 'the twelve digits of an AWS account'),
+  AWS_REGION: said(/^[a-z]{2}(-[a-z]+)+-\d$/, 'a region, as eu-central-1'),
+  GALLEY_ZONES: said(
+    new RegExp(`^${ZONE}(,${ZONE})+$`),
+    'two or more availability zones, as eu-central-1a,eu-central-1b',
+  ).transform(text => text.split(',')),
+  GALLEY_DOMAIN: said(/^([a-z0-9-]+\.)+[a-z]{2,}$/, 'a domain in the zone, as galley.example'),
+  CLOUDFLARE_ACCOUNT_ID: said(/^[0-9a-f]{32}$/, 'the 32 hex digits of a Cloudflare account'),
+  GALLEY_ZONE_ID: said(/^[0-9a-f]{32}$/, 'the 32 hex digits of the zone of the domain'),
+  GALLEY_ALARM_EMAIL: z.email({ error: 'must be the address that alarms reach' }),
+  GALLEY_ROUTER_IMAGE: image,
+  GALLEY_RUNNER_IMAGE: image,
+  GALLEY_RUNNER_GPU_IMAGE: image,
+})
+
+/** The deployment of this stage. Throws one error that names everything which is missing. */
+export function readEnv(
+  stage: string,
+  from: Record<string, string | undefined> = process.env,
+): Deployment {
+  if (!Object.hasOwn(STAGES, stage))
+    throw new Error(`There is no stage "${stage}": take one of ${Object.keys(STAGES).join(', ')}.`)
+  const { success, data: env, error } = schema.safeParse(from)
+  if (!success) throw new Error(`A deployment needs:\n${z.prettifyError(error)}`)
+  const bundleOf = (name: string) => `dist/functions/${name}`
+  const missing = FUNCTION_NAMES.map(bundleOf).filter(path => !existsSync(`${path}/index.mjs`))
+  if (missing.length > 0)
+    throw new Error(
+      `There are no bundles of functions in ${missing.join(', ')}: each is an index.mjs.`,
+    )
+  return {
+    stage: stage as Stage,
+    settings: STAGES[stage as Stage],
+    account: env.GALLEY_AWS_ACCOUNT,
+    region: env.AWS_REGION,
+    zones: env.GALLEY_ZONES,
+    domain: env.GALLEY_DOMAIN,
+    cloudflare: { accountId: env.CLOUDFLARE_ACCOUNT_ID, zoneId: env.GALLEY_ZONE_ID },
+    alarmEmail: env.GALLEY_ALARM_EMAIL,
+    images: {
+      router: env.GALLEY_ROUTER_IMAGE,
+      runner: env.GALLEY_RUNNER_IMAGE,
+      runnerGpu: env.GALLEY_RUNNER_GPU_IMAGE,
+    },
+    bundleOf,
+  }
+}

@@ -13,11 +13,14 @@ const CHALLENGES: Record<string, string> = {
   invalid_signature: 'Signature',
 }
 
+/** Under overload these come by the thousand, and are counted: a line with a stack each would be work of its own. */
+const EXPECTED = new Set<string>(['overloaded', 'deadline_exceeded', 'canceled'])
+
 /** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */
 export function errorReply(log: Log, error: unknown, about: About): Response {
   const { requestId, form, tenant, route } = about
   const document = problem(error, requestId)
-  if (document.status >= 500) {
+  if (document.status >= 500 && !EXPECTED.has(document.code)) {
     const { code } = document
     log.error('edge.failed', {
       request_id: requestId,

@@ -23,7 +23,8 @@ type Work = {
   concurrencyMax: number
   sends?: QueueName[]
   receives?: QueueName[]
-  blobs?: ('s3:GetObject' | 's3:PutObject' | 's3:DeleteObject')[]
+  /** Reads, writes and deletes them. */
+  keepsBlobs?: boolean
 }
 const ALL_QUEUES = Object.keys(QUEUES) as QueueName[]
 const alone = { memoryMb: 512, concurrencyMax: 1 }
@@ -35,7 +36,7 @@ const FUNCTIONS: Record<FunctionName, Work> = {
     memoryMb: 1024,
     concurrencyMax: 40,
     sends: ALL_QUEUES,
-    blobs: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
+    keepsBlobs: true,
   },
   ingest: {
     timeoutS: QUEUES.events.source.timeoutS,
@@ -49,7 +50,7 @@ const FUNCTIONS: Record<FunctionName, Work> = {
     ...alone,
     timeoutS: SCHEDULES.tend.timeoutS,
     memoryMb: 3072,
-    blobs: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject'],
+    keepsBlobs: true,
   },
 }
 
@@ -127,7 +128,7 @@ function environmentOf(deployment: Deployment, { secrets, database, queues, buck
 
 function statementsOf(
   { secrets, queues, buckets }: Needs,
-  { sends = [], receives = [], blobs = [] }: Work,
+  { sends = [], receives = [], keepsBlobs }: Work,
   logs: cloudwatch.LogGroup,
 ): Statement[] {
   const statements: Statement[] = [
@@ -140,7 +141,10 @@ function statementsOf(
       Action: [
         'ec2:CreateNetworkInterface',
         'ec2:DescribeNetworkInterfaces',
+        'ec2:DescribeSubnets',
         'ec2:DeleteNetworkInterface',
+        'ec2:AssignPrivateIpAddresses',
+        'ec2:UnassignPrivateIpAddresses',
       ],
       Resource: '*',
     },
@@ -162,8 +166,15 @@ function statementsOf(
       ],
       Resource: of(receives),
     })
-  if (blobs.length > 0)
-    statements.push({ Action: blobs, Resource: pulumi.interpolate`${buckets.blobs.arn}/*` })
+  if (keepsBlobs)
+    statements.push(
+      {
+        Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
+        Resource: pulumi.interpolate`${buckets.blobs.arn}/*`,
+      },
+      // Without it a blob that is not there looks like one that is forbidden.
+      { Action: ['s3:ListBucket'], Resource: buckets.blobs.arn },
+    )
   return statements
 }
 

@@ -22,12 +22,15 @@ export const WILDCARDS = {
   PlainHttpRefused: 'A refusal: it takes from everybody what the bucket must never give.',
 } as const
 
+/** Known once the role may do its work: who is made with it earlier fails on its first start. */
+export type Role = { arn: pulumi.Output<string>; name: pulumi.Output<string> }
+
 /** A role for one service and one piece of work. `part` is whom the cost is booked on. */
 export function roleOf(
   deployment: Deployment,
   { name, service, part }: { name: string; service: string; part: string },
   statements: Statement[],
-): iam.Role {
+): Role {
   const role = new iam.Role(`role-${name}`, {
     name: nameOf(deployment, name),
     assumeRolePolicy: pulumi.jsonStringify({
@@ -36,9 +39,11 @@ export function roleOf(
     }),
     tags: tagsOf(deployment, part),
   })
-  if (statements.length > 0)
-    new iam.RolePolicy(`policy-${name}`, { role: role.id, policy: policyOf(statements) })
-  return role
+  if (statements.length === 0) return role
+  const policy = policyOf(statements)
+  const { id } = new iam.RolePolicy(`policy-${name}`, { role: role.id, policy })
+  const granted = (value: pulumi.Output<string>) => pulumi.all([value, id]).apply(([of]) => of)
+  return { arn: granted(role.arn), name: granted(role.name) }
 }
 
 /** The document of a policy; a statement allows unless it says that it refuses. */

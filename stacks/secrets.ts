@@ -9,28 +9,33 @@ export type Secrets = ReturnType<typeof secrets>
 export function secrets(deployment: Deployment) {
   const { account, settings } = deployment
   const tags = tagsOf(deployment, 'secrets')
-  const key = new kms.Key('key', {
-    description: `Everything that Galley stores (${deployment.stage})`,
-    enableKeyRotation: true,
-    deletionWindowInDays: 30,
-    policy: policyOf([
-      {
-        Sid: 'KeyAdministration',
-        Principal: { AWS: `arn:aws:iam::${account}:root` },
-        Action: ['kms:*'],
-        Resource: '*',
-      },
-      {
-        // Alarms and budgets write to the encrypted topic.
-        Sid: 'KeyUse',
-        Principal: { Service: ['cloudwatch.amazonaws.com', 'budgets.amazonaws.com'] },
-        Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
-        Resource: '*',
-        Condition: { StringEquals: { 'aws:SourceAccount': account } },
-      },
-    ]),
-    tags,
-  })
+  const key = new kms.Key(
+    'key',
+    {
+      description: `Everything that Galley stores (${deployment.stage})`,
+      enableKeyRotation: true,
+      deletionWindowInDays: 30,
+      policy: policyOf([
+        {
+          Sid: 'KeyAdministration',
+          Principal: { AWS: `arn:aws:iam::${account}:root` },
+          Action: ['kms:*'],
+          Resource: '*',
+        },
+        {
+          // Alarms and budgets write to the encrypted topic.
+          Sid: 'KeyUse',
+          Principal: { Service: ['cloudwatch.amazonaws.com', 'budgets.amazonaws.com'] },
+          Action: ['kms:Decrypt', 'kms:GenerateDataKey'],
+          Resource: '*',
+          Condition: { StringEquals: { 'aws:SourceAccount': account } },
+        },
+      ]),
+      tags,
+    },
+    // Without it nothing that was stored can be read.
+    { protect: settings.isProtected },
+  )
   new kms.Alias('key-name', {
     name: `alias/${nameOf(deployment, 'data')}`,
     targetKeyId: key.keyId,

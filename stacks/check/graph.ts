@@ -4,7 +4,17 @@ import { deploy } from '../main.ts'
 import { type Deployment, STAGES, type Stage } from '../settings.ts'
 
 /** One resource as it would be asked of its provider. */
-export type Resource = { type: string; name: string; inputs: Inputs }
+export type Resource = {
+  type: string
+  name: string
+  inputs: Inputs
+  /** Names of what must be there before it. */
+  after: string[]
+  /** A deployment refuses to delete it. */
+  isProtected: boolean
+  /** Inputs that a later deployment leaves as they are. */
+  ignored: string[]
+}
 // biome-ignore lint/suspicious/noExplicitAny: what a provider takes is as wide as its schema
 export type Inputs = Record<string, any>
 export type Graph = { stage: Stage; resources: Resource[] }
@@ -15,11 +25,13 @@ const REGION = 'eu-central-1'
 /** Every resource of the stage, in the order of creation. Throws what the stacks throw. */
 export async function graphOf(stage: Stage): Promise<Graph> {
   const resources: Resource[] = []
+  const options = new Map<string, Options>()
   await pulumi.runtime.setMocks(
     {
       newResource: ({ type, name, inputs }) => {
         // As data: what an archive holds is no business of the rules.
-        resources.push({ type, name, inputs: JSON.parse(JSON.stringify(inputs)) })
+        const data = JSON.parse(JSON.stringify(inputs))
+        resources.push({ type, name, inputs: data, ...options.get(`${type} ${name}`)! })
         return { id: `${name}-id`, state: { ...inputs, ...madeUp(type, name, inputs) } }
       },
       call: ({ inputs }) => ({ ...inputs, ipv4Cidrs: ['173.245.48.0/20'], ipv6Cidrs: [] }),
@@ -28,10 +40,38 @@ export async function graphOf(stage: Stage): Promise<Graph> {
     stage,
     false,
   )
+  noteOptions(options)
   deploy(exampleOf(stage))
   // Resources register one after the other as what they need becomes known.
   await pulumi.runtime.disconnect()
   return { stage, resources }
+}
+
+type Options = Pick<Resource, 'after' | 'isProtected' | 'ignored'>
+
+/** Mocks are told the inputs alone; how a resource is to be treated stands in the request to their monitor. */
+function noteOptions(options: Map<string, Options>): void {
+  const monitor = pulumi.runtime.getMonitor()
+  if (!monitor) throw new Error('There is no monitor: the mocks were not set.')
+  const register = monitor.registerResource.bind(monitor) as (...all: unknown[]) => unknown
+  Object.assign(monitor, {
+    registerResource(request: Request, ...rest: unknown[]) {
+      options.set(`${request.getType()} ${request.getName()}`, {
+        after: request.getDependenciesList().map(urn => urn.split('::').at(-1)!),
+        isProtected: request.getProtect() ?? false,
+        ignored: request.getIgnorechangesList(),
+      })
+      return register(request, ...rest)
+    },
+  })
+}
+
+type Request = {
+  getType(): string
+  getName(): string
+  getDependenciesList(): string[]
+  getProtect(): boolean | undefined
+  getIgnorechangesList(): string[]
 }
 
 /** What a provider would add to what it was asked for. */

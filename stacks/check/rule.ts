@@ -14,11 +14,18 @@ export function all(graph: Graph, type: string): Resource[] {
   return graph.resources.filter(resource => resource.type.split(':')[1] === type)
 }
 
-/** What one resource asks for; a plant that names nothing is a mistake of ours. */
-export function inputs(graph: Graph, name: string): Inputs {
+/** One resource; a plant that names nothing is a mistake of ours. */
+export function one(graph: Graph, name: string): Resource {
   const found = graph.resources.find(resource => resource.name === name)
   if (!found) throw new Error(`There is no resource ${name} to plant a fault in.`)
-  return found.inputs
+  return found
+}
+export const inputs = (graph: Graph, name: string): Inputs => one(graph, name).inputs
+
+/** A resource that nobody wrote. */
+export function plant(graph: Graph, type: string, inputs: Inputs): void {
+  const options = { after: [], isProtected: false, ignored: [] }
+  graph.resources.push({ type, name: 'planted', inputs, ...options })
 }
 
 /** Takes a resource out of the graph, as if nobody had written it. */

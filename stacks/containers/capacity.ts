@@ -92,7 +92,8 @@ export function providerOf(
         onDemandAllocationStrategy: 'lowest-price',
       },
     },
-    tags: Object.entries({ ...tags, Name: name }).map(([key, value]) => ({
+    // The last one is what ECS puts there itself: a deployment would take it away again.
+    tags: Object.entries({ ...tags, Name: name, AmazonECSManaged: 'true' }).map(([key, value]) => ({
       key,
       value,
       propagateAtLaunch: true,

@@ -1,7 +1,7 @@
 /** Who may do what. */
 import { WILDCARDS } from '../../policy.ts'
 import type { Graph, Inputs } from '../graph.ts'
-import { all, faulty, inputs, type Rule, without } from '../rule.ts'
+import { all, faulty, inputs, one, plant, type Rule, without } from '../rule.ts'
 
 type Statement = { from: string; Effect: string; Sid?: string } & Inputs
 
@@ -107,10 +107,9 @@ export const access: Rule[] = [
     ],
     plants: [
       graph =>
-        graph.resources.push({
-          type: 'aws:iam/rolePolicyAttachment:RolePolicyAttachment',
-          name: 'planted',
-          inputs: { role: 'role-api', policyArn: 'arn:aws:iam::aws:policy/AdministratorAccess' },
+        plant(graph, 'aws:iam/rolePolicyAttachment:RolePolicyAttachment', {
+          role: 'role-api',
+          policyArn: 'arn:aws:iam::aws:policy/AdministratorAccess',
         }),
       graph => {
         inputs(graph, 'role-api').managedPolicyArns = ['arn:aws:iam::aws:policy/PowerUserAccess']
@@ -130,6 +129,36 @@ export const access: Rule[] = [
     plants: [
       graph => {
         inputs(graph, 'function-relay').role = inputs(graph, 'function-api').role
+      },
+    ],
+  },
+  {
+    name: 'who has a role is made after the role may do its work',
+    faults: graph =>
+      faulty(graph.resources, ({ role, roleArn, executionRoleArn, taskRoleArn, target }, of) => {
+        if (of.type.includes('iam/rolePolicy')) return false
+        const held = [role, roleArn, executionRoleArn, taskRoleArn, target?.roleArn]
+        const early = all(graph, 'iam/role')
+          .filter(({ inputs: { name } }) =>
+            held.some(each => each === name || String(each).endsWith(`:${name}`)),
+          )
+          .map(({ name }) => name.replace('role-', 'policy-'))
+          .filter(policy => graph.resources.some(({ name }) => name === policy))
+          .filter(policy => !of.after.includes(policy))
+        return early.length > 0 && `may be there before ${early}`
+      }),
+    plants: [
+      graph => {
+        one(graph, 'function-api').after = ['role-api']
+      },
+      graph => {
+        one(graph, 'task-router').after = []
+      },
+      graph => {
+        one(graph, 'runner-profile').after = []
+      },
+      graph => {
+        one(graph, 'schedule-sweep').after = []
       },
     ],
   },
@@ -178,11 +207,7 @@ export const access: Rule[] = [
         inputs(graph, 'database').password = 'hunter2'
       },
       graph =>
-        graph.resources.push({
-          type: 'aws:secretsmanager/secretVersion:SecretVersion',
-          name: 'planted',
-          inputs: { secretString: 'hunter2' },
-        }),
+        plant(graph, 'aws:secretsmanager/secretVersion:SecretVersion', { secretString: 'hunter2' }),
     ],
   },
 ]

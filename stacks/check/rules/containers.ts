@@ -1,6 +1,6 @@
 /** Containers, the machines under them, and how they come and go. */
 import type { Graph, Inputs } from '../graph.ts'
-import { all, faulty, inputs, type Rule, without } from '../rule.ts'
+import { all, faulty, inputs, one, type Rule, without } from '../rule.ts'
 
 const containersOf = ({ containerDefinitions }: Inputs): Inputs[] =>
   JSON.parse(containerDefinitions)
@@ -131,17 +131,21 @@ export const containerRules: Rule[] = [
     faults: graph =>
       faulty(
         all(graph, 'ecs/service').filter(({ name }) => name.startsWith('runners-')),
-        ({ capacityProviderStrategies: strategies = [] }, { name }) => {
+        ({ capacityProviderStrategies: strategies = [] }, { name, ignored }) => {
           const of = (kind: string) =>
             strategies.find((each: Inputs) => each.capacityProvider.endsWith(`-${kind}`))
           if (!(of('spot')?.weight > 0)) return 'has no spot capacity'
           if (of('floor')?.weight !== 0) return 'grows on on-demand'
+          if (!ignored.includes('desiredCount')) return 'loses its runners to a deployment'
           const isBare = graph.stage === 'production' && name === 'runners-cpu'
           return isBare && !(of('floor').base >= 1) && 'has no floor when spot is gone'
         },
       ),
     plants: [
       graph => delete inputs(graph, 'runners-cpu').capacityProviderStrategies,
+      graph => {
+        one(graph, 'runners-gpu').ignored = []
+      },
       graph => {
         inputs(graph, 'runners-cpu').capacityProviderStrategies[0].weight = 1
       },

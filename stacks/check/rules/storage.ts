@@ -1,7 +1,7 @@
 /** What is kept: encrypted, closed to the public, and not gone by accident. */
 
 import type { Graph, Inputs, Resource } from '../graph.ts'
-import { all, faulty, inputs, type Rule, without } from '../rule.ts'
+import { all, faulty, inputs, one, type Rule, without } from '../rule.ts'
 
 const buckets = (graph: Graph) => all(graph, 's3/bucket')
 /** The resource of this type that belongs to the bucket. */
@@ -125,6 +125,11 @@ export const storage: Rule[] = [
             }),
             ...faulty(buckets(graph), each => each.forceDestroy && 'is emptied to be deleted'),
             ...faulty(
+              [...all(graph, 'rds/instance'), ...buckets(graph), ...all(graph, 'kms/key')],
+              (_, { isProtected }) =>
+                !isProtected && 'goes when somebody takes it out of the stack',
+            ),
+            ...faulty(
               all(graph, 'secretsmanager/secret'),
               each => !(each.recoveryWindowInDays >= 30) && 'is gone within a month',
             ),
@@ -151,6 +156,12 @@ export const storage: Rule[] = [
       },
       graph => {
         inputs(graph, 'router-balancer').enableDeletionProtection = false
+      },
+      graph => {
+        one(graph, 'bucket-blobs').isProtected = false
+      },
+      graph => {
+        one(graph, 'key').isProtected = false
       },
     ],
   },

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { SCHEDULES } from '../../../schemas/schedules.ts'
 import type { Stage } from '../../settings.ts'
-import { all, faulty, inputs, type Rule, without } from '../rule.ts'
+import { all, faulty, inputs, plant, type Rule, without } from '../rule.ts'
 
 export const waysIn: Rule[] = [
   {
@@ -58,12 +58,7 @@ export const waysIn: Rule[] = [
       }),
     ],
     plants: [
-      graph =>
-        graph.resources.push({
-          type: 'aws:lambda/functionUrl:FunctionUrl',
-          name: 'planted',
-          inputs: { authorizationType: 'NONE' },
-        }),
+      graph => plant(graph, 'aws:lambda/functionUrl:FunctionUrl', { authorizationType: 'NONE' }),
       graph => {
         inputs(graph, 'api').disableExecuteApiEndpoint = false
       },

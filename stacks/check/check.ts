@@ -15,7 +15,7 @@ const json = (counts: object) => print(JSON.stringify({ check: 'stacks', ...coun
 
 const broken = install() ?? types()
 if (broken) {
-  print(broken)
+  print(`FAILED  ${broken.trim()}`)
   json({ resources: 0, rules: 0, violations: 1, planted: 0, caught: 0 })
   process.exitCode = 1
 } else {

@@ -17,7 +17,9 @@ export type Resource = {
 }
 // biome-ignore lint/suspicious/noExplicitAny: what a provider takes is as wide as its schema
 export type Inputs = Record<string, any>
-export type Graph = { stage: Stage; resources: Resource[] }
+export type Graph = { stage: Stage; app: App; resources: Resource[] }
+/** What sst is told of the stage by `sst.config.ts`. */
+export type App = { protect: boolean; removal: string; providers: Record<string, string> }
 
 const ACCOUNT = '123456789012'
 const REGION = 'eu-central-1'
@@ -44,7 +46,7 @@ export async function graphOf(stage: Stage): Promise<Graph> {
   deploy(exampleOf(stage))
   // Resources register one after the other as what they need becomes known.
   await pulumi.runtime.disconnect()
-  return { stage, resources }
+  return { stage, app: await appOf(stage), resources }
 }
 
 type Options = Pick<Resource, 'after' | 'isProtected' | 'ignored'>
@@ -72,6 +74,13 @@ type Request = {
   getDependenciesList(): string[]
   getProtect(): boolean | undefined
   getIgnorechangesList(): string[]
+}
+
+/** As sst does it: the configuration calls a function that sst has put there. */
+async function appOf(stage: Stage): Promise<App> {
+  Object.assign(globalThis, { $config: (config: unknown) => config })
+  const config = await import(new URL('../../sst.config.ts', import.meta.url).href)
+  return config.default.app({ stage })
 }
 
 /** What a provider would add to what it was asked for. */

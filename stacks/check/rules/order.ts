@@ -44,6 +44,32 @@ export const order: Rule[] = [
     ],
   },
   {
+    name: 'sst loads the providers that were evaluated here, and never takes production away',
+    faults: ({ stage, app: { protect, removal, providers } }) => {
+      const { dependencies } = JSON.parse(
+        readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+      )
+      const faults = ['aws', 'cloudflare']
+        .filter(name => providers[name] !== dependencies[`@pulumi/${name}`])
+        .map(name => `sst.config.ts: ${name} is ${providers[name]}, another than in package.json`)
+      if (stage === 'production' && !(protect && removal === 'retain'))
+        faults.push('sst.config.ts: "sst remove" would take production away')
+      return faults
+    },
+    plants: [
+      graph => {
+        graph.app.providers.aws = '7.0.0'
+      },
+      graph => delete graph.app.providers.cloudflare,
+      graph => {
+        graph.app.protect = false
+      },
+      graph => {
+        graph.app.removal = 'remove'
+      },
+    ],
+  },
+  {
     name: 'names are of their stage, and no two resources of a type share one',
     faults: graph => {
       const seen = new Map<string, string>()

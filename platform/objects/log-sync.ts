@@ -28,9 +28,9 @@ export function openLogSync(path: string): LogSync {
   let waiting: Waiting[] = []
 
   function run(): void {
-    running = true
     const upTo = written
     fd ??= openSync(path, 'r')
+    running = true
     fdatasync(fd, error => {
       running = false
       if (error) fail(error)

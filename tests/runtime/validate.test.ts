@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { Graph, model, tensor } from '#core/models/onnx/build.ts'
 import { rawBytes } from '#core/models/onnx/raw.ts'
 import { type ValidationInput, validateModel } from '#gpu-runners/validate/validate.ts'
-import type { Datatype, Signature } from '#schemas/signature.ts'
+import { DATATYPES, type Signature } from '#schemas/signature.ts'
 import * as models from '#tests/models.ts'
 
 const log = { info() {}, error() {} }
@@ -107,22 +107,9 @@ test('an output that is declared wrongly gets its real shape', async () => {
   ])
 })
 
-const DATATYPES: Datatype[] = [
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'FP32',
-  'FP64',
-  'BYTES',
-]
-test.each(DATATYPES)('%s travels in and out', async datatype => {
+// ONNX Runtime runs no BF16 on a CPU.
+const RUN_BY_THE_ENGINE = DATATYPES.filter(datatype => datatype !== 'BF16')
+test.each(RUN_BY_THE_ENGINE)('%s travels in and out', async datatype => {
   const { signature } = await accepted(models.identity(datatype))
   expect(signature.inputs[0]!.datatype).toBe(datatype)
   expect(signature.outputs[0]!.datatype).toBe(datatype)

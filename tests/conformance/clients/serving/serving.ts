@@ -1,5 +1,6 @@
 /** Clients of the Open Inference Protocol in Python: NVIDIA's tritonclient and KServe's. */
 import { fileURLToPath } from 'node:url'
+import { DATATYPES } from '#schemas/signature.ts'
 import { Galley } from '#sdk/client.ts'
 import { addSub, failsOnNegative, identity, slow } from '#tests/models.ts'
 import type { Product } from '../../../../bench/product.ts'
@@ -8,22 +9,7 @@ import { ask } from '../scene.ts'
 import { print, type Tally } from '../tally.ts'
 
 const here = (name: string) => fileURLToPath(new URL(`./${name}`, import.meta.url))
-/** BF16 is not among them: the engine runs none. */
-const DATATYPES = [
-  'BOOL',
-  'UINT8',
-  'UINT16',
-  'UINT32',
-  'UINT64',
-  'INT8',
-  'INT16',
-  'INT32',
-  'INT64',
-  'FP16',
-  'FP32',
-  'FP64',
-  'BYTES',
-] as const
+const RUN_BY_THE_ENGINE = DATATYPES.filter(datatype => datatype !== 'BF16')
 const CLIENTS = {
   'tritonclient http': 'triton_http.py',
   'tritonclient grpc': 'triton_grpc.py',
@@ -62,7 +48,7 @@ async function setScene(product: Product): Promise<string> {
     fragile: failsOnNegative(),
     slow: slow(400_000),
     ...Object.fromEntries(
-      DATATYPES.map(type => [`identity-${type.toLowerCase()}`, identity(type)]),
+      RUN_BY_THE_ENGINE.map(type => [`identity-${type.toLowerCase()}`, identity(type)]),
     ),
   }
   for (const [name, graph] of Object.entries(graphs)) {

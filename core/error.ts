@@ -37,6 +37,14 @@ export class AppError extends Error {
   }
 }
 
+/** Under overload these come by the thousand: they are counted, a line with a stack each would be work of its own. */
+const COUNTED = new Set<ErrorCode>(['overloaded', 'deadline_exceeded'])
+
+/** Whether it is a fault of ours that a line of the log is due. */
+export function isWorthALine(error: unknown): boolean {
+  return !(error instanceof AppError) || (error.status >= 500 && !COUNTED.has(error.code))
+}
+
 /** All that is known of a fault, with what caused it: for the log, never for a caller. */
 export function inFull(error: unknown): string {
   if (!(error instanceof Error)) return String(error)

@@ -1,7 +1,7 @@
 /** The one place of the edge where a fault becomes a reply. */
 
 import type { Log } from '#core/deps.ts'
-import { AppError, inFull, openaiError, type Problem, problem } from '#core/error.ts'
+import { AppError, inFull, isWorthALine, openaiError, type Problem, problem } from '#core/error.ts'
 import type { Route } from '#schemas/route.ts'
 import { CODINGS } from './coding.ts'
 
@@ -13,14 +13,11 @@ const CHALLENGES: Record<string, string> = {
   invalid_signature: 'Signature',
 }
 
-/** Under overload these come by the thousand, and are counted: a line with a stack each would be work of its own. */
-const EXPECTED = new Set<string>(['overloaded', 'deadline_exceeded', 'canceled'])
-
 /** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */
 export function errorReply(log: Log, error: unknown, about: About): Response {
   const { requestId, form, tenant, route } = about
   const document = problem(error, requestId)
-  if (document.status >= 500 && !EXPECTED.has(document.code)) {
+  if (isWorthALine(error)) {
     const { code } = document
     log.error('edge.failed', {
       request_id: requestId,

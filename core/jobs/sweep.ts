@@ -32,6 +32,8 @@ export async function expireRuns(deps: Deps): Promise<number> {
     await deps.db.tenant(tenantId, async tx => {
       const unit = { tx, clock: deps.clock }
       const run = await find(unit, id, true)
+      // Somebody has wound it down meanwhile, which takes time of its own.
+      if (run.expiresAt === null || run.expiresAt >= nowOf(deps)) return
       if (run.kind === 'batch') await windDown(unit, run, 'expired')
       else await end(unit, run, 'expired', error)
     })

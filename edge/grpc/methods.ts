@@ -4,7 +4,7 @@
  */
 import type { Call } from '#core/caller.ts'
 import type { Departure, InferenceRouter } from '#core/deps.ts'
-import { AppError, inFull } from '#core/error.ts'
+import { AppError, inFull, isWorthALine } from '#core/error.ts'
 import { modelConfig, modelMetadata } from '#core/inference/metadata.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
@@ -97,7 +97,7 @@ export async function answer(
 
 function told({ deps }: GrpcEdge, error: unknown, call: Partial<Call>, grpc: string): Fault {
   const { requestId = '' } = call
-  if (!(error instanceof AppError) || error.status >= 500) {
+  if (isWorthALine(error)) {
     const tenant = call.caller?.tenantId
     deps.log.error('edge.failed', { request_id: requestId, tenant, grpc, error: inFull(error) })
   }

@@ -37,6 +37,9 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
   const count = measured(deps.metrics.registry, kept)
 
   async function infer(call: InferenceCall, departure: Departure | null, setting: CacheSetting) {
+    if (call.fresh === 'no-store') {
+      return { ...(await deps.router.infer(call, departure)), cache: 'galley; fwd=request' }
+    }
     const asked = await askedOf(call)
     // Without rows nothing is computed that would be worth keeping; of classes the values are not known.
     const { rows, outputs } = asked.request
@@ -49,7 +52,6 @@ export function cachedRouter(deps: CachedRouterDeps): InferenceRouter {
       if (hit) return hit
     }
     const reply = await deps.router.infer(call, departure)
-    if (call.fresh === 'no-store') return { ...reply, cache: 'galley; fwd=request' }
     const isStored = kept.put(
       asked.owner,
       asked.key,

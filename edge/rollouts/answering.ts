@@ -16,8 +16,8 @@ import { SwitchWatch } from './switch-watch.ts'
 
 /** Callers who give the same key here are answered by the same version for as long as a canary runs. */
 export const STICKY_HEADER = 'galley-sticky-key'
-/** What was kept of an earlier answer says nothing of this version. */
-const SHADOW = { kind: 'shadow', fresh: 'no-store' } as const
+/** Work of a kind of its own, which no cache answers. */
+const SHADOW = { kind: 'shadow' } as const
 /** Shadows under way at one edge; more would take the runners from those who wait for an answer. */
 const SHADOWS_MAX = 32
 const SHADOW_MS_MAX = 30_000

@@ -44,6 +44,8 @@ export class RolloutFollower {
     which: Which,
     { reply, ms }: { reply: InferenceReply; ms: number },
   ): void {
+    // An answer that was kept says nothing of the version that runs.
+    if (reply.ageS !== undefined) return
     const following = this.#of(tenantId, plan)
     const side = following.seen[which]
     side.requests++

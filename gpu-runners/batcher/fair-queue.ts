@@ -161,7 +161,7 @@ export function createFairQueue(): FairQueue {
       tenant.weight = ask.weight
       // Who was away has not saved up a share.
       if (tenant.lanes.size === 0) tenant.served = Math.max(tenant.served, now)
-      const key = ask.key ?? `\0alone ${ask.seq}`
+      const key = ask.key ?? ALONE
       let lane = tenant.lanes.get(key)
       if (!lane) {
         lane = new Lane()
@@ -204,4 +204,6 @@ export function createFairQueue(): FairQueue {
   }
 }
 
+/** The lane of those that share a run with nobody; no key begins so. */
+const ALONE = '\0alone'
 const NOTHING = { rows: 0, bytes: 0 }

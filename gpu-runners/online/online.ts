@@ -3,7 +3,7 @@
  * All replies of one turn share one write to the receipt log, and none leaves before it.
  */
 import type { Clock, Log } from '#core/deps.ts'
-import { AppError } from '#core/error.ts'
+import { AppError, isWorthALine } from '#core/error.ts'
 import type { ServedCounts } from '#core/router.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
@@ -38,9 +38,6 @@ export type OnlineDeps = {
   clock: Clock
   log: Log
 }
-
-/** Under load, thousands a second: they are counted (`runner.batch`), not told one by one. */
-const EXPECTED = new Set(['overloaded', 'deadline_exceeded'])
 
 /** Numbers of contexts in this process's receipts, whichever channel they came by. */
 let nextNumber = 0
@@ -187,7 +184,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
 
   function fail(id: number, { model }: Context, error: unknown): void {
     const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
-    if (known.status >= 500 && !EXPECTED.has(known.code)) {
+    if (isWorthALine(known)) {
       deps.log.error('runner.failed', {
         model: model.model,
         digest: model.digest,

@@ -27,8 +27,10 @@ export class Placement {
   }
 
   loadUs({ digest, manifest }: Servable): number {
+    const known = this.#loadUs.get(digest)
+    if (known !== undefined) return known
     const bytes = manifest.files.reduce((sum, file) => sum + file.size, 0)
-    return this.#loadUs.get(digest) ?? LOAD_US_MIN + bytes / LOAD_BYTES_PER_US
+    return LOAD_US_MIN + bytes / LOAD_BYTES_PER_US
   }
 
   loaded(digest: string, us: number): void {

@@ -6,7 +6,7 @@
 import { and, eq, gt, inArray, lt, ne, or, sql } from 'drizzle-orm'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Clock, Database, Log, Unit } from '#core/deps.ts'
-import { inFull } from '#core/error.ts'
+import { AppError, inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import { newId, type SegmentId, type TenantId } from '#schemas/ids.ts'
 import { inferenceLog, inferenceSegments } from '#schemas/tables/inference-log.ts'
@@ -167,16 +167,26 @@ export async function store(
     await tx.insert(inferenceSegments).values({ ...row, sealedAt })
   })
   await deps.blobs.put(blob, file.content(), { sha256, sizeMax: bytes })
+  try {
+    await held.renew()
+  } catch (error) {
+    // Whoever has it now has removed the row, and no erasure would ever find the file.
+    await deps.blobs.delete(blob)
+    throw error
+  }
   return id
 }
 
 /** Part of the transaction that makes the file count. */
 export async function publish(unit: Unit, held: events.Held, id: SegmentId): Promise<void> {
   await held.mustHold(unit)
-  await unit.tx
+  const rows = await unit.tx
     .update(inferenceSegments)
     .set({ state: 'sealed' })
-    .where(eq(inferenceSegments.id, id))
+    .where(and(eq(inferenceSegments.id, id), eq(inferenceSegments.state, 'writing')))
+    .returning({ id: inferenceSegments.id })
+  if (rows.length === 1) return
+  throw new AppError('conflict', { internal: 'the segment was taken away', retryable: true })
 }
 
 /** Files of those that died while they wrote, and those that are to leave. */

@@ -27,11 +27,13 @@ const counter: ObjectClass = sql => {
 const syncedBytes = new Map<number, number>()
 /** Syncs wait for this; what it rejects with is what they fail with. */
 let disk: Promise<unknown> = Promise.resolve()
+let syncs = 0
 const real = fs.fdatasync
 const folders: string[] = []
 const hosts: ObjectHost[] = []
 
 fs.fdatasync = ((fd: number, done: (error: Error | null) => void) => {
+  syncs++
   const { ino, size } = fs.fstatSync(fd)
   disk.then(
     () =>
@@ -120,17 +122,24 @@ test('a reader is not told of what is not on disk yet', async () => {
 })
 
 test('calls go on while the disk is slow, and share its next sync', async () => {
-  const host = open(newFolder())
+  const folder = newFolder()
+  const host = open(folder)
   await host.call('counter', 'a', 'add', 0)
   const gate = Promise.withResolvers<void>()
   disk = gate.promise
+  syncs = 0
   const adds: Promise<unknown>[] = []
+  const written: number[] = []
   for (let n = 1; n <= 5; n++) {
     adds.push(host.call('counter', 'a', 'add', n))
     await new Promise(resolve => setImmediate(resolve))
+    written.push(statSync(join(folder, 'counter', 'a.db-wal')).size)
   }
+  // Each was committed by itself, while the disk had not done with the first.
+  expect(new Set(written).size).toBe(5)
   gate.resolve()
   expect(await Promise.all(adds)).toEqual([2, 3, 4, 5, 6])
+  expect(syncs).toBe(2)
 })
 
 test('a disk that does not take it is told to the caller, and the object goes on from what it holds', async () => {

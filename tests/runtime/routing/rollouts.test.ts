@@ -1,13 +1,17 @@
 /** Rollouts: who is answered by which version, what is taken for a difference, and when a guard is broken. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import type { InferenceReply, Servable } from '#core/deps.ts'
 import { encodeReply } from '#core/inference/oip-reply.ts'
 import { outputsOf } from '#core/inference/outputs.ts'
+import { openSigner, placeKey } from '#core/internal/signing.ts'
 import { compare, momentsOf } from '#core/models/rollout/compare.ts'
 import { addBuckets, bucketOf, percentile } from '#core/models/rollout/latency.ts'
 import { emptyReport, emptySide, merged, verdictOn } from '#core/models/rollout/report.ts'
 import { isChosen, stickyText } from '#core/models/rollout/sticky.ts'
-import type { Guard, Report, Side } from '#schemas/rollout.ts'
+import { RolloutFollower } from '#edge/rollouts/rollout-follower.ts'
+import type { TenantId } from '#schemas/ids.ts'
+import type { Guard, Report, RolloutPlan, Side } from '#schemas/rollout.ts'
 import type { Signature } from '#schemas/signature.ts'
 
 describe('who is in a canary', () => {
@@ -281,4 +285,34 @@ describe('a guard', () => {
     expect(verdictOn('canary', GUARD, merged(part, part))).toMatch(/failed/)
     expect(merged(part, emptyReport())).toEqual(part)
   })
+})
+
+test('an answer that was kept counts for neither version: its speed is the memory’s, not the model’s', async () => {
+  const told: { seen: Report }[] = []
+  const background: Promise<unknown>[] = []
+  const follower = new RolloutFollower(
+    {
+      functions: {
+        fetch: async request => {
+          told.push((await request.json()) as { seen: Report })
+          return Response.json({ running: true })
+        },
+      },
+      signer: await openSigner(
+        'edge',
+        await placeKey('a secret of this test, as long as any', 'edge'),
+      ),
+      clock: { now: () => Date.now() },
+      background: work => void background.push(work),
+    },
+    () => {},
+  )
+  const plan = { id: 'rol_1', candidate: { model: 'm' } } as unknown as RolloutPlan<Servable>
+  const reply = { computeUs: 100 } as InferenceReply
+  const stable = (given: InferenceReply) =>
+    follower.answered('ten_1' as TenantId, plan, 'stable', { reply: given, ms: 5 })
+  stable(reply)
+  stable({ ...reply, computeUs: 0, ageS: 3 })
+  await Promise.all(background)
+  expect(told.map(({ seen }) => [seen.stable.requests, seen.stable.compute_us])).toEqual([[1, 100]])
 })

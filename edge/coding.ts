@@ -1,4 +1,5 @@
 /** Content codings of bodies (RFC 9110 §8.4): gzip, and deflate in zlib's form. By Web standards alone. */
+import { joined } from '#core/bytes.ts'
 import { AppError } from '#core/error.ts'
 
 export const CODINGS = ['gzip', 'deflate'] as const
@@ -74,16 +75,5 @@ async function through(
     chunks.push(value)
   }
   await written
-  return joined(chunks, size)
-}
-
-function joined(chunks: Uint8Array[], size: number): Uint8Array {
-  if (chunks.length === 1) return chunks[0]!
-  const whole = new Uint8Array(size)
-  let at = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, at)
-    at += chunk.length
-  }
-  return whole
+  return joined(chunks)
 }

@@ -1,4 +1,5 @@
 /** Forms with files (RFC 7578), as their bytes arrive: nothing of a file is held but a piece. */
+import { joined } from '#core/bytes.ts'
 import { AppError } from '#core/error.ts'
 
 export type FormPart = { name: string; filename: string | null; body: AsyncIterable<Uint8Array> }
@@ -79,7 +80,7 @@ class Reader {
   }
 
   unread(bytes: Uint8Array): void {
-    this.#held = joined(bytes, this.#held)
+    this.#held = joined([bytes, this.#held])
   }
 
   async take(count: number): Promise<Uint8Array> {
@@ -129,15 +130,8 @@ class Reader {
   async #more(): Promise<void> {
     const { done, value } = await this.#chunks.next()
     if (done) throw broken('it ends before its last delimiter')
-    this.#held = this.#held.length === 0 ? value : joined(this.#held, value)
+    this.#held = this.#held.length === 0 ? value : joined([this.#held, value])
   }
-}
-
-function joined(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(a.length + b.length)
-  whole.set(a)
-  whole.set(b, a.length)
-  return whole
 }
 
 function indexOf(bytes: Uint8Array, mark: Uint8Array): number {

@@ -1,4 +1,5 @@
 /** The router over HTTPS: one signed request per inference, the caller's bytes as they came. */
+import { joined } from '#core/bytes.ts'
 import type { Call } from '#core/caller.ts'
 import type {
   Clock,
@@ -62,7 +63,7 @@ export function remoteRouter(deps: RemoteRouterDeps): InferenceRouter {
     const modelBytes = withIt ? model.bytes.length : 0
     const target = { modelHash: model.hash, deadline, jsonLength, form, modelBytes, kind }
     const path = pathOf(target)
-    const body = withIt ? joined(model.bytes, asked.body) : asked.body
+    const body = withIt ? joined([model.bytes, asked.body]) : asked.body
     return send(deps, { call, method: 'POST', path, body: await sha256Hex(body) }, signal, body)
   }
 
@@ -176,11 +177,4 @@ async function faultOf(response: Response): Promise<AppError> {
     retryable: response.status === 503,
     retryAfterS,
   })
-}
-
-function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
-  const whole = new Uint8Array(first.length + second.length)
-  whole.set(first)
-  whole.set(second, first.length)
-  return whole
 }

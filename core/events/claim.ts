@@ -1,9 +1,10 @@
 /** Which events are new: their keys are claimed, and numbered in the order in which they came. */
 import { sql } from 'drizzle-orm'
 import type { Unit } from '#core/deps.ts'
+import { columnOf } from '#core/sql-columns.ts'
 import type { Event } from '#schemas/event.ts'
 import type { TenantId } from '#schemas/ids.ts'
-import { bare, columnOf, type Logged } from './rows.ts'
+import { bare, type Logged } from './rows.ts'
 
 export type Outcome = 'stored' | 'duplicate' | 'conflict'
 export type Claimed = { fresh: Logged[]; outcomes: Outcome[] }

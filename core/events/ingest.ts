@@ -4,13 +4,14 @@
  */
 import { sql } from 'drizzle-orm'
 import type { Clock, Database, FeatureObjects, Unit } from '#core/deps.ts'
+import { columnOf } from '#core/sql-columns.ts'
 import type { Event, Position } from '#schemas/event.ts'
 import { type BatchId, newId, type TenantId } from '#schemas/ids.ts'
 import { eventBatches } from '#schemas/tables/events.ts'
 import { claim, known, lockLog, type Outcome } from './claim.ts'
 import { prepareDay } from './day.ts'
 import { gather, type Placeable, place, positionsOf } from './place.ts'
-import { bare, columnOf, type Logged } from './rows.ts'
+import { bare, type Logged } from './rows.ts'
 
 export type { Outcome }
 export type Ingested = {

@@ -5,12 +5,13 @@
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import type { Clock, Database, FeatureObjects, Log, Unit } from '#core/deps.ts'
 import { inFull } from '#core/error.ts'
+import { columnOf } from '#core/sql-columns.ts'
 import type { EventType, Placement, Position } from '#schemas/event.ts'
 import type { BatchId, TenantId } from '#schemas/ids.ts'
 import { eventBatches } from '#schemas/tables/events.ts'
 import { placementsOf } from './contract.ts'
 import { typeAt } from './declare.ts'
-import { bare, columnOf, type Logged, loggedEvents } from './rows.ts'
+import { bare, type Logged, loggedEvents } from './rows.ts'
 
 /** Whoever took it in has died, or the objects were away. */
 const LEFT_MS = 15_000

@@ -1,29 +1,12 @@
-/** Events between the code and the database: whole columns as one parameter each, and keys without dashes. */
+/** Events between the code and the database, which writes their keys with dashes. */
 import { sql } from 'drizzle-orm'
 import type { Unit } from '#core/deps.ts'
+import { columnOf } from '#core/sql-columns.ts'
 import type { Event } from '#schemas/event.ts'
 import { events } from '#schemas/tables/events.ts'
 
 /** An event with its place in the log. */
 export type Logged = { event: Event; day: string; number: number }
-
-/**
- * One column of many rows as one parameter: drizzle would make a list of it. Written here (PostgreSQL
- * manual, "Array Value Input"), since the driver takes thrice as long for each element.
- */
-export function columnOf<Row>(rows: readonly Row[]) {
-  return (of: (row: Row) => string | number | null | undefined) => {
-    const elements = rows.map(row => elementOf(of(row) ?? null))
-    return sql.param(`{${elements.join(',')}}`)
-  }
-}
-
-function elementOf(value: string | number | null): string {
-  if (value === null) return 'null'
-  if (typeof value === 'number') return String(value)
-  const isPlain = !value.includes('"') && !value.includes('\\')
-  return `"${isPlain ? value : value.replaceAll(/["\\]/g, '\\$&')}"`
-}
 
 /** Keys are 32 hex digits everywhere but in the database, which writes them with dashes. */
 export function bare(uuid: string): string {

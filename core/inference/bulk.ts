@@ -11,9 +11,6 @@ import * as usage from '#core/usage/usage.ts'
 import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
 import type { InferenceSpec, StepKind } from '#schemas/tables/jobs.ts'
 
-/** A span of the input: bytes of JSONL, rows of Parquet, end excluded. `row` is the first row's index. */
-export type ShardInput = { start: number; end: number; row: number; rows: number }
-
 export type Assignment = {
   status: 'leased'
   tenantId: TenantId
@@ -76,12 +73,17 @@ export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promis
     input: step.input,
     spec,
     model,
-    parts: step.kind === 'merge' ? await jobs.shardOutputs(unit, run.id) : [],
+    parts: step.kind === 'merge' ? await partsOf(unit, run) : [],
   }
 }
 
+async function partsOf(unit: Unit, { id }: jobs.Run): Promise<string[]> {
+  const done = (await jobs.doneShards(unit, id)) as { key: string }[]
+  return done.map(({ key }) => key)
+}
+
 export type Outcome =
-  | { kind: 'plan'; rows: number; shards: ShardInput[] }
+  | { kind: 'plan'; rows: number; shards: jobs.ShardInput[] }
   | {
       kind: 'shard'
       key: string
@@ -114,14 +116,7 @@ export async function finish(
 
 function completionOf(outcome: Outcome) {
   if (outcome.kind === 'plan') {
-    const shards = outcome.shards.map((input, number) => ({
-      kind: 'shard' as const,
-      number,
-      state: 'queued' as const,
-      input,
-    }))
-    const merge = { kind: 'merge' as const, number: 0, state: 'waiting' as const, input: {} }
-    return { output: {}, next: [...shards, merge], rowsTotal: outcome.rows }
+    return { output: {}, next: jobs.shardsThenMerge(outcome.shards), rowsTotal: outcome.rows }
   }
   if (outcome.kind === 'shard') {
     const { rowsDone, rowsFailed, key } = outcome

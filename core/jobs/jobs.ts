@@ -1,5 +1,5 @@
 /** Jobs: bulk work as runs with steps. The front of this folder: `leases` is what runners do to steps. */
-import { and, asc, desc, eq, inArray, lt, sql } from 'drizzle-orm'
+import { and, desc, eq, inArray, lt, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -16,7 +16,6 @@ import {
   runs,
   type SkewSpec,
   type StepKind,
-  steps,
   type TrainingSetSpec,
 } from '#schemas/tables/jobs.ts'
 import { addSteps, end, find, OPEN, type Run } from './runs.ts'
@@ -25,6 +24,7 @@ import { windDown } from './wind-down.ts'
 
 export * as leases from './leases.ts'
 export { find as runOf, type Run } from './runs.ts'
+export { doneShards, type ShardInput, shardsThenMerge } from './shards.ts'
 export * as sweep from './sweep.ts'
 
 export type ShownJob = ReturnType<typeof shown>
@@ -95,16 +95,12 @@ export async function list(unit: Unit, query: PageQuery): Promise<Page<ShownJob>
 /** Stops a job: its runners learn of it at their next heartbeat. A job that has ended stays as it is. */
 export async function cancel(unit: Unit, call: Call, input: { job_id: string }): Promise<ShownJob> {
   const run = await find(unit, input.job_id, true)
-  if (run.kind === 'batch') {
-    await windDown(unit, run, 'canceled')
-    if (run.endedAt === null) {
-      await audit.record(unit, call, { action: 'jobs.cancel', target: run.id })
-    }
-    return shown(await find(unit, run.id))
-  }
-  const ended = await end(unit, run, 'canceled', null)
-  if (ended) await audit.record(unit, call, { action: 'jobs.cancel', target: run.id })
-  return shown(ended ?? run)
+  const isStopped =
+    run.kind === 'batch'
+      ? await windDown(unit, run, 'canceled')
+      : (await end(unit, run, 'canceled', null)) !== null
+  if (isStopped) await audit.record(unit, call, { action: 'jobs.cancel', target: run.id })
+  return shown(await find(unit, run.id))
 }
 
 /** Where the result stands, for a job that is done. */
@@ -125,26 +121,6 @@ export async function resultOf(
   const isSet = run.kind === 'training_set'
   const format = isSet ? 'parquet' : 'input' in spec ? spec.input.format : 'jsonl'
   return { key: run.resultKey, size: run.resultSize ?? 0, format }
-}
-
-/** Keys of the shards' results, in the order of the input. */
-export async function shardOutputs(unit: Unit, runId: RunId): Promise<string[]> {
-  const rows = await unit.tx
-    .select({ key: sql<string>`${steps.output}->>'key'` })
-    .from(steps)
-    .where(and(eq(steps.runId, runId), eq(steps.kind, 'shard')))
-    .orderBy(asc(steps.number))
-  return rows.map(row => row.key)
-}
-
-/** What the shards that are done have given, in the order of the input. */
-export async function doneShards(unit: Unit, runId: RunId): Promise<Record<string, unknown>[]> {
-  const rows = await unit.tx
-    .select({ output: steps.output })
-    .from(steps)
-    .where(and(eq(steps.runId, runId), eq(steps.kind, 'shard'), eq(steps.state, 'done')))
-    .orderBy(asc(steps.number))
-  return rows.map(row => row.output!)
 }
 
 /** Runs of one kind, the newest first; one more than the limit where there are more. */

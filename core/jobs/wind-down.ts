@@ -9,20 +9,20 @@ const GRACE_MS = 3_600_000
 
 /**
  * Gives up the shards that are not done and lets the last step join those that are; the run ends with
- * it. One that has nothing yet, or had its time for that, ends at once.
+ * it. One that has nothing yet, or had its time for that, ends at once. False: there was nothing to do, for
+ * it had ended, or is being wound down.
  */
-export async function windDown(unit: Unit, run: Run, as: 'canceled' | 'expired'): Promise<void> {
-  if (!OPEN.includes(run.state as (typeof OPEN)[number])) return
+export async function windDown(unit: Unit, run: Run, as: 'canceled' | 'expired'): Promise<boolean> {
+  if (!OPEN.includes(run.state as (typeof OPEN)[number])) return false
   const [merge] = await unit.tx
     .select()
     .from(steps)
     .where(and(eq(steps.runId, run.id), eq(steps.kind, 'merge')))
   const now = unit.clock.now()
   const found = run.lineage as BatchFound | null
-  if (found?.windingDown && as === 'canceled') return
+  if (found?.windingDown && as === 'canceled') return false
   if (!merge || found?.windingDown) {
-    await end(unit, run, found?.windingDown?.as ?? as, null)
-    return
+    return (await end(unit, run, found?.windingDown?.as ?? as, null)) !== null
   }
   const open = and(
     eq(steps.runId, run.id),
@@ -42,10 +42,11 @@ export async function windDown(unit: Unit, run: Run, as: 'canceled' | 'expired')
       expiresAt: new Date(now + GRACE_MS),
     })
     .where(eq(runs.id, run.id))
-  if (merge.state !== 'waiting') return
+  if (merge.state !== 'waiting') return true
   await unit.tx
     .update(steps)
     .set({ state: 'queued', updatedAt: new Date(now) })
     .where(eq(steps.id, merge.id))
   await enqueue(unit, run.tenantId, [merge.id])
+  return true
 }

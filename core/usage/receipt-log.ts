@@ -20,6 +20,25 @@ export function receiptLine(context: number, r: Omit<Receipt, 'requests'>): stri
   return `[${context},"${r.id}","${r.work}",${r.at},${r.rows},${r.computeUs},${r.bytesIn},${r.bytesOut}${tokens}]`
 }
 
+/** A log of receipts of any contexts: each context is numbered, and stands there, when it first comes. */
+export function linesOf(
+  receipts: Iterable<{ context: ReceiptContext; line(number: number): string }>,
+): string[] {
+  const numbers = new Map<string, number>()
+  const lines: string[] = []
+  for (const { context, line } of receipts) {
+    const text = JSON.stringify(context)
+    let number = numbers.get(text)
+    if (number === undefined) {
+      number = numbers.size
+      numbers.set(text, number)
+      lines.push(contextLine(number, context))
+    }
+    lines.push(line(number))
+  }
+  return lines
+}
+
 /** The ledger's entries of a log. A receipt whose context is not in it is left out and counted. */
 export function entriesOf(lines: readonly Line[]): { entries: Entry[]; orphans: number } {
   const contexts = new Map<number, Entry>()

@@ -3,6 +3,7 @@
  * them: 64-bit integers as text, absent fields left out. Inference is carried in the one form that
  * runners read, JSON with raw tensors behind it, so that both protocols are checked in one place.
  */
+import { joined } from '#core/bytes.ts'
 import { invalid, shown } from '#core/inference/invalid.ts'
 import { rawContents, type TensorContents } from './contents.ts'
 
@@ -120,14 +121,4 @@ function parameterOf(name: string, parameter: Parameter): Value {
   if (digits === undefined) return invalid(`Parameter ${shown(name)} has no value.`)
   const number = Number(digits)
   return Number.isSafeInteger(number) ? number : digits
-}
-
-function joined(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }

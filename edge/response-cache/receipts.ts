@@ -1,6 +1,6 @@
 /** Receipts of hits: what the edge answers by itself it bills by itself, before the answer leaves. */
 import type { Receipt, ReceiptContext } from '#core/usage/receipt.ts'
-import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
+import { linesOf, receiptLine } from '#core/usage/receipt-log.ts'
 import type { EdgeDeps } from '../deps.ts'
 import { ask } from '../functions-client.ts'
 
@@ -9,7 +9,7 @@ export type HitReceipts = {
   append(context: ReceiptContext, receipt: Omit<Receipt, 'requests'>): Promise<void>
 }
 
-type Hit = { context: ReceiptContext; receipt: Omit<Receipt, 'requests'> }
+type Hit = { context: ReceiptContext; line(number: number): string }
 type Deps = Pick<EdgeDeps, 'functions' | 'signer' | 'clock' | 'background'>
 
 /**
@@ -30,7 +30,7 @@ export function shippedReceipts(deps: Deps): HitReceipts {
 
   return {
     append(context, receipt) {
-      const hit = { context, receipt }
+      const hit = { context, line: (number: number) => receiptLine(number, receipt) }
       if (gathering) gathering.hits.push(hit)
       else {
         const hits = [hit]
@@ -43,20 +43,4 @@ export function shippedReceipts(deps: Deps): HitReceipts {
       return gathering.shipped
     },
   }
-}
-
-function linesOf(hits: readonly Hit[]): string[] {
-  const numbers = new Map<string, number>()
-  const lines: string[] = []
-  for (const { context, receipt } of hits) {
-    const text = JSON.stringify(context)
-    let number = numbers.get(text)
-    if (number === undefined) {
-      number = numbers.size
-      numbers.set(text, number)
-      lines.push(contextLine(number, context))
-    }
-    lines.push(receiptLine(number, receipt))
-  }
-  return lines
 }

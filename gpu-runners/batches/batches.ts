@@ -3,6 +3,7 @@ import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Clock } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Assignment, Outcome } from '#core/inference/batches/batches.ts'
+import { concatenated } from '#gpu-runners/bulk/parts.ts'
 import type { BulkModels } from '#gpu-runners/models/bulk-models.ts'
 import type { Tokenizers } from '#gpu-runners/text/tokenizers.ts'
 import type { FileId } from '#schemas/ids.ts'
@@ -61,15 +62,4 @@ async function joined(
   if (size > 0) return { id, size }
   await blobs.delete(key)
   return null
-}
-
-async function* concatenated(blobs: Blobs, keys: string[], signal: AbortSignal) {
-  for (const key of keys) {
-    const blob = await blobs.get(key)
-    if (!blob) throw new AppError('internal', { internal: `blob ${key} of a batch is not there` })
-    for await (const chunk of blob.body) {
-      signal.throwIfAborted()
-      yield chunk
-    }
-  }
 }

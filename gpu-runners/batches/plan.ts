@@ -2,7 +2,8 @@
 import type { Blobs } from '#core/deps.ts'
 import type { Outcome } from '#core/inference/batches/batches.ts'
 import { eachLine } from '#gpu-runners/bulk/codec/each-line.ts'
-import { missing, planJsonl } from '#gpu-runners/bulk/plan.ts'
+import { opened, reading } from '#gpu-runners/bulk/parts.ts'
+import { planJsonl } from '#gpu-runners/bulk/plan.ts'
 
 type Wrong = { code: string; message: string; line: number | null; param: string | null }
 
@@ -30,16 +31,8 @@ async function checked(
   endpoint: string,
   signal: AbortSignal,
 ): Promise<{ model: string; errors: Wrong[] }> {
-  const blob = await blobs.get(key)
-  if (!blob) throw missing(key)
   const check = checker(endpoint)
-  const chunks = blob.body[Symbol.asyncIterator]()
-  const read = async () => {
-    signal.throwIfAborted()
-    const { done, value } = await chunks.next()
-    return done ? null : value
-  }
-  await eachLine(true, read, check.line)
+  await eachLine(true, reading(await opened(blobs, key), signal), check.line)
   return check.end()
 }
 

@@ -7,8 +7,10 @@ import type { Blobs, Clock, Servable } from '#core/deps.ts'
 import { AppError, openaiError, problem } from '#core/error.ts'
 import type { Assignment, Outcome } from '#core/inference/batches/batches.ts'
 import { embeddingsRequest } from '#core/inference/embeddings/embeddings.ts'
+import type { ShardInput } from '#core/jobs/jobs.ts'
 import { createBatcher } from '#gpu-runners/batcher/batcher.ts'
 import { eachLine } from '#gpu-runners/bulk/codec/each-line.ts'
+import { opened, reading } from '#gpu-runners/bulk/parts.ts'
 import type { LoadedModel } from '#gpu-runners/engines/engine.ts'
 import { batchLimitsOf } from '#gpu-runners/models/residents.ts'
 import { embed } from '#gpu-runners/text/embed.ts'
@@ -28,7 +30,6 @@ export type ShardDeps = {
   servable: Servable
   tokenizer: OpenTokenizer
 }
-type Span = { start: number; end: number; row: number; rows: number }
 type Answer = { text: string; isError: boolean; chars: number }
 
 export async function runBatchShard(
@@ -38,7 +39,7 @@ export async function runBatchShard(
   signal: AbortSignal,
 ): Promise<Outcome> {
   const { blobs } = deps
-  const span = assignment.input as Span
+  const span = assignment.input as ShardInput
   const lines = await linesOf(blobs, given.input, span, signal)
   const answer = answerer(deps, assignment, signal)
   const errors: string[] = []
@@ -126,19 +127,12 @@ function answerer(
 async function linesOf(
   blobs: Pick<Blobs, 'get'>,
   key: string,
-  { start, end, rows }: Span,
+  { start, end, rows }: ShardInput,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const blob = await blobs.get(key, { start, end })
-  if (!blob) throw new AppError('internal', { internal: `blob ${key} of a batch is not there` })
-  const chunks = blob.body[Symbol.asyncIterator]()
+  const input = await opened(blobs, key, { start, end })
   const lines: string[] = []
-  const read = async () => {
-    signal.throwIfAborted()
-    const { done, value } = await chunks.next()
-    return done ? null : value
-  }
-  await eachLine(start === 0, read, line => {
+  await eachLine(start === 0, reading(input, signal), line => {
     if (typeof line === 'string') lines.push(line)
   })
   if (lines.length === rows) return lines

@@ -6,11 +6,13 @@
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import type { Assignment, Outcome, ShardInput } from '#core/inference/bulk.ts'
+import type { Assignment, Outcome } from '#core/inference/bulk.ts'
+import type { ShardInput } from '#core/jobs/jobs.ts'
 import { settingsOn } from '#gpu-runners/models/files.ts'
 import type { Signature } from '#schemas/signature.ts'
 import { PARQUET_LIMITS, planParquet, withJoined, withRows } from './parquet/parquet.ts'
-import { missing, planJsonl, SHARD_LIMITS, shardLimits } from './plan.ts'
+import { concatenated, opened } from './parts.ts'
+import { planJsonl, SHARD_LIMITS, shardLimits } from './plan.ts'
 import { type RunnableModel, runShard } from './shard.ts'
 
 export type BulkDeps = {
@@ -118,9 +120,7 @@ async function shard(
     )
     return { kind: 'shard', key, ...done }
   }
-  const blob = await blobs.get(input, { start, end })
-  if (!blob) throw missing(input)
-  const source = blob.body
+  const source = await opened(blobs, input, { start, end })
   const done = await runShard(blobs, model, { ...span, source, form: 'lines' }, signal)
   return { kind: 'shard', key, ...done }
 }
@@ -142,17 +142,6 @@ async function merge(
   for (const part of parts) paths.push(await blobs.localFile(part))
   const { size, sha256 } = await withJoined(scratch, paths, model.signature, signal, store)
   return { kind: 'merge', key, size, sha256 }
-}
-
-async function* concatenated(blobs: Blobs, keys: string[], signal: AbortSignal) {
-  for (const key of keys) {
-    const blob = await blobs.get(key)
-    if (!blob) throw missing(key)
-    for await (const chunk of blob.body) {
-      signal.throwIfAborted()
-      yield chunk
-    }
-  }
 }
 
 function isParquet({ spec }: Assignment): boolean {

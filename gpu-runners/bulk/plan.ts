@@ -1,8 +1,9 @@
 /** Planning JSONL: one pass over the input finds where its shards begin. */
 import type { Blobs } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import type { ShardInput } from '#core/inference/bulk.ts'
+import type { ShardInput } from '#core/jobs/jobs.ts'
 import { lineScanner } from './codec/lines.ts'
+import { opened } from './parts.ts'
 
 export type Plan = { rows: number; shards: ShardInput[] }
 export type ShardLimits = { rows: number; bytes: number; shards: number }
@@ -34,12 +35,11 @@ export async function planJsonl(
   signal: AbortSignal,
   limits = SHARD_LIMITS,
 ): Promise<Plan> {
-  const blob = await blobs.get(key)
-  if (!blob) throw missing(key)
+  const input = await opened(blobs, key)
   const cutter = spanCutter(limits)
   const scanner = lineScanner(cutter.line)
   let head = new Uint8Array(0)
-  for await (const chunk of blob.body) {
+  for await (const chunk of input) {
     signal.throwIfAborted()
     if (head.length < HEAD_BYTES) {
       head = Buffer.concat([head, chunk.subarray(0, HEAD_BYTES)])
@@ -49,10 +49,6 @@ export async function planJsonl(
   }
   scanner.end()
   return cutter.end()
-}
-
-export function missing(key: string): AppError {
-  return new AppError('internal', { internal: `blob ${key} of a job is not there` })
 }
 
 function spanCutter(limits: ShardLimits) {

@@ -2,7 +2,7 @@
  * The router's copies of receipts that a runner's replies carried, until the ledger has them: a spot
  * disk may be lost with its runner. If it is not, the ledger keeps one of each.
  */
-import { contextLine, type ReceiptLine } from '#core/usage/receipt-log.ts'
+import { linesOf, type ReceiptLine } from '#core/usage/receipt-log.ts'
 import type { Shared } from './messages.ts'
 import { receiptContextOf } from './receipts.ts'
 
@@ -61,23 +61,17 @@ export class ReceiptCopies {
 
   /** What is left, as the lines of a receipt log with contexts numbered anew. */
   lines(): string[] {
-    const lines: string[] = []
-    const numbers = new Map<string, number>()
+    return linesOf(this.#left())
+  }
+
+  *#left() {
     for (const [i, owner] of this.#owners.entries()) {
       if (!owner) continue
-      const context = receiptContextOf(owner)
-      const text = JSON.stringify(context)
-      let number = numbers.get(text)
-      if (number === undefined) {
-        number = numbers.size
-        numbers.set(text, number)
-        lines.push(contextLine(number, context))
-      }
       const line = this.#pages[i]!.toString('utf8', this.#starts[i], this.#ends[i])
       const [, ...rest] = JSON.parse(line) as ReceiptLine
-      lines.push(JSON.stringify([number, ...rest]))
+      const numbered = (number: number) => JSON.stringify([number, ...rest])
+      yield { context: receiptContextOf(owner), line: numbered }
     }
-    return lines
   }
 
   #add(owner: Shared | null, start: number, end: number): void {

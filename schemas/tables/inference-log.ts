@@ -32,6 +32,8 @@ export const inferenceLog = pgTable(
   t => [
     primaryKey({ columns: [t.tenantId, t.id] }),
     index('inference_log_by_time').on(t.tenantId, t.model, t.at),
+    // The oldest of any model: sealing asks for it, of every tenant.
+    index('inference_log_oldest').on(t.tenantId, t.at),
   ],
 )
 

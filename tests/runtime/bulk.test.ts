@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { ShardInput } from '#core/inference/bulk.ts'
+import type { ShardInput } from '#core/jobs/jobs.ts'
 import { planJsonl, type ShardLimits } from '#gpu-runners/bulk/plan.ts'
 import type { LoadedModel } from '#gpu-runners/engines/engine.ts'
 import { failsOnNegative, identity, mlp, stateful, twoPerRow } from '#tests/models.ts'

@@ -3,6 +3,7 @@
  * header names), Stripe ("Verify webhook signatures manually"), GitHub ("Validating webhook deliveries").
  * All over the raw body; compared by WebCrypto's `verify`, which takes the same time wherever they differ.
  */
+import { joined } from '#core/bytes.ts'
 import { AppError } from '#core/error.ts'
 import { fromHex } from '#core/internal/signing.ts'
 import type { HookScheme } from '#schemas/hook.ts'
@@ -97,7 +98,7 @@ function standard({ header, body }: Received, prefix: string): Claim | null {
     if (version === 'v1' && bytes) return [{ algorithm: 'HMAC', bytes }]
     return version === 'v1a' && bytes ? [{ algorithm: 'Ed25519', bytes }] : []
   })
-  return { id, message: joined(`${id}.${time}.`, body), signatures, at: Number(time) }
+  return { id, message: joined([utf8(`${id}.${time}.`), body]), signatures, at: Number(time) }
 }
 
 /** `t=…,v1=…,v1=…`: signed is `t.body`; other versions than v1 are of other days. */
@@ -111,7 +112,7 @@ function stripe({ header, body }: Received): Claim | null {
       ? [{ algorithm: 'HMAC' as const, bytes: fromHex(text) }]
       : [],
   )
-  return { id: null, message: joined(`${time}.`, body), signatures, at: Number(time) }
+  return { id: null, message: joined([utf8(`${time}.`), body]), signatures, at: Number(time) }
 }
 
 /** Over the body alone: neither the delivery's id nor a time is signed. */
@@ -126,14 +127,6 @@ async function hmac(bytes: Uint8Array<ArrayBuffer>): Promise<SecretKey> {
   const algorithm = { name: 'HMAC', hash: 'SHA-256' }
   const key = await crypto.subtle.importKey('raw', bytes, algorithm, false, ['verify'])
   return { algorithm: 'HMAC', key }
-}
-
-function joined(head: string, body: Uint8Array): Uint8Array {
-  const start = utf8(head)
-  const all = new Uint8Array(start.length + body.length)
-  all.set(start)
-  all.set(body, start.length)
-  return all
 }
 
 function fromBase64(text: string): Uint8Array<ArrayBuffer> | null {

@@ -4,8 +4,9 @@
  */
 import { type SQL, sql } from 'drizzle-orm'
 import type { Unit } from '#core/deps.ts'
+import { columnOf } from '#core/sql-columns.ts'
 import type { Value } from '#schemas/event.ts'
-import { bare, columnOf } from '../rows.ts'
+import { bare } from '../rows.ts'
 
 /** Times in microseconds; values in stored form. */
 export type LogRow = {

@@ -9,15 +9,11 @@ import * as usage from '#core/usage/usage.ts'
 import { type FileId, isId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
 import type { BatchFound, BatchSpec, StepKind } from '#schemas/tables/jobs.ts'
 import { keep, promise, ready } from './files.ts'
-import { shown } from './shown.ts'
+import { listOf } from './listed.ts'
+import { shown, WINDOW_S } from './shown.ts'
 
 export * as files from './files.ts'
 
-/** OpenAI's only window: what is not done by then is given up. */
-const WINDOW_S = 86_400
-
-/** A span of the file: its bytes, and which of its requests begins it. */
-type Span = { start: number; end: number; row: number; rows: number }
 export type Part = { key: string; errorsKey: string | null }
 export type Assignment = {
   status: 'leased'
@@ -70,14 +66,7 @@ export async function list(unit: Unit, query: { limit: number; after?: string })
     throw wrong('after', `"after" must be the id of a batch, not "${query.after}".`)
   }
   const rows = await jobs.runsOf(unit, 'batch', query)
-  const data = rows.slice(0, query.limit).map(shown)
-  return {
-    object: 'list' as const,
-    data,
-    has_more: rows.length > query.limit,
-    first_id: data[0]?.id ?? null,
-    last_id: data.at(-1)?.id ?? null,
-  }
+  return listOf(rows.map(shown), query.limit)
 }
 
 /** What is done by then becomes its files; the rest is not begun. */
@@ -118,7 +107,7 @@ async function joinOf(unit: Unit, { id, tenantId }: jobs.Run): Promise<Assignmen
 
 type FileMade = { id: FileId; size: number } | null
 export type Outcome =
-  | { kind: 'batch_plan'; model: string; rows: number; shards: Span[] }
+  | { kind: 'batch_plan'; model: string; rows: number; shards: jobs.ShardInput[] }
   | { kind: 'batch_refusal'; errors: NonNullable<BatchFound['errors']> }
   | {
       kind: 'batch_shard'
@@ -158,11 +147,7 @@ async function planned(unit: Unit, { outcome, ...lease }: Finished<Of<'batch_pla
     const { code, public: message } = error
     return refuse(unit, lease, [{ code, message, line: null, param: 'model' }])
   }
-  const shards = outcome.shards.map((input, number) => {
-    return { kind: 'shard' as const, number, state: 'queued' as const, input }
-  })
-  const merge = { kind: 'merge' as const, number: 0, state: 'waiting' as const, input: {} }
-  const next = [...shards, merge]
+  const next = jobs.shardsThenMerge(outcome.shards)
   const completion = { ...lease, output: {}, next, rowsTotal: outcome.rows }
   const { status, run } = await jobs.leases.complete(unit, completion)
   if (status === 'repeated') return

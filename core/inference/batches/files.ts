@@ -12,6 +12,7 @@ import * as jobs from '#core/jobs/jobs.ts'
 import { BATCH_FILE_BYTES_MAX } from '#schemas/contracts/openai/files.ts'
 import { type FileId, isId, newId, type TenantId } from '#schemas/ids.ts'
 import { batchFiles, type FilePurpose } from '#schemas/tables/batch-files.ts'
+import { listOf } from './listed.ts'
 
 /** Far longer than an upload takes. */
 const UPLOADING_MS_MAX = 86_400_000
@@ -112,14 +113,7 @@ export async function list(unit: Unit, { purpose, limit, order, after }: Query) 
     )
     .orderBy(order === 'asc' ? asc(batchFiles.id) : desc(batchFiles.id))
     .limit(limit + 1)
-  const data = rows.slice(0, limit).map(shown)
-  return {
-    object: 'list' as const,
-    data,
-    has_more: rows.length > limit,
-    first_id: data[0]?.id ?? null,
-    last_id: data.at(-1)?.id ?? null,
-  }
+  return listOf(rows.map(shown), limit)
 }
 
 export async function get(unit: Unit, { file_id }: { file_id: string }) {

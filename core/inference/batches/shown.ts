@@ -2,7 +2,8 @@
 import type { Run } from '#core/jobs/jobs.ts'
 import type { BatchFound, BatchSpec } from '#schemas/tables/jobs.ts'
 
-const WINDOW_MS = 86_400_000
+/** OpenAI's only window: what is not done by then is given up. */
+export const WINDOW_S = 86_400
 const ENDED = {
   done: 'completed',
   failed: 'failed',
@@ -31,7 +32,7 @@ export function shown(run: Run) {
     error_file_id: found.errorFile ?? null,
     created_at: seconds(run.createdAt.getTime())!,
     in_progress_at: seconds(found.inProgressAt),
-    expires_at: seconds(run.createdAt.getTime() + WINDOW_MS),
+    expires_at: seconds(run.createdAt.getTime() + WINDOW_S * 1_000),
     finalizing_at: seconds(found.finalizingAt ?? found.windingDown?.at),
     completed_at: whenEnded('completed'),
     failed_at: whenEnded('failed'),

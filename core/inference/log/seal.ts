@@ -3,11 +3,12 @@
  * Whoever dies before has left a file whose row says `writing`, which the next one removes. All of it happens
  * under the lease of the tenant's log, under which subjects are erased too.
  */
-import { and, eq, gt, inArray, lt, ne, or, sql } from 'drizzle-orm'
+import { and, eq, gt, lt, ne, or, sql } from 'drizzle-orm'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Blobs, Clock, Database, Log, Unit } from '#core/deps.ts'
 import { AppError, inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
+import { columnOf } from '#core/sql-columns.ts'
 import { newId, type SegmentId, type TenantId } from '#schemas/ids.ts'
 import { inferenceLog, inferenceSegments } from '#schemas/tables/inference-log.ts'
 import { fileRow, type InferenceFile, type InferenceFiles } from './files.ts'
@@ -114,7 +115,8 @@ async function seal(deps: SealDeps, tenantId: TenantId, held: events.Held, part:
     const id = await store(deps, tenantId, held, { ...about, file: await files.sealed() })
     await deps.db.tenant(tenantId, async tx => {
       await publish({ tx, clock: deps.clock }, held, id)
-      await tx.delete(inferenceLog).where(inArray(inferenceLog.id, ids))
+      const listed = columnOf(ids)(id => id)
+      await tx.delete(inferenceLog).where(sql`${inferenceLog.id} = any(${listed}::text[])`)
     })
     const { model, hour } = part
     const line = { tenant: tenantId, model, hour: hour.toISOString(), rows: ids.length }

@@ -151,6 +151,8 @@ test('a canceled batch joins what is done, gives up the rest, and ends with its 
     code: 'stale_epoch',
   })
   expect((await batch.cancel()).status).toBe('cancelling')
+  const audited = `select 1 from audit_log where target = $1 and action = 'jobs.cancel'`
+  expect((await admin.query(audited, [batch.id])).rowCount).toBe(1)
   const leased = await batch.lease((await batch.stepsOf('merge'))[0]!.id)
   expect(leased.join!.parts.map(part => part.key)).toEqual(['shard 0'])
   const output = { id: leased.join!.output, size: 3 }

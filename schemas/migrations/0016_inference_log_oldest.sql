@@ -1,0 +1,1 @@
+CREATE INDEX "inference_log_oldest" ON "inference_log" USING btree ("tenant_id","at");

@@ -42,6 +42,7 @@ const residents = openResidents(
   {
     onChange: digests => dialled?.announce(digests),
     onBatch: (servable, batch) => measures.batch(servable, batch),
+    goneOf: servable => measures.gone(servable),
   },
 )
 const measures = openMeasures({

@@ -11,6 +11,8 @@ import { shares } from './shares.ts'
 
 export type BatchMetrics = {
   requests: number
+  /** Whose they are, so many. */
+  tenants: number
   rows: number
   /** Bytes of its inputs. */
   bytes: number
@@ -144,12 +146,15 @@ function metricsOf({ asks, rows, reason }: Taken, gone: Gone, now: number): Batc
   let bytes = 0
   let waitedMs = 0
   let waitedMsSum = 0
+  const tenants = new Set<string>()
   for (const ask of asks) {
+    tenants.add(ask.tenant)
     bytes += ask.bytes
     waitedMs = Math.max(waitedMs, now - ask.queuedMs)
     waitedMsSum += now - ask.queuedMs
   }
   const requests = asks.length
   const waited = { waitedMs, waitedMsSum, reason }
-  return { requests, rows, bytes, computeUs: 0, runs: 0, failed: 0, ...gone, ...waited }
+  const sizes = { requests, tenants: tenants.size, rows, bytes }
+  return { ...sizes, computeUs: 0, runs: 0, failed: 0, ...gone, ...waited }
 }

@@ -26,7 +26,7 @@ import { createPace } from './pace.ts'
 import { submitInParts } from './parts.ts'
 
 export type { Answer } from './ask.ts'
-export type { BatchMetrics } from './batch.ts'
+export type { BatchMetrics, Gone } from './batch.ts'
 
 export type BatchLimits = {
   /** Rows of one run. */
@@ -86,8 +86,10 @@ export function createBatcher(given: {
   stopwatch?: Clock
   limits?: Partial<BatchLimits>
   onBatch?: (metrics: BatchMetrics) => void
+  /** One came and is not computed; told at once, for the next batch may never come. */
+  onGone?: (why: keyof Gone) => void
 }): Batcher {
-  const { model, signature, clock, stopwatch = performance, onBatch } = given
+  const { model, signature, clock, stopwatch = performance, onBatch, onGone } = given
   const limits = { ...BATCH_LIMITS, ...given.limits }
   const queue = createFairQueue()
   const pace = createPace(stopwatch)
@@ -124,7 +126,7 @@ export function createBatcher(given: {
     }
     const refusal = admission.refusal(one)
     if (refusal) {
-      gone.refused++
+      leave('refused')
       return Promise.reject(refusal)
     }
     const { outputs } = submission
@@ -194,17 +196,22 @@ export function createBatcher(given: {
     batched = false
   }
 
+  function leave(why: keyof Gone): void {
+    gone[why]++
+    onGone?.(why)
+  }
+
   /** Drops one whose answer nobody waits for any more. */
   function isDead(ask: Ask): boolean {
     if (ask.signal?.aborted) {
-      gone.left++
+      leave('left')
       ask.reject(new AppError('canceled'))
       return true
     }
     if (ask.deadlineMs === Number.POSITIVE_INFINITY) return false
     const lateMs = clock.now() - ask.deadlineMs
     if (lateMs < 0) return false
-    gone.late++
+    leave('late')
     ask.reject(
       new AppError('deadline_exceeded', {
         public: `The deadline passed ${Math.ceil(lateMs)} ms ago, while the request waited for the model; nothing was computed.`,
@@ -218,7 +225,7 @@ export function createBatcher(given: {
     if (isDead(ask)) return true
     const now = clock.now()
     if (queue.size === 1 || !admission.isHopeless(ask, now)) return false
-    gone.late++
+    leave('late')
     ask.reject(
       new AppError('deadline_exceeded', {
         public: `The deadline is in ${Math.floor(ask.deadlineMs - now)} ms, and the next run will take longer; nothing was computed.`,

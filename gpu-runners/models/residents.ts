@@ -7,6 +7,7 @@ import {
   type BatchLimits,
   type BatchMetrics,
   createBatcher,
+  type Gone,
 } from '#gpu-runners/batcher/batcher.ts'
 import type { Engine, HostedModel } from '#gpu-runners/engines/engine.ts'
 import {
@@ -62,6 +63,8 @@ type Refused = { error: AppError; until: number }
 type Options = {
   onChange(digests: string[]): void
   onBatch?(servable: Servable, batch: BatchMetrics): void
+  /** Of a version that is warm: told of each request that is not computed. */
+  goneOf?(servable: Servable): (why: keyof Gone) => void
 }
 
 export function openResidents(deps: Deps, o: Options): Residents {
@@ -78,7 +81,7 @@ export function openResidents(deps: Deps, o: Options): Residents {
     const room = await memory.admit({ digest, fileBytes: bytesOf(servable) })
     let resident: Resident | undefined
     try {
-      resident = await open({ ...deps, tokenizers, room }, tenantId, servable, o.onBatch)
+      resident = await open({ ...deps, tokenizers, room }, tenantId, servable, o)
       await room.settle(holderOf(digest, resident))
     } catch (error) {
       room.leave()
@@ -174,7 +177,7 @@ async function open(
   deps: Deps & { tokenizers: Tokenizers; room: Room },
   tenantId: TenantId,
   servable: Servable,
-  onBatch: Options['onBatch'],
+  { onBatch, goneOf }: Options,
 ): Promise<Resident> {
   const { engine, tokenizers, room, clock, log } = deps
   const { digest, model: name, version } = servable
@@ -187,6 +190,7 @@ async function open(
       signature: model.signature,
       clock,
       limits: batchLimitsOf(servable, settings),
+      onGone: goneOf?.(servable),
       onBatch: metrics => {
         resident.usedAt = clock.now()
         onBatch?.(servable, metrics)

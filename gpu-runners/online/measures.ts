@@ -1,6 +1,6 @@
 /** What a runner measures of its models and of itself. */
 import type { Servable } from '#core/deps.ts'
-import type { BatchMetrics } from '#gpu-runners/batcher/batcher.ts'
+import type { BatchMetrics, Gone } from '#gpu-runners/batcher/batcher.ts'
 import type { Memory } from '#gpu-runners/models/memory.ts'
 import type { Resident } from '#gpu-runners/models/residents.ts'
 import { measureProcess } from '#platform/metrics/process.ts'
@@ -12,6 +12,8 @@ const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export type Measures = {
   /** One batch of a version that ran, or failed to. */
   batch(servable: Servable, batch: BatchMetrics): void
+  /** Of a version: counts one that came and was not computed. */
+  gone(servable: Servable): (why: keyof Gone) => void
   /** Of the inference log, by outcome. */
   logged: Vector<Amount>
   snapshot(): Snapshot
@@ -40,6 +42,12 @@ export function openMeasures(o: {
   })
   const compute = registry.counter('galley_model_seconds_total', 'Time in the engine.', model)
   const failed = registry.counter('galley_failed_requests_total', 'Requests that failed.', model)
+  const gone = registry.counter(
+    'galley_dropped_requests_total',
+    'Requests that were not computed: refused as they came, too late, or their callers had left.',
+    [...model, 'reason'],
+    1_000,
+  )
   const used = registry.gauge('galley_models_memory_bytes', 'What all models hold together.').of()
   registry
     .gauge('galley_models_memory_budget_bytes', 'What they may.')
@@ -72,6 +80,11 @@ export function openMeasures(o: {
       queue.of(...labels).observe(batch.waitedMs / 1_000)
       compute.of(...labels).add(batch.computeUs / 1e6)
       if (batch.failed > 0) failed.of(...labels).add(batch.failed)
+    },
+    gone(servable) {
+      const of = (why: keyof Gone) => gone.of(...labelsOf(servable), why)
+      const amounts = { refused: of('refused'), late: of('late'), left: of('left') }
+      return why => amounts[why].add()
     },
     snapshot: () => registry.snapshot(),
   }

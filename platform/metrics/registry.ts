@@ -16,6 +16,8 @@ export type Family = {
   labels: readonly string[]
   /** Upper bounds of a histogram's buckets, ascending; the last one, infinity, is not named. */
   buckets?: readonly number[]
+  /** Of its series; past it "other" is counted. */
+  max: number
   series: [values: readonly string[], value: number | Counted][]
 }
 export type Snapshot = Family[]
@@ -70,19 +72,17 @@ export class Vector<S extends Amount | Distribution> {
   readonly family: Omit<Family, 'series'>
   readonly #series = new Map<string, { values: readonly string[]; series: S }>()
   readonly #open: () => S
-  readonly #max: number
 
-  constructor(family: Omit<Family, 'series'>, open: () => S, max: number) {
+  constructor(family: Omit<Family, 'series'>, open: () => S) {
     this.family = family
     this.#open = open
-    this.#max = max
   }
 
   of(...values: string[]): S {
     const key = values.join('\0')
     const known = this.#series.get(key)
     if (known) return known.series
-    const isFull = this.#series.size >= this.#max && values.some(value => value !== OTHER)
+    const isFull = this.#series.size >= this.family.max && values.some(value => value !== OTHER)
     if (isFull) return this.of(...values.map(() => OTHER))
     const series = this.#open()
     this.#series.set(key, { values, series })
@@ -124,11 +124,11 @@ export class Registry {
 
   /** Its name ends in `_total`. */
   counter(name: string, help: string, labels: readonly string[] = [], max = SERIES_MAX) {
-    return this.#vector({ name, help, type: 'counter', labels }, () => new Amount(), max)
+    return this.#vector({ name, help, type: 'counter', labels, max }, () => new Amount())
   }
 
   gauge(name: string, help: string, labels: readonly string[] = [], max = SERIES_MAX) {
-    return this.#vector({ name, help, type: 'gauge', labels }, () => new Amount(), max)
+    return this.#vector({ name, help, type: 'gauge', labels, max }, () => new Amount())
   }
 
   histogram(
@@ -137,8 +137,8 @@ export class Registry {
     o: { labels?: readonly string[]; buckets: readonly number[]; max?: number },
   ) {
     const { labels = [], buckets, max = SERIES_MAX } = o
-    const family = { name, help, type: 'histogram' as const, labels, buckets }
-    return this.#vector(family, () => new Distribution(buckets), max)
+    const family = { name, help, type: 'histogram' as const, labels, buckets, max }
+    return this.#vector(family, () => new Distribution(buckets))
   }
 
   /** Called before each reading: for what is looked at and not counted. */
@@ -163,10 +163,8 @@ export class Registry {
   /** Adds the growth of another process. */
   absorb(growth: Snapshot): void {
     for (const { series, ...family } of growth) {
-      const vector = this.#vector<Amount | Distribution>(
-        family,
-        () => (family.buckets ? new Distribution(family.buckets) : new Amount()),
-        SERIES_MAX,
+      const vector = this.#vector<Amount | Distribution>(family, () =>
+        family.buckets ? new Distribution(family.buckets) : new Amount(),
       )
       for (const [values, value] of series) {
         const own = vector.of(...values)
@@ -185,11 +183,10 @@ export class Registry {
   #vector<S extends Amount | Distribution>(
     family: Omit<Family, 'series'>,
     open: () => S,
-    max: number,
   ): Vector<S> {
     const known = this.#vectors.get(family.name)
     if (known) return known as Vector<S>
-    const vector = new Vector(family, open, max)
+    const vector = new Vector(family, open)
     this.#vectors.set(family.name, vector as unknown as Vector<Amount | Distribution>)
     return vector
   }

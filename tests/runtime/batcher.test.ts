@@ -171,16 +171,25 @@ describe('batches', () => {
     ])
   })
 
-  test('who was refused, late or gone is counted with the next batch', async () => {
+  test('a batch says how many tenants share it', async () => {
+    const { submit, metrics } = open()
+    await Promise.all(['a', 'b', 'a', 'c'].map(tenant => submit(tenant, inputsOf(1))))
+    await settled()
+    expect(metrics).toMatchObject([{ requests: 4, tenants: 3 }])
+  })
+
+  test('who was refused, late or gone is counted at once, and with the next batch', async () => {
     const time = { ms: 0, now: () => time.ms }
     const { model } = engine({ ticks: () => 3 })
     const metrics: BatchMetrics[] = []
+    const gone: string[] = []
     const batcher = createBatcher({
       model,
       signature: model.signature,
       clock: time,
       limits: { queueRowsMax: 10 },
       onBatch: m => metrics.push(m),
+      onGone: why => gone.push(why),
     })
     const submit = (rows: number, more = {}) =>
       batcher.submit({ tenant: 'a', inputs: inputsOf(rows), outputs: ['y'], ...more }).catch(code)
@@ -189,6 +198,7 @@ describe('batches', () => {
     all.push(submit(1, { deadlineMs: 9 }), submit(1, { signal: { aborted: true } }), submit(9))
     time.ms = 9
     await Promise.all(all)
+    expect(gone.toSorted()).toEqual(['late', 'left', 'refused'])
     await submit(1)
     await settled()
     expect(metrics.at(-1)).toMatchObject({ requests: 1, refused: 1, late: 1, left: 1 })

@@ -58,6 +58,7 @@ test('requests, batches, queue, compute and cache are counted over all processes
   expect(grown('galley_batch_rows_sum', ofModel)).toBe(2)
   expect(grown('galley_queue_seconds_count', ofModel)).toBe(2)
   expect(grown('galley_model_seconds_total', ofModel)).toBeGreaterThan(0)
+  expect(after).toMatch(new RegExp(`galley_dropped_requests_total{[^}]*${ofModel}[^}]*"late"} 0`))
   expect(total(after, 'galley_up')).toBeGreaterThanOrEqual(1)
   for (const name of [
     'galley_router_runners',

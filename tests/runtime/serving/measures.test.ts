@@ -93,6 +93,28 @@ test('labels beyond the bound are counted together, and nothing is lost', () => 
   ])
 })
 
+test('a family keeps its own bound where the counts of several processes are added up', () => {
+  const [isolate, collected] = [new Registry(), new Registry()]
+  const wide = isolate.counter('w_total', 'w', ['code'], 1_000)
+  const narrow = isolate.histogram('n', 'n', { labels: ['tenant'], buckets: BUCKETS, max: 2 })
+  for (let i = 0; i < 500; i++) {
+    wide.of(String(i)).add()
+    narrow.of(String(i % 2)).observe(1)
+  }
+  collected.absorb(JSON.parse(JSON.stringify(isolate.takeGrowth())))
+  narrow.of('0').observe(1)
+  collected.absorb(isolate.takeGrowth())
+  const other = new Registry()
+  other
+    .histogram('n', 'n', { labels: ['tenant'], buckets: BUCKETS, max: 2 })
+    .of('late')
+    .observe(1)
+  collected.absorb(other.takeGrowth())
+  const [codes, tenants] = collected.snapshot()
+  expect(codes!.series).toHaveLength(500)
+  expect(tenants!.series.map(([[tenant]]) => tenant)).toEqual(['0', '1', 'other'])
+})
+
 test('families of several processes stand once, with a help, a type and a label that tells them apart', () => {
   const [a, b] = [new Registry(), new Registry()]
   a.gauge('g', 'Two\nlines.').of().set(1)

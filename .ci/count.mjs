@@ -27,6 +27,7 @@ function countOf(part) {
 function reported(part) {
   try {
     if (part === 'check') return steps(part)
+    if (part === 'cloud') return drivers(part)
     return part === 'stacks' ? rules(part) : vitest(part)
   } catch {
     return null
@@ -45,6 +46,13 @@ function rules(part) {
   const { violations, planted, caught } = JSON.parse(lines.at(-1))
   const names = lines.filter(line => /^[A-Z]{3,}/.test(line)).map(line => `${part}: ${line}`)
   return { passed: caught, failed: violations + planted - caught, names }
+}
+
+/** Its tests, of which the failed ones stand above. */
+function drivers(part) {
+  const { passed, failed, skipped } = JSON.parse(linesOf(part).at(-1))
+  const names = skipped.map(name => `${part}: ${name} is missing`)
+  return { passed, failed: failed + skipped.length, names }
 }
 
 function steps(part) {

@@ -21,6 +21,7 @@ const COMMANDS = {
   ],
   test: args => [{ dev: true, entry: VITEST, args: ['run', ...args] }],
   check: args => [{ dev: true, entry: 'local/check.ts', args }],
+  'check:cloud': args => [{ dev: true, entry: 'tests/cloud/check.ts', args }],
   'check:stacks': args => [{ dev: true, entry: 'stacks/check/check.ts', args }],
   e2e: args => edgesOf(args).map(edge => endToEnd(edge, withoutEdge(args))),
   demo: args => [{ dev: edgeOf(args) === 'workerd', entry: 'bench/demo.ts', args }],

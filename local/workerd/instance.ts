@@ -36,6 +36,11 @@ export type Workerd = {
   url: string
   /** The object of a tenant, for tests of the objects alone. */
   tenants: { leaseRate(name: string, input: unknown): Promise<unknown> }
+  /** The namespace of key records, for tests of it alone. */
+  keys: {
+    get(name: string): Promise<string | null>
+    put(name: string, value: string, options: { expirationTtl: number }): Promise<void>
+  }
   /** Ends the requests under way first, on systems that name their processes' children. */
   close(): Promise<void>
 }
@@ -79,6 +84,10 @@ export async function startWorkerd(o: WorkerdOptions): Promise<Workerd> {
         const object = namespace.get(namespace.idFromName(name)) as any
         return object.leaseRate(input) as Promise<unknown>
       },
+    },
+    keys: {
+      get: async name => (await miniflare.getKVNamespace('KEYS')).get(name, 'text'),
+      put: async (...record) => (await miniflare.getKVNamespace('KEYS')).put(...record),
     },
     async close() {
       closing = true

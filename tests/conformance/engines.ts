@@ -9,12 +9,35 @@ export type QueueFlags = {
   departsCleanly: boolean
   /** Characters beyond U+FFFF pass. */
   takesAllOfUnicode: boolean
+  /** A receipt is worth nothing once the message was received again. */
+  forgetsOldReceipts: boolean
+}
+const ALL: QueueFlags = {
+  outlivesItsServer: true,
+  departsCleanly: true,
+  takesAllOfUnicode: true,
+  forgetsOldReceipts: true,
 }
 export const QUEUE_ENGINES = {
-  postgres: { outlivesItsServer: true, departsCleanly: true, takesAllOfUnicode: true },
-  remote: { outlivesItsServer: true, departsCleanly: true, takesAllOfUnicode: true },
-  // The protocol server keeps its messages in memory. SQS documents that a reader that hangs up may have
+  postgres: ALL,
+  remote: ALL,
+  // Protocol servers keep their messages in memory. SQS documents that a reader that hangs up may have
   // been given messages that stay hidden until their visibility ends. It takes all of XML's characters;
-  // the protocol server refuses those beyond U+FFFF.
-  sqs: { outlivesItsServer: false, departsCleanly: false, takesAllOfUnicode: false },
+  // fauxqs refuses those beyond U+FFFF.
+  fauxqs: { ...ALL, outlivesItsServer: false, departsCleanly: false, takesAllOfUnicode: false },
+  // moto deletes by any receipt that a message ever had. SQS promises for a standard queue only that the
+  // newest deletes; whoever lost a message is fenced by the lease's epoch, not by its receipt.
+  moto: { ...ALL, outlivesItsServer: false, departsCleanly: false, forgetsOldReceipts: false },
 } satisfies Record<string, QueueFlags>
+
+export type BlobFlags = {
+  /** Who reads a blob while it is replaced sees all of the old one or all of the new one. */
+  replacesWhole: boolean
+}
+export const BLOB_ENGINES = {
+  folder: { replacesWhole: true },
+  remote: { replacesWhole: true },
+  fauxqs: { replacesWhole: true },
+  // moto closes the old bytes under whoever reads them at that moment. S3 documents that it does not.
+  moto: { replacesWhole: false },
+} satisfies Record<string, BlobFlags>

@@ -1,12 +1,9 @@
-/** The queue suite over every engine, and what an engine with a server of its own promises besides. */
-import { SQSClient } from '@aws-sdk/client-sqs'
+/** The queue suite over PostgreSQL, and over the wire in front of it, and what outlives their server. */
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Queue } from '#core/deps.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
 import { remoteQueue } from '#platform/queue/remote.ts'
-import { sqsQueue } from '#platform/queue/sqs.ts'
-import { type CloudServer, startCloudServer } from './cloud.ts'
 import { QUEUE_ENGINES } from './engines.ts'
 import { drain, type QueueDriver, queueSuite, settle } from './queue.ts'
 import { queueOverHttp } from './queue-http.ts'
@@ -14,19 +11,16 @@ import { type Server, startServer } from './server.ts'
 
 let server: Server
 let pool: pg.Pool
-let cloud: CloudServer
 
 beforeAll(async () => {
   server = await startServer()
   pool = new pg.Pool({ ...server.connection, max: 8 })
   // A client that has left the pool may still hear that its server stops.
   pool.on('connect', client => client.on('error', () => {}))
-  cloud = await startCloudServer()
 }, 60_000)
 afterAll(async () => {
   await pool.end()
   await server.stop()
-  await cloud.close()
 })
 
 async function emptyPostgres() {
@@ -54,15 +48,6 @@ const drivers: QueueDriver[] = [
     },
   },
   { name: 'remote', flags: QUEUE_ENGINES.remote, fresh: remoteOverPostgres },
-  {
-    name: 'sqs',
-    flags: QUEUE_ENGINES.sqs,
-    async fresh() {
-      const client = new SQSClient(cloud.clientConfig)
-      const queue = sqsQueue({ client, urls: await cloud.freshQueues(client) })
-      return { queue, close: async () => client.destroy() }
-    },
-  },
 ]
 for (const driver of drivers) queueSuite(driver)
 

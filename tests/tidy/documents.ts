@@ -73,7 +73,8 @@ export const links: Rule = {
 }
 
 const TABLE = 'docs/testing.md'
-const TEST = /^tests\/(?:runtime|conformance|e2e)\/(?:[a-z-]+\/)?(?<name>[a-z0-9-]+)\.test\.ts$/
+const TEST =
+  /^tests\/(?:runtime|cloud|conformance|e2e)\/(?:[a-z-]+\/)?(?<name>[a-z0-9-]+)\.test\.ts$/
 
 export const tested: Rule = {
   name: 'the table of features and layers names every test, and no other',

@@ -1,14 +1,11 @@
-/** The two hosts of objects: the place that runs them over `node:sqlite`, and workerd with the edge's bundle. */
+/** The suite of the objects over the place that runs them on `node:sqlite`. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openSigner, placeKey } from '#core/internal/signing.ts'
-import { bundleWorker } from '#local/workerd/bundle.ts'
-import { startWorkerd } from '#local/workerd/instance.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteObjects } from '#platform/objects/remote.ts'
 import type { TenantId } from '#schemas/ids.ts'
@@ -57,45 +54,6 @@ objectsSuite('node:sqlite', async () => {
   } satisfies ObjectsEngine
 })
 
-objectsSuite('workerd', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'galley-workerd-'))
-  const nowhere = 'http://127.0.0.1:9'
-  const before = new Set(children())
-  const edge = await startWorkerd({
-    bundle: await bundleWorker(join(folder, 'bundle')),
-    host: '127.0.0.1',
-    port: 0,
-    folder: join(folder, 'objects'),
-    temporaryFolder: join(folder, 'temporary'),
-    bindings: {
-      FUNCTIONS_URL: nowhere,
-      ROUTER_URL: nowhere,
-      BLOBS_URL: nowhere,
-      EDGE_KEY: 'A'.repeat(43),
-      FUNCTIONS_KEY: 'A'.repeat(43),
-      PARTITIONS_PER_OBJECT: '64',
-    },
-    log,
-  })
-  const lease = edge.tenants.leaseRate as ObjectsEngine['leaseRate']
-  return {
-    async leaseRate(tenant, input) {
-      // A plain copy: what comes out of workerd is a stub.
-      const { granted, validUntil, retryAfterMs } = await lease(tenant, input)
-      return { granted, validUntil, retryAfterMs }
-    },
-    async crash() {
-      for (const pid of children()) if (!before.has(pid)) process.kill(pid, 'SIGKILL')
-      const probe = { limit: 'probe', perS: 1, burst: 1, want: 1 }
-      while (!(await lease('probe', probe).catch(() => null))) await pause(50)
-    },
-    async close() {
-      await edge.close()
-      rmSync(folder, { recursive: true, force: true })
-    },
-  } satisfies ObjectsEngine
-})
-
 async function startPlace(cwd: string, env: Record<string, string>): Promise<ChildProcess> {
   const child = spawn(process.execPath, [PLACE], {
     cwd,
@@ -108,10 +66,4 @@ async function startPlace(cwd: string, env: Record<string, string>): Promise<Chi
     once(child, 'exit').then(() => Promise.reject(new Error('the objects did not start'))),
   ])
   return child
-}
-
-/** workerd is the child of the process that Miniflare runs in. */
-function children(): number[] {
-  const own = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8')
-  return own.split(' ').filter(Boolean).map(Number)
 }

@@ -1,0 +1,89 @@
+/**
+ * Servers that speak the protocols of SQS and S3, on loopback and in memory: fauxqs in this process, and
+ * moto in a process of its own where there is a Python. They are independent of each other, so that
+ * what both agree on is not one author's reading of the documentation.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { CreateBucketCommand, type S3Client } from '@aws-sdk/client-s3'
+import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { buildApp } from 'fauxqs'
+import type { QueueUrls } from '#platform/queue/sqs.ts'
+import { QUEUES, type QueueName } from '#schemas/queues.ts'
+
+const MOTO = fileURLToPath(new URL('moto-server.py', import.meta.url))
+
+export type CloudName = 'fauxqs' | 'moto'
+export type CloudServer = { name: CloudName; endpoint: string; close(): Promise<void> }
+
+export async function startFauxqs(): Promise<CloudServer> {
+  const app = buildApp({ logger: false })
+  const endpoint = await app.listen({ port: 0, host: '127.0.0.1' })
+  return { name: 'fauxqs', endpoint, close: () => app.close() }
+}
+
+/** `bin` is that of the virtual environment with moto in it. */
+export async function startMoto(bin: string): Promise<CloudServer> {
+  const child = spawn(`${bin}/python`, [MOTO], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const exited = once(child, 'exit')
+  const told = once(createInterface({ input: child.stdout }), 'line')
+  const early = exited.then(() => Promise.reject(new Error('moto ended before it told its port')))
+  const [port] = (await Promise.race([told, early])) as [string]
+  early.catch(() => {})
+  return {
+    name: 'moto',
+    endpoint: `http://127.0.0.1:${port}`,
+    async close() {
+      child.stdin.end()
+      await exited
+    },
+  }
+}
+
+/** What a client of the SDK is made with. */
+export function clientConfig(endpoint: string) {
+  const credentials = { accessKeyId: 'conformance', secretAccessKey: 'conformance' }
+  return { endpoint, region: 'us-east-1', credentials }
+}
+
+let made = 0
+const freshName = () => `${process.pid}-${made++}`
+
+/** Queues as the stacks make them, each with its dead-letter queue. */
+export async function freshQueues(client: SQSClient): Promise<QueueUrls> {
+  const suffix = freshName()
+  const entries = Object.keys(QUEUES).map(async name => {
+    return [name, await createQueue(client, name as QueueName, suffix)] as const
+  })
+  return Object.fromEntries(await Promise.all(entries)) as QueueUrls
+}
+
+/** The name of a bucket that nobody else has. */
+export async function freshBucket(client: S3Client): Promise<string> {
+  const Bucket = `blobs-${freshName()}`
+  await client.send(new CreateBucketCommand({ Bucket }))
+  return Bucket
+}
+
+async function createQueue(client: SQSClient, name: QueueName, suffix: string) {
+  const dead = await client.send(new CreateQueueCommand({ QueueName: `${name}-${suffix}-dead` }))
+  const deadUrl = dead.QueueUrl!
+  const asked = { QueueUrl: deadUrl, AttributeNames: ['QueueArn' as const] }
+  const { Attributes } = await client.send(new GetQueueAttributesCommand(asked))
+  const redrive = {
+    deadLetterTargetArn: Attributes?.QueueArn,
+    maxReceiveCount: QUEUES[name].receiveCountMax,
+  }
+  const { QueueUrl } = await client.send(
+    new CreateQueueCommand({
+      QueueName: `${name}-${suffix}`,
+      Attributes: {
+        VisibilityTimeout: String(QUEUES[name].visibilityS),
+        RedrivePolicy: JSON.stringify(redrive),
+      },
+    }),
+  )
+  return { url: QueueUrl!, deadUrl }
+}

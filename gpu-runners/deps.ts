@@ -9,6 +9,7 @@ import type { Engine } from './engines/engine.ts'
 import { openOnnxRuntime } from './engines/onnxruntime.ts'
 import { probe } from './engines/providers.ts'
 import type { RunnerEnv } from './env.ts'
+import { type Protection, taskProtection, UNPROTECTED } from './leaving/protection.ts'
 
 export type RunnerDeps = {
   clock: Clock
@@ -17,6 +18,7 @@ export type RunnerDeps = {
   control: Control
   queue: Queue
   blobs: Blobs
+  protection: Protection
   engine: Engine
   /** Execution providers that sessions are opened with. */
   providers: readonly string[]
@@ -34,7 +36,9 @@ export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
       control.ask('/internal/queue', { operation, input }, signal),
   })
   const blobs = folderBlobs({ root: env.blobsFolder })
+  const protection = env.ecsAgentUrl ? taskProtection({ log }, env.ecsAgentUrl) : UNPROTECTED
   const { usable, lacks } = await probe({ log }, env.providers)
   const engine = openOnnxRuntime({ log, providers: usable })
-  return { clock, log, signer, control, queue, blobs, engine, providers: usable, lacks }
+  const opened = { clock, log, signer, control, queue, blobs, protection, engine }
+  return { ...opened, providers: usable, lacks }
 }

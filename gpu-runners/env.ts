@@ -22,6 +22,12 @@ const schema = z.object({
     .pipe(z.array(z.enum(PROVIDERS)).min(1)),
   /** What the models in memory may hold together; half of the machine's or container's if not given. */
   GALLEY_MODEL_MEMORY_MB: z.coerce.number().int().min(256).optional(),
+  /** From the word to stop until somebody kills it: the supervisor's grace, or the platform's. */
+  GALLEY_STOP_S: z.coerce.number().min(1).max(3_600).default(9),
+  /** Where a spot machine learns that it is taken back; not given: it is none. */
+  AWS_EC2_METADATA_SERVICE_ENDPOINT: z.url().optional(),
+  /** Set by ECS in its containers. */
+  ECS_AGENT_URI: z.url().optional(),
 })
 
 export type RunnerEnv = {
@@ -35,6 +41,11 @@ export type RunnerEnv = {
   hardware: string
   providers: Provider[]
   modelMemoryBytes: number
+  stopMs: number
+  /** Of the instance metadata service; null: no notices are asked for. */
+  metadataUrl: string | null
+  /** Of ECS's agent; null: nothing scales this runner in. */
+  ecsAgentUrl: string | null
 }
 
 export function readEnv(from: Record<string, string | undefined> = process.env): RunnerEnv {
@@ -54,6 +65,9 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     modelMemoryBytes: env.GALLEY_MODEL_MEMORY_MB
       ? env.GALLEY_MODEL_MEMORY_MB * 2 ** 20
       : memoryBytes() / 2,
+    stopMs: env.GALLEY_STOP_S * 1000,
+    metadataUrl: env.AWS_EC2_METADATA_SERVICE_ENDPOINT ?? null,
+    ecsAgentUrl: env.ECS_AGENT_URI ?? null,
   }
 }
 

@@ -12,6 +12,7 @@ import type { StepId, TenantId } from '#schemas/ids.ts'
 import { QUEUES } from '#schemas/queues.ts'
 import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
+import type { Protection } from './leaving/protection.ts'
 
 export type Assignment =
   | batches.Assignment
@@ -38,6 +39,7 @@ export type StepDeps = {
   runner: string
   /** The class of this runner. */
   hardware: string
+  protection: Protection
   work(
     assignment: Assignment,
     signal: AbortSignal,
@@ -45,18 +47,22 @@ export type StepDeps = {
   ): Promise<Outcome>
 }
 
+/** `draining`: nothing new is begun; `givingUp`: what has not ended is handed back. */
+export type Signals = { draining: AbortSignal; givingUp: AbortSignal }
+
 /**
- * Works on steps one after the other until the signal fires: the next begins when all of the last is
- * computed, and while that is stored and told. Two at most have not ended.
+ * Works on steps one after the other until the signal to drain fires: the next begins when all of the last
+ * is computed, and while that is stored and told. Two at most have not ended.
  */
-export async function steps(deps: StepDeps, signal: AbortSignal): Promise<void> {
+export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
+  const { draining: signal } = signals
   let ending = Promise.resolve()
   while (!signal.aborted) {
     try {
       const [message] = await deps.queue.receive('work', { max: 1, waitS: 20, signal })
       if (!message) continue
       const computed = Promise.withResolvers<void>()
-      const working = step(deps, message, signal, computed.resolve).catch(error =>
+      const working = step(deps, message, signals, computed.resolve).catch(error =>
         failed(deps, error, signal),
       )
       await Promise.race([working, computed.promise])
@@ -78,23 +84,30 @@ async function failed(deps: StepDeps, error: unknown, signal: AbortSignal): Prom
 async function step(
   deps: StepDeps,
   message: Message,
-  draining: AbortSignal,
+  signals: Signals,
   onComputed: OnComputed,
 ): Promise<void> {
   const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
   const { queue, control, runner, hardware } = deps
+  if (signals.draining.aborted) {
+    await queue.extend('work', message.receipt, 0)
+    return
+  }
   const lease = { tenantId, stepId, runner, hardware }
-  const assignment = await control.ask<Reply>('/internal/steps/lease', lease, draining)
+  // Not ended by the drain: a lease that nobody heard of would hold the step until it runs out.
+  const assignment = await control.ask<Reply>('/internal/steps/lease', lease, signals.givingUp)
   if (assignment.status === 'held') {
     await queue.extend('work', message.receipt, assignment.waitS + 1)
     return
   }
   if (assignment.status === 'leased') {
     const hold = holdMessage(queue, 'work', message, QUEUES.work.visibilityS)
+    const unprotect = deps.protection.hold()
     try {
-      await perform(deps, assignment, draining, onComputed)
+      await perform(deps, assignment, signals, onComputed)
     } finally {
       hold.release()
+      unprotect()
     }
   }
   await queue.delete('work', [message.receipt])
@@ -104,7 +117,7 @@ async function step(
 async function perform(
   deps: StepDeps,
   assignment: Assignment,
-  draining: AbortSignal,
+  { draining, givingUp }: Signals,
   computed: OnComputed,
 ): Promise<void> {
   const { tenantId, stepId, epoch } = assignment
@@ -119,14 +132,16 @@ async function perform(
   }
   const beat = setInterval(() => void heartbeat(deps, assignment, progress, lost), HEARTBEAT_MS)
   let outcome = 'done'
+  const isTooLate = draining.aborted
   try {
-    const result = await deps.work(assignment, AbortSignal.any([draining, lost.signal]), on)
+    draining.throwIfAborted()
+    const result = await deps.work(assignment, AbortSignal.any([givingUp, lost.signal]), on)
     const finish = { tenantId, stepId, epoch, outcome: result }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
-    outcome =
-      lost.signal.aborted || isStale(error) ? 'lost' : draining.aborted ? 'preempted' : 'failed'
-    if (outcome !== 'lost') await giveBack(deps, assignment, error, draining.aborted)
+    const isPreempted = isTooLate || givingUp.aborted
+    outcome = lost.signal.aborted || isStale(error) ? 'lost' : isPreempted ? 'preempted' : 'failed'
+    if (outcome !== 'lost') await giveBack(deps, assignment, error, isPreempted)
   } finally {
     clearInterval(beat)
     deps.log.info('runner.step', {

@@ -10,6 +10,7 @@ import type { Manifest } from '#schemas/tables/models.ts'
 import type { Control } from './control.ts'
 import type { Engine } from './engines/engine.ts'
 import { holdMessage } from './hold.ts'
+import type { Protection } from './leaving/protection.ts'
 import { loadable, type ModelFiles } from './models/files.ts'
 import { onlyCpu, tryOnHardware, tuningOn } from './validate/on-hardware.ts'
 import { validateModel } from './validate/validate.ts'
@@ -26,6 +27,7 @@ export type ValidationDeps = {
   log: Log
   engine: Engine
   files: ModelFiles
+  protection: Protection
   /** The class of this runner, for which measurements hold. */
   hardware: string
   /** What its sessions are opened with. */
@@ -56,6 +58,7 @@ async function validation(
     versionId: VersionId
   }
   const hold = holdMessage(deps.queue, 'validate', message, QUEUES.validate.visibilityS)
+  const unprotect = deps.protection.hold()
   try {
     const { manifest } = await deps.control.ask<{ manifest: Manifest | null }>(
       '/internal/validations/open',
@@ -84,6 +87,7 @@ async function validation(
     throw error
   } finally {
     hold.release()
+    unprotect()
   }
 }
 

@@ -6,6 +6,9 @@ import { announcing } from './announcing.ts'
 import type { BulkDeps } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
 import { readEnv } from './env.ts'
+import { leave, newLeaving } from './leaving/leave.ts'
+import { instanceMetadata } from './leaving/metadata.ts'
+import { watchNotices } from './leaving/notices.ts'
 import { openBulkModels } from './models/bulk-models.ts'
 import { openModelFiles } from './models/files.ts'
 import { openMemory } from './models/memory.ts'
@@ -20,8 +23,8 @@ import { type StepDeps, steps } from './steps.ts'
 import { openTokenizers } from './text/tokenizers.ts'
 import { validations } from './validations.ts'
 
-const DRAIN_MS_MAX = 8_000
-const SHIP_MS_MAX = 3_000
+/** Of a notice's two minutes: for what comes between this process and the end of its machine. */
+const NOTICE_MARGIN_MS = 5_000
 
 const env = readEnv()
 const deps = await openDeps(env)
@@ -71,7 +74,8 @@ dialled = dialRouter(deps, {
 
 /** Those of bulk work: what is served online has its own. */
 const tokenizers = openTokenizers()
-const draining = new AbortController()
+const leaving = newLeaving()
+const { signal: draining } = leaving.draining
 const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
   bulkModels.use(tenantId, model, work)
 const scratch = env.scratchFolder
@@ -100,20 +104,30 @@ const work: StepDeps['work'] = async (assignment, signal, on) => {
   return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.computed)
 }
 const loops = [
-  steps({ ...deps, runner: env.name, hardware, work }, draining.signal),
-  validations({ ...deps, files, hardware }, draining.signal),
-  announcing(deps, env, draining.signal),
+  steps(
+    { ...deps, runner: env.name, hardware, work },
+    { draining, givingUp: leaving.givingUp.signal },
+  ),
+  validations({ ...deps, files, hardware }, draining),
+  announcing(deps, env, draining),
 ]
 
-endWithParent(async why => {
-  draining.abort()
-  dialled.drain()
-  const until = clock.now() + DRAIN_MS_MAX
-  while (why === 'stop' && dialled.inFlight() > 0 && clock.now() < until) await sleep(20)
-  if (why === 'stop') await Promise.race([Promise.all(loops), sleep(DRAIN_MS_MAX)])
-  dialled.close()
-  if (why === 'stop') await Promise.race([inferenceLog.close(), sleep(SHIP_MS_MAX)])
-  await receipts.close(why === 'stop' ? SHIP_MS_MAX : 0)
+const closeAll = async (withinMs: number) => {
+  const late = sleep(withinMs, undefined, { ref: false })
+  const courtesies = () => Promise.all([inferenceLog.close(), deps.protection.settled()])
+  await Promise.all([withinMs > 0 && Promise.race([courtesies(), late]), receipts.close(withinMs)])
   await deps.engine.close()
-})
+}
+let stopMs = env.stopMs
+const end = endWithParent(why =>
+  leave(leaving, { dialled, loops, close: closeAll }, why === 'stop' ? stopMs : 0),
+)
+if (env.metadataUrl) {
+  const metadata = instanceMetadata(deps, env.metadataUrl)
+  const onNotice = ({ at }: { at: number }) => {
+    stopMs = Math.max(0, Math.min(stopMs, at - clock.now() - NOTICE_MARGIN_MS))
+    end('stop')
+  }
+  void watchNotices({ ...deps, metadata }, onNotice, draining)
+}
 reportReady()

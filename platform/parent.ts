@@ -1,8 +1,9 @@
 /**
  * The child's side of a place on one machine. Its standard input is a pipe that its supervisor holds:
- * the end of it, however the supervisor died, ends the place. File 3 takes the word that it is up.
+ * the end of it, however the supervisor died, ends the place. File 3 takes the word that it is up. In a
+ * container there is no such pipe, and the platform stops the place with a signal.
  */
-import { writeSync } from 'node:fs'
+import { fstatSync, writeSync } from 'node:fs'
 
 /** `stop`: drain, the supervisor waits for it. `orphaned`: the supervisor is gone, end soon. */
 export type Ending = 'stop' | 'orphaned'
@@ -11,8 +12,11 @@ export type Ending = 'stop' | 'orphaned'
 const ORPHAN_MS_MAX = 3000
 const READY_FD = 3
 
-/** Calls once, on a stop or at the end of the parent, and ends this process when the work is done. */
-export function endWithParent(onEnd: (why: Ending) => Promise<void> | void): void {
+/**
+ * Calls once, on a stop or at the end of the parent, and ends this process when the work is done. The
+ * function that it returns is for a place that has its own reason to end.
+ */
+export function endWithParent(onEnd: (why: Ending) => Promise<void> | void): (why: Ending) => void {
   let ending = false
   const end = (why: Ending) => {
     if (why === 'orphaned') setTimeout(() => process.exit(1), ORPHAN_MS_MAX).unref()
@@ -27,9 +31,22 @@ export function endWithParent(onEnd: (why: Ending) => Promise<void> | void): voi
   }
   process.on('SIGTERM', () => end('stop'))
   process.on('SIGINT', () => end('stop'))
-  process.stdin.on('end', () => end('orphaned'))
-  process.stdin.on('error', () => end('orphaned'))
-  process.stdin.resume()
+  if (isHeld()) {
+    process.stdin.on('end', () => end('orphaned'))
+    process.stdin.on('error', () => end('orphaned'))
+    process.stdin.resume()
+  }
+  return end
+}
+
+/** A pipe, or what Node gives its children for one; nobody's is /dev/null, or closed. */
+function isHeld(): boolean {
+  try {
+    const input = fstatSync(0)
+    return input.isFIFO() || input.isSocket()
+  } catch {
+    return false
+  }
 }
 
 /** Tells the supervisor that this place takes work. Fields: whatever the place wants to state. */

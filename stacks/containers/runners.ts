@@ -9,7 +9,12 @@ import type { Secrets } from '../secrets.ts'
 import { type Deployment, hostOf, nameOf, tagsOf } from '../settings.ts'
 import { CAPACITIES, POOLS, type PoolName, profileOf, providerOf, within } from './capacity.ts'
 import type { Router } from './router.ts'
-import { taskOf } from './task.ts'
+import { STOP_S, taskOf } from './task.ts'
+
+/** Of the time between the signals that stop a task: what the platform itself may take of it. */
+const STOP_MARGIN_S = 10
+/** Where a machine of EC2 learns that it is taken back. */
+const METADATA_URL = 'http://169.254.169.254'
 
 type Needs = { network: Network; secrets: Secrets; queues: Queues; router: Router }
 
@@ -61,6 +66,8 @@ function serviceOf(
     environment: {
       GALLEY_HARDWARE: pool,
       GALLEY_ROUTER: router.dialled,
+      GALLEY_STOP_S: String(STOP_S - STOP_MARGIN_S),
+      AWS_EC2_METADATA_SERVICE_ENDPOINT: METADATA_URL,
       GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
     },
     secrets: { GALLEY_RUNNER_KEY: secrets.runner },

@@ -26,7 +26,7 @@ export type Container = {
 
 const TASKS = 'ecs-tasks.amazonaws.com'
 /** The longest that the platform waits between SIGTERM and SIGKILL: time to drain. */
-const STOP_S = 120
+export const STOP_S = 120
 /** The user that the images make. */
 const USER = '10001:10001'
 

@@ -151,7 +151,7 @@ export function createRouter(deps: {
     else if (pending.losses >= LOSSES_MAX) pending.reject(lostTooOften())
     else {
       const { warm, also } = placement.choose(runners, model)
-      if (also) void loading.on(also, pending.call.call.caller.tenantId, model).catch(() => {})
+      if (also) loading.also(also, pending.call.call.caller.tenantId, model)
       if (warm) sendTo(warm, pending)
       else wait(pending)
     }
@@ -169,6 +169,7 @@ export function createRouter(deps: {
     runner.pending.set(id, pending)
     runner.backlogUs += pending.costUs
     pending.at = { runner, id }
+    pending.noRunnerUntil = null
     const head = inferHead({
       context: runner.contexts.idOf(call),
       deadline: call.deadline,

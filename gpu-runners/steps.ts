@@ -13,6 +13,7 @@ import { QUEUES } from '#schemas/queues.ts'
 import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 import type { Protection } from './leaving/protection.ts'
+import { NoRoom } from './models/memory.ts'
 
 export type Assignment =
   | batches.Assignment
@@ -139,7 +140,7 @@ async function perform(
     const finish = { tenantId, stepId, epoch, outcome: result }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
-    const isPreempted = isTooLate || givingUp.aborted
+    const isPreempted = isTooLate || givingUp.aborted || isForNow(error)
     outcome = lost.signal.aborted || isStale(error) ? 'lost' : isPreempted ? 'preempted' : 'failed'
     if (outcome !== 'lost') await giveBack(deps, assignment, error, isPreempted)
   } finally {
@@ -192,6 +193,11 @@ async function giveBack(
   } catch (failed) {
     if (!isStale(failed)) throw failed
   }
+}
+
+/** Other models had the memory: neither the input's fault nor the model's, and no attempt of the step. */
+function isForNow(error: unknown): boolean {
+  return error instanceof NoRoom && error.retryable
 }
 
 function isStale(error: unknown): boolean {

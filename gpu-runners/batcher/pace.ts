@@ -35,6 +35,8 @@ export function createPace(stopwatch: { now(): number }): Pace {
   let nn = 0
   let nt = 0
   let error = 0
+  /** [a, b]; asked for many times between two runs. */
+  let line: [number, number] = [0, 0]
   let current: { startMs: number; runMs: number } | null = null
 
   function record(rows: number, ms: number): void {
@@ -48,9 +50,10 @@ export function createPace(stopwatch: { now(): number }): Pace {
     t = t * FADE + ms
     nn = nn * FADE + rows * rows
     nt = nt * FADE + rows * ms
+    line = fit()
   }
 
-  /** [a, b]. Where runs were all of about one size, all of their time is taken to be the rows'. */
+  /** Where runs were all of about one size, all of their time is taken to be the rows'. */
   function fit(): [number, number] {
     if (weight === 0 || n === 0) return [0, 0]
     const prior = t / n
@@ -61,7 +64,7 @@ export function createPace(stopwatch: { now(): number }): Pace {
   }
 
   function rowsMs(rows: number, batchRowsMax: number): number {
-    const [a, b] = fit()
+    const [a, b] = line
     return a * rows + b * Math.ceil(Math.max(rows, 1) / batchRowsMax)
   }
 
@@ -81,10 +84,10 @@ export function createPace(stopwatch: { now(): number }): Pace {
     runMs,
     rowsMs,
     rowsIn(ms) {
-      const [a, b] = fit()
+      const [a, b] = line
       return a > 0 ? Math.max(1, Math.floor((ms - b) / a)) : Number.POSITIVE_INFINITY
     },
-    fixedMs: () => fit()[1],
+    fixedMs: () => line[1],
     leftMs() {
       if (!current) return 0
       const tookMs = stopwatch.now() - current.startMs

@@ -13,10 +13,13 @@ const LOSSES_MAX = 3
 /** What failed just now is not tried again for every request that comes. */
 const FAILED_MS = 1_000
 const FAILED_MAX = 10_000
+type Failed = { at: number; error: unknown }
 
 export type Loading = {
   /** Loads it where it is not. Rejects with what the engine says, or `RunnerLost`. */
   on(runner: Runner, tenantId: TenantId, model: Servable): Promise<void>
+  /** Loads it on one runner more, while another serves it. What goes wrong is nobody's to hear. */
+  also(runner: Runner, tenantId: TenantId, model: Servable): void
   /** Sees to it that one runner loads it; null: there is none. */
   anywhere(tenantId: TenantId, model: Servable): Promise<void> | null
 }
@@ -26,7 +29,23 @@ export function openLoading(
   nextId: () => number,
 ): Loading {
   const underWay = new Map<string, Promise<void>>()
-  const failed = new Map<string, { at: number; error: unknown }>()
+  const failed = new Map<string, Failed>()
+  /** Of second runners, by runner and digest: where one could not load it, another serves it. */
+  const alsoFailed = new Map<string, Failed>()
+
+  function fail(of: Map<string, Failed>, key: string, error: unknown, model: Servable): void {
+    const { model: name, digest } = model
+    deps.log.error('router.not_loaded', { model: name, digest, error: String(error) })
+    if (of.size >= FAILED_MAX) of.delete(of.keys().next().value!)
+    of.set(key, { at: deps.clock.now(), error })
+  }
+
+  /** What failed just now. */
+  function lately(of: Map<string, Failed>, key: string): Failed | undefined {
+    const last = of.get(key)
+    if (last && deps.clock.now() - last.at < FAILED_MS) return last
+    of.delete(key)
+  }
 
   function on(runner: Runner, tenantId: TenantId, model: Servable): Promise<void> {
     const { digest } = model
@@ -60,19 +79,21 @@ export function openLoading(
 
   return {
     on,
+    also(runner, tenantId, model) {
+      const key = `${runner.name} ${model.digest}`
+      if (lately(alsoFailed, key)) return
+      on(runner, tenantId, model).catch(error => fail(alsoFailed, key, error, model))
+    },
     anywhere(tenantId, model) {
       const { digest } = model
       const known = underWay.get(digest)
       if (known) return known
-      const last = failed.get(digest)
-      if (last && deps.clock.now() - last.at < FAILED_MS) return Promise.reject(last.error)
-      failed.delete(digest)
+      const last = lately(failed, digest)
+      if (last) return Promise.reject(last.error)
       if (!leastBusy(deps.runners, model)) return null
       const load = upTo(tenantId, model)
         .catch(error => {
-          deps.log.error('router.not_loaded', { model: model.model, digest, error: String(error) })
-          if (failed.size >= FAILED_MAX) failed.delete(failed.keys().next().value!)
-          failed.set(digest, { at: deps.clock.now(), error })
+          fail(failed, digest, error, model)
           throw error
         })
         .finally(() => underWay.delete(digest))

@@ -14,6 +14,8 @@ export type Pending = {
   at: { runner: Runner; id: number } | null
   /** Ends the wait, for a reason that `place` finds out. */
   wake: (() => void) | null
+  /** While it waits for any runner to come: how long it does, whatever wakes it meanwhile. */
+  noRunnerUntil: number | null
   departed: boolean
   /** Runners that were lost with it. */
   losses: number
@@ -59,7 +61,7 @@ export function newPending(
   resolve: Pending['resolve'],
   reject: Pending['reject'],
 ): Pending {
-  const state = { at: null, wake: null, departed: false, losses: 0, costUs: 0 }
+  const state = { at: null, wake: null, noRunnerUntil: null, departed: false, losses: 0, costUs: 0 }
   return { call, ...state, resolve, reject }
 }
 

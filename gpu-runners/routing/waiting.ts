@@ -17,11 +17,13 @@ export type Why = { for: 'a runner' } | { for: 'a load'; expectedUs: number }
 
 export class Waiting {
   readonly #clock: Clock
+  readonly #noRunnerWaitMs: number
   readonly #room = new Room()
   readonly #byDigest = new Map<string, Set<Pending>>()
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, { noRunnerWaitMs = NO_RUNNER_WAIT_MS } = {}) {
     this.#clock = clock
+    this.#noRunnerWaitMs = noRunnerWaitMs
   }
 
   get size(): number {
@@ -48,15 +50,18 @@ export class Waiting {
       this.#room.give(call)
       pending.wake = null
     }
-    const leftMs = call.deadline - this.#clock.now()
+    const now = this.#clock.now()
+    if (why.for === 'a runner') pending.noRunnerUntil ??= now + this.#noRunnerWaitMs
+    else pending.noRunnerUntil = null
+    const until = Math.min(call.deadline, pending.noRunnerUntil ?? call.deadline)
     const timer = setTimeout(
       () => {
         stop()
-        const isLate = leftMs <= NO_RUNNER_WAIT_MS
+        const isLate = until === call.deadline
         if (why.for === 'a load') pending.reject(notLoadedYet(why.expectedUs))
         else pending.reject(isLate ? new AppError('deadline_exceeded') : noRunner(call.model))
       },
-      why.for === 'a runner' ? Math.min(NO_RUNNER_WAIT_MS, leftMs) : leftMs,
+      Math.max(0, until - now),
     )
     pending.wake = () => {
       stop()

@@ -2,10 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { LoadCall } from '#core/deps.ts'
+import type { InferenceReply, LoadCall } from '#core/deps.ts'
 import { FRAME } from '#gpu-runners/online/frames.ts'
 import { replyHead } from '#gpu-runners/online/messages.ts'
 import { Room } from '#gpu-runners/routing/room.ts'
+import { newPending } from '#gpu-runners/routing/runner.ts'
+import { Waiting } from '#gpu-runners/routing/waiting.ts'
 import { newId } from '#schemas/ids.ts'
 import { callOf, systemClock as clock } from '#tests/caller.ts'
 import { ask, callFor, dial, newRouter, until } from './scene.ts'
@@ -132,6 +134,24 @@ describe('placement', () => {
     expect(await spread).toBe('idle did x')
   })
 
+  test('does not ask a second runner again for every request when it could not load the model', async () => {
+    const router = newRouter()
+    const busy = await dial(router, 'busy', ['d'])
+    const idle = await dial(router, 'idle')
+    idle.onLoad({ error: REFUSED })
+    const first = ask(router, '0')
+    await until(() => busy.asked.length === 1)
+    busy.answer(busy.asked.pop()!, 100_000)
+    await first
+    for (let i = 0; i < 5; i++) void ask(router, String(i))
+    await until(() => idle.loads.length === 1)
+    await sleep(20)
+    for (let i = 5; i < 25; i++) void ask(router, String(i))
+    await until(() => busy.asked.length === 25)
+    await sleep(20)
+    expect(idle.loads).toHaveLength(1)
+  })
+
   test('an answer that another version made reaches nobody', async () => {
     const router = newRouter()
     const runner = await dial(router, 'a', ['d'])
@@ -186,6 +206,28 @@ describe('a version that is to take over', () => {
     await expect(router.router.load(loadOf('new', 'old', 50))).rejects.toMatchObject({
       code: 'deadline_exceeded',
     })
+  })
+})
+
+test('a request waits for a runner so long and no longer, however often it is woken by one that does not suit', async () => {
+  const waiting = new Waiting(clock, { noRunnerWaitMs: 60 })
+  const { promise, resolve, reject } = Promise.withResolvers<InferenceReply>()
+  const pending = newPending(callFor('x'), resolve, reject)
+  const wait = () => waiting.add(pending, { for: 'a runner' }, wait)
+  wait()
+  let isOver = false
+  const refused = promise
+    .catch(error => error)
+    .finally(() => {
+      isOver = true
+    })
+  while (!isOver) {
+    waiting.wakeAll()
+    await sleep(5)
+  }
+  expect(await refused).toMatchObject({
+    code: 'unavailable',
+    public: expect.stringContaining('No runner'),
   })
 })
 

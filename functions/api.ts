@@ -24,12 +24,12 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
       return answer(deps, { route, handler, request, params: c.req.param() })
     })
   }
-  for (const { path, from, handle } of INTERNAL) {
+  for (const { path, from, handle, isPromising } of INTERNAL) {
     app.post(path, async c => {
       const { claims, body } = await open(deps, c.req.raw)
       if (!from.includes(claims.from)) throw new AppError('unauthenticated')
       const reply = await handle(deps, JSON.parse(new TextDecoder().decode(body)), c.req.raw.signal)
-      deps.promised()
+      if (isPromising) deps.promised()
       return c.json(reply ?? {})
     })
   }
@@ -64,7 +64,6 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     call = claims.call
     mustHave(call, asked.route)
     outcome = await dispatch(deps, asked, call, signed)
-    deps.promised()
   } catch (error) {
     fault = error
     outcome = reply(problem(error, call?.requestId ?? 'unknown'), error)
@@ -96,7 +95,12 @@ async function dispatch(
   { claims, body }: Signed,
 ): Promise<Response> {
   const input = inputOf(route, { url: request.url, params, body })
-  if ('run' in handler) return json(route.status, await handler.run(deps, call, input))
+  const promised = () => route.method !== 'GET' && deps.promised()
+  if ('run' in handler) {
+    const reply = await handler.run(deps, call, input)
+    promised()
+    return json(route.status, reply)
+  }
   const { tenantId } = call.caller
   const key = route.idempotent ? idempotency.keyOf(request.headers.get('idempotency-key')) : null
   const { reply: stored, replayed } = await deps.db.tenant(tenantId, async tx => {
@@ -107,7 +111,7 @@ async function dispatch(
     const seal = route.secret ? sealOf(claims) : undefined
     return idempotency.once(unit, { tenantId, route: route.name, key, fingerprint, seal }, work)
   })
-  deps.promised()
+  promised()
   const final = handler.settle ? await handler.settle(deps, call, stored) : stored
   return json(route.status, final, replayed ? { 'idempotent-replayed': 'true' } : {})
 }

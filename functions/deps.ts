@@ -21,6 +21,10 @@ export type FunctionsDeps = {
   /** For whom a file of an export is being made. */
   exporting: Set<TenantId>
   contexts: KnownContexts
+  /** How long a caller may wait for what others do, in milliseconds. */
+  patienceMs: number
+  /** Goes on with work when the reply has left; null where nothing runs then. */
+  afterReply: ((work: Promise<unknown>) => void) | null
   /** Wakes the outbox relay after a commit, so that promised messages leave at once. */
   promised(): void
 }

@@ -38,7 +38,13 @@ export async function ingestQueue(deps: FunctionsDeps, signal: AbortSignal): Pro
     try {
       const options = { max: RECEIVED_MAX, waitS: WAIT_S, signal }
       const messages = await deps.queue.receive('events', options)
-      if (messages.length > 0) await ingestMessages(deps, messages)
+      if (messages.length === 0) continue
+      await ingestMessages(deps, messages, taken =>
+        deps.queue.delete(
+          'events',
+          taken.map(({ receipt }) => receipt),
+        ),
+      )
     } catch (error) {
       if (signal.aborted) return
       deps.log.error('events.not_received', { error: String(error) })
@@ -58,16 +64,19 @@ export async function ingestDecided(
 }
 
 type Received = { message: Message; body: Body }
+type Deps = Pick<FunctionsDeps, 'db' | 'features' | 'clock' | 'log'>
+/** Hears which messages have done their part, and need not come again. */
+type Taken = (messages: Message[]) => Promise<void>
 
-async function ingestMessages(deps: FunctionsDeps, messages: Message[]): Promise<void> {
+/** Messages that `taken` does not hear of failed, each for itself. */
+export async function ingestMessages(deps: Deps, messages: Message[], taken: Taken): Promise<void> {
   const received = messages.flatMap(message => readable(deps, message))
   for (const [tenantId, group] of Map.groupBy(received, ({ body }) => body.tenantId)) {
     const began = performance.now()
     const together = group.flatMap(({ body }) => body.events)
     try {
       const { outcomes } = await events.ingest(deps, tenantId, together)
-      const receipts = group.map(({ message }) => message.receipt)
-      await deps.queue.delete('events', receipts)
+      await taken(group.map(({ message }) => message))
       const count = (of: events.Outcome) => outcomes.filter(outcome => outcome === of).length
       deps.log.info('events.ingested', {
         tenant: tenantId,
@@ -78,13 +87,13 @@ async function ingestMessages(deps: FunctionsDeps, messages: Message[]): Promise
       })
     } catch (error) {
       deps.log.error('events.not_ingested', { tenant: tenantId, error: inFull(error) })
-      await oneByOne(deps, tenantId, group)
+      await oneByOne(deps, tenantId, group, taken)
     }
   }
 }
 
 /** What nobody can read stays on the queue, which puts it aside in the end. */
-function readable(deps: FunctionsDeps, message: Message): Received[] {
+function readable(deps: Deps, message: Message): Received[] {
   try {
     const body = JSON.parse(message.body) as Body
     if (typeof body.tenantId !== 'string' || !Array.isArray(body.events))
@@ -97,12 +106,17 @@ function readable(deps: FunctionsDeps, message: Message): Received[] {
 }
 
 /** A message that cannot be taken must not hold up its neighbours: it comes back when it is visible again. */
-async function oneByOne(deps: FunctionsDeps, tenantId: TenantId, group: Received[]): Promise<void> {
+async function oneByOne(
+  deps: Deps,
+  tenantId: TenantId,
+  group: Received[],
+  taken: Taken,
+): Promise<void> {
   if (group.length === 1) return
   for (const { message, body } of group) {
     try {
       await events.ingest(deps, tenantId, body.events)
-      await deps.queue.delete('events', [message.receipt])
+      await taken([message])
     } catch (error) {
       deps.log.error('events.message_failed', { tenant: tenantId, error: String(error) })
     }

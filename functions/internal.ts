@@ -19,7 +19,13 @@ import { failStep, finishStep, heartbeat, leaseStep } from './steps.ts'
 import { observedRollout, observedSwitch, plannedSwitch, refusedSwitch } from './switching.ts'
 
 type Handle<I> = (deps: FunctionsDeps, input: I, signal: AbortSignal) => Promise<unknown>
-type Internal = { path: string; from: readonly Place[]; handle: Handle<unknown> }
+type Internal = {
+  path: string
+  from: readonly Place[]
+  handle: Handle<unknown>
+  /** What it commits may promise messages. */
+  isPromising: boolean
+}
 
 export const INTERNAL: Internal[] = [
   internal('/internal/health', ['edge', 'runner', 'supervisor'], async () => ({})),
@@ -50,8 +56,8 @@ export const INTERNAL: Internal[] = [
   internal('/internal/queue', ['runner'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
   internal('/internal/steps/heartbeat', ['runner'], heartbeat),
-  internal('/internal/steps/finish', ['runner'], finishStep),
-  internal('/internal/steps/fail', ['runner'], failStep),
+  { ...internal('/internal/steps/finish', ['runner'], finishStep), isPromising: true },
+  { ...internal('/internal/steps/fail', ['runner'], failStep), isPromising: true },
   internal('/internal/runners', ['runner'], announceRunner),
   internal('/internal/validations/open', ['runner'], openValidation),
   internal('/internal/validations/judge', ['runner'], judgeVersion),
@@ -59,7 +65,7 @@ export const INTERNAL: Internal[] = [
 
 /** The one place where a body becomes its type: it comes from a place of ours, signed. */
 function internal<I>(path: string, from: readonly Place[], handle: Handle<I>): Internal {
-  return { path, from, handle: handle as Handle<unknown> }
+  return { path, from, handle: handle as Handle<unknown>, isPromising: false }
 }
 
 function createFirst(deps: FunctionsDeps, input: tenants.First) {

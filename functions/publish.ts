@@ -5,8 +5,6 @@ import { AppError } from '#core/error.ts'
 import * as models from '#core/models/models.ts'
 import type { FunctionsDeps } from './deps.ts'
 
-/** Below what load balancers and clients commonly wait for an answer. */
-const WAIT_MS = 50_000
 const POLL_FIRST_MS = 20
 const POLL_MAX_MS = 250
 
@@ -16,7 +14,7 @@ const POLL_MAX_MS = 250
  */
 export async function publishSettled(deps: FunctionsDeps, call: Call, stored: unknown) {
   const { model, version } = stored as models.ShownVersion
-  const until = deps.clock.now() + WAIT_MS
+  const until = deps.clock.now() + deps.patienceMs
   for (let pauseMs = POLL_FIRST_MS; ; pauseMs = Math.min(pauseMs * 1.5, POLL_MAX_MS)) {
     const now = await deps.db.tenant(call.caller.tenantId, tx =>
       models.version({ tx, clock: deps.clock }, { model, version: String(version) }),

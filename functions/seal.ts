@@ -12,6 +12,7 @@ type Deps = Pick<
   FunctionsDeps,
   'db' | 'blobs' | 'clock' | 'log' | 'features' | 'openSpool' | 'inferenceFiles'
 >
+type Begun = Deps & Pick<FunctionsDeps, 'afterReply'>
 
 /** Who asks does not wait for longer. */
 const BEGUN_MS_MAX = 2_000
@@ -41,23 +42,28 @@ function erasing(deps: Deps) {
   return { ...deps, eraseBesides, eraseElsewhere }
 }
 
-/** What there is to do in this minute, counted from the start. */
-export async function tendLog(deps: Deps, minute: number): Promise<void> {
+/** What there is to do in this minute, of whichever count; returns what of it failed, which the log has. */
+export async function tendLog(deps: Deps, minute: number): Promise<string[]> {
+  const failed: string[] = []
   const works = { ...OFTEN, ...(minute % 60 === 1 && RARELY) }
   for (const [name, work] of Object.entries(works)) {
     try {
       await work(erasing(deps))
     } catch (error) {
       deps.log.error('functions.log_not_tended', { work: name, error: inFull(error) })
+      failed.push(name)
     }
   }
+  return failed
 }
 
 /** An erasure begins while its request is answered; what that does not finish the schedule does. */
-export async function begunErasure<T>(deps: Deps, { caller }: Call, stored: T): Promise<T> {
+export async function begunErasure<T>(deps: Begun, { caller }: Call, stored: T): Promise<T> {
+  if (!deps.afterReply) return stored
   const begun = events.eraseOf(erasing(deps), caller.tenantId).catch(error => {
     deps.log.error('events.not_erased', { tenant: caller.tenantId, error: inFull(error) })
   })
+  deps.afterReply(begun)
   await Promise.race([begun, sleep(BEGUN_MS_MAX)])
   return stored
 }

@@ -14,15 +14,18 @@ const SWEEPS = {
   forget_replies: idempotency.forget,
 }
 
-/** Each sweep once. One that fails is logged, and leaves the others theirs. */
+/** Each sweep once; returns those that failed. One that fails is logged, and leaves the others theirs. */
 export async function sweep(
   deps: Pick<FunctionsDeps, 'db' | 'clock' | 'log' | 'features'>,
-): Promise<void> {
+): Promise<string[]> {
+  const failed: string[] = []
   for (const [name, work] of Object.entries(SWEEPS)) {
     try {
       await work(deps)
     } catch (error) {
       deps.log.error('functions.sweep_failed', { sweep: name, error: String(error) })
+      failed.push(name)
     }
   }
+  return failed
 }

@@ -35,7 +35,9 @@ try {
 async function start(flags: Flags): Promise<void> {
   // Loads while the database starts.
   const migrations = import('#platform/db/migrate.ts')
-  const migrate: GalleyDeps['migrate'] = async config => (await migrations).migrate(config)
+  const migrate: GalleyDeps['migrate'] = async config => {
+    await (await migrations).migrate(config)
+  }
   // A first start takes seconds: it makes a database.
   process.stdout.write(`Starting Galley, with data in ${placed(flags.dataFolder)} …\n`)
   galley = await startGalley(flags, { clock, places: PLACES, migrate }, interrupted.signal)

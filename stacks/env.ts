@@ -1,7 +1,7 @@
 /** What whoever deploys says by the environment, parsed once; refused in words where it is not enough. */
 import { existsSync } from 'node:fs'
 import * as z from 'zod'
-import { FUNCTION_NAMES } from './functions.ts'
+import { FUNCTION_NAMES } from '../schemas/cloud/functions.ts'
 import { type Deployment, STAGES, type Stage } from './settings.ts'
 
 const said = (pattern: RegExp, what: string) =>
@@ -40,7 +40,7 @@ export function readEnv(
   const missing = FUNCTION_NAMES.map(bundleOf).filter(path => !existsSync(`${path}/index.mjs`))
   if (missing.length > 0)
     throw new Error(
-      `There are no bundles of functions in ${missing.join(', ')}: each is an index.mjs.`,
+      `There are no bundles of functions in ${missing.join(', ')}: make them with "npm run build:functions".`,
     )
   return {
     stage: stage as Stage,

@@ -3,21 +3,27 @@ import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as lambda from '@pulumi/aws/lambda/index.js'
 import type * as rds from '@pulumi/aws/rds/index.js'
 import * as pulumi from '@pulumi/pulumi'
+import {
+  type FunctionName,
+  PARTITIONS_PER_OBJECT,
+  queueVariable,
+  type SecretVariable,
+  timeoutS,
+  VARIABLES,
+  type Variable,
+} from '../schemas/cloud/functions.ts'
 import { type EventSource, QUEUES, type QueueName, type QueueSettings } from '../schemas/queues.ts'
-import { SCHEDULES } from '../schemas/schedules.ts'
 import type { Buckets } from './buckets.ts'
 import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
 import type { Queues } from './queues.ts'
 import type { Secrets } from './secrets.ts'
-import { type Deployment, edgeHostOf, hostOf, nameOf, tagsOf } from './settings.ts'
+import { type Deployment, edgeHostOf, nameOf, tagsOf } from './settings.ts'
 
-export type FunctionName = 'api' | 'ingest' | keyof typeof SCHEDULES
 export type Functions = Record<FunctionName, lambda.Function>
 
-/** What a function does to queues and blobs; all of them read the secrets and speak to the database. */
+/** What a function does to queues and blobs; all of them speak to the database. */
 type Work = {
-  timeoutS: number
   memoryMb: number
   /** Invocations side by side, so that the database is never out of connections. */
   concurrencyMax: number
@@ -30,31 +36,27 @@ const ALL_QUEUES = Object.keys(QUEUES) as QueueName[]
 const alone = { memoryMb: 512, concurrencyMax: 1 }
 
 const FUNCTIONS: Record<FunctionName, Work> = {
-  // Behind a gateway that gives up after 30 s; it sends what a transaction promised as soon as it commits.
+  // It sends what a transaction promised as soon as it commits.
   api: {
-    timeoutS: 29,
     memoryMb: 1024,
     concurrencyMax: 40,
     sends: ALL_QUEUES,
     keepsBlobs: true,
   },
   ingest: {
-    timeoutS: QUEUES.events.source.timeoutS,
     memoryMb: 1024,
     concurrencyMax: QUEUES.events.source.concurrencyMax,
     receives: ['events'],
   },
-  relay: { ...alone, timeoutS: SCHEDULES.relay.timeoutS, sends: ALL_QUEUES },
-  sweep: { ...alone, timeoutS: SCHEDULES.sweep.timeoutS },
+  relay: { ...alone, sends: ALL_QUEUES },
+  sweep: alone,
   tend: {
     ...alone,
-    timeoutS: SCHEDULES.tend.timeoutS,
     memoryMb: 3072,
     keepsBlobs: true,
   },
+  migrate: alone,
 }
-
-export const FUNCTION_NAMES = Object.keys(FUNCTIONS) as FunctionName[]
 
 type Needs = {
   network: Network
@@ -67,12 +69,12 @@ type Needs = {
 export function functions(deployment: Deployment, needs: Needs): Functions {
   const made = Object.entries(FUNCTIONS).map(([name, work]) => [
     name,
-    functionOf(deployment, needs, name, work),
+    functionOf(deployment, needs, name as FunctionName, work),
   ])
   return Object.fromEntries(made)
 }
 
-function functionOf(deployment: Deployment, needs: Needs, name: string, work: Work) {
+function functionOf(deployment: Deployment, needs: Needs, name: FunctionName, work: Work) {
   const { network, secrets } = needs
   const tags = { ...tagsOf(deployment, 'functions'), 'galley:function': name }
   const functionName = nameOf(deployment, name)
@@ -84,7 +86,7 @@ function functionOf(deployment: Deployment, needs: Needs, name: string, work: Wo
   const role = roleOf(
     deployment,
     { name, service: 'lambda.amazonaws.com', part: 'functions' },
-    statementsOf(needs, work, logs),
+    statementsOf(needs, name, work, logs),
   )
   const made = new lambda.Function(`function-${name}`, {
     name: functionName,
@@ -93,12 +95,12 @@ function functionOf(deployment: Deployment, needs: Needs, name: string, work: Wo
     architectures: ['arm64'],
     handler: 'index.handler',
     code: new pulumi.asset.FileArchive(deployment.bundleOf(name)),
-    timeout: work.timeoutS,
+    timeout: timeoutS(name),
     memorySize: work.memoryMb,
     reservedConcurrentExecutions: work.concurrencyMax,
     // For segments on their way: DuckDB writes there what does not fit in memory.
     ephemeralStorage: { size: name === 'tend' ? 4096 : 512 },
-    environment: { variables: environmentOf(deployment, needs) },
+    environment: { variables: environmentOf(deployment, needs, name) },
     kmsKeyArn: secrets.key.arn,
     vpcConfig: {
       subnetIds: network.privateSubnets.map(({ id }) => id),
@@ -111,26 +113,43 @@ function functionOf(deployment: Deployment, needs: Needs, name: string, work: Wo
   return made
 }
 
-/** Where things are; what is secret is named, and read by the function itself as it starts. */
-function environmentOf(deployment: Deployment, { secrets, database, queues, buckets }: Needs) {
-  const urls = ALL_QUEUES.map(name => [`GALLEY_QUEUE_${name.toUpperCase()}`, queues[name].live.url])
-  return {
-    NODE_OPTIONS: '--enable-source-maps',
-    GALLEY_DEPLOYMENT_SECRET_ARN: secrets.deployment.arn,
-    GALLEY_DATABASE_SECRET_ARN: secrets.database.arn,
+/** Where things are, as far as this function reads it; what is secret is named, and read as it starts. */
+function environmentOf(deployment: Deployment, needs: Needs, name: FunctionName) {
+  const { database, queues, buckets } = needs
+  const urls = ALL_QUEUES.map(queue => [queueVariable(queue), queues[queue].live.url])
+  const values = {
+    ...secretsOf(needs),
     GALLEY_DATABASE_HOST: database.address,
     GALLEY_BUCKET: buckets.blobs.bucket,
     GALLEY_FEATURES_URL: `https://${edgeHostOf(deployment)}`,
-    GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
+    GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT),
     ...Object.fromEntries(urls),
+  } as Record<Variable, pulumi.Input<string>>
+  return {
+    NODE_OPTIONS: '--enable-source-maps',
+    // The certificates of RDS are in no list that Node comes with.
+    NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
+    ...Object.fromEntries(VARIABLES[name].map(variable => [variable, values[variable]])),
+  }
+}
+
+/** The owner's secret is RDS's own; it makes and changes it. */
+function secretsOf({ secrets, database }: Needs): Record<SecretVariable, pulumi.Input<string>> {
+  return {
+    GALLEY_DEPLOYMENT_SECRET_ARN: secrets.deployment.arn,
+    GALLEY_DATABASE_SECRET_ARN: secrets.database.arn,
+    GALLEY_OWNER_SECRET_ARN: database.masterUserSecrets.apply(([owner]) => owner!.secretArn),
   }
 }
 
 function statementsOf(
-  { secrets, queues, buckets }: Needs,
+  needs: Needs,
+  name: FunctionName,
   { sends = [], receives = [], keepsBlobs }: Work,
   logs: cloudwatch.LogGroup,
 ): Statement[] {
+  const { secrets, queues, buckets } = needs
+  const named = Object.entries(secretsOf(needs)) as [SecretVariable, pulumi.Input<string>][]
   const statements: Statement[] = [
     {
       Action: ['logs:CreateLogStream', 'logs:PutLogEvents'],
@@ -150,7 +169,7 @@ function statementsOf(
     },
     {
       Action: ['secretsmanager:GetSecretValue'],
-      Resource: [secrets.deployment.arn, secrets.database.arn],
+      Resource: named.filter(([v]) => VARIABLES[name].includes(v)).map(([, arn]) => arn),
     },
     { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: secrets.key.arn },
   ]

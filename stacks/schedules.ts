@@ -24,6 +24,8 @@ export function schedules(deployment: Deployment, functions: Functions): void {
       target: {
         arn,
         roleArn: role.arn,
+        // For which time it calls: a call that waited is still that of its own minute.
+        input: JSON.stringify({ at: '<aws.scheduler.scheduled-time>' }),
         // The next one comes in any case: one that is late is not worth a second attempt.
         retryPolicy: { maximumRetryAttempts: 0, maximumEventAgeInSeconds: MINUTE_S },
       },

@@ -53,7 +53,7 @@ export function secrets(deployment: Deployment) {
     deployment: secret('deployment', 'The secret that the keys of all places derive from'),
     database: secret(
       'database',
-      'Connection of the role that the functions have, without BYPASSRLS',
+      'Password of the role that the functions have; migrations give it to that role',
     ),
     router: secret('router', 'The signing key of the router'),
     runner: secret('runner', 'The signing key of runners: the one secret that they hold'),

@@ -40,6 +40,21 @@ export type Verifier = {
   ): Promise<Verified>
 }
 
+/**
+ * The path and query that a token says it is for, unverified: where a gateway has changed the path on its
+ * way, the one that was signed is the one that was sent.
+ */
+export function signedPath(token: string | null | undefined): string | null {
+  const [, , payload] = (token ?? '').split('.')
+  if (!payload) return null
+  try {
+    const { path } = JSON.parse(new TextDecoder().decode(fromBase64Url(payload))) as Partial<Claims>
+    return typeof path === 'string' && path.startsWith('/') ? path : null
+  } catch {
+    return null
+  }
+}
+
 /** The signing key of one place, base64url. */
 export async function placeKey(secret: string, place: Place): Promise<string> {
   const mac = await crypto.subtle.sign('HMAC', await hmacKey(utf8(secret)), utf8(`galley ${place}`))

@@ -23,6 +23,8 @@ const COMMANDS = {
   check: args => [{ dev: true, entry: 'local/check.ts', args }],
   'check:cloud': args => [{ dev: true, entry: 'tests/cloud/check.ts', args }],
   'check:stacks': args => [{ dev: true, entry: 'stacks/check/check.ts', args }],
+  'check:functions': args => [{ dev: true, entry: 'tests/lambda/check.ts', args }],
+  'build:functions': args => [{ dev: true, entry: 'local/lambda/build.ts', args }],
   e2e: args => edgesOf(args).map(edge => endToEnd(edge, withoutEdge(args))),
   demo: args => [{ dev: edgeOf(args) === 'workerd', entry: 'bench/demo.ts', args }],
   chaos: args => [{ dev: true, entry: 'tests/chaos/chaos.ts', args }],

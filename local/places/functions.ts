@@ -34,6 +34,8 @@ const RELAY_IDLE_MS = SCHEDULES.relay.everyS * 1_000
 const SWEEP_MS = SCHEDULES.sweep.everyS * 1_000
 const TEND_MS = SCHEDULES.tend.everyS * 1_000
 const BLOBS_PATH = '/internal/blobs'
+/** Below what load balancers and clients commonly wait for an answer. */
+const PATIENCE_MS = 50_000
 
 const env = readEnv()
 const clock = { now: () => Date.now() }
@@ -63,6 +65,9 @@ const deps: FunctionsDeps = {
   inferenceFiles: inferenceFilesIn(env.scratchFolder),
   exporting: new Set(),
   contexts: new Map(),
+  patienceMs: PATIENCE_MS,
+  // It logs its own faults, and this process stays.
+  afterReply: () => {},
   promised: () => wake(),
 }
 

@@ -23,10 +23,14 @@ const STATEMENT_TIMEOUT_STATE = '57014'
 export type OpenDatabase = Database & { pool: pg.Pool; close(): Promise<void> }
 
 /** Opens a pool as the application's role. Throws `unavailable` from calls while there is no server. */
-export function openDatabase(config: { url: string; log: Log }): OpenDatabase {
+export function openDatabase(config: {
+  url: string
+  log: Log
+  connectionsMax?: number
+}): OpenDatabase {
   const pool = new pg.Pool({
     ...connectionOf(config.url),
-    max: CONNECTIONS_MAX,
+    max: config.connectionsMax ?? CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
     // A holder that is cut off in the middle must not keep its locks.

@@ -102,6 +102,9 @@ function madeUp(type: string, name: string, inputs: Inputs): Inputs {
         resourceRecordValue: 'x',
       },
     ],
+    masterUserSecrets: [
+      { secretArn: `arn:aws:secretsmanager:${REGION}:${ACCOUNT}:secret:rds!${called}` },
+    ],
     address: `${called}.${REGION}.rds.amazonaws.com`,
   }
 }

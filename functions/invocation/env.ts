@@ -1,0 +1,47 @@
+/** What a function on Lambda is told by its environment, parsed once as it starts. */
+import * as z from 'zod'
+import { queueVariable, type Variable } from '#schemas/cloud/functions.ts'
+import { QUEUES, type QueueName } from '#schemas/queues.ts'
+
+const arn = z.string({ error: 'must name a secret by its ARN' }).startsWith('arn:')
+const url = z.url({ protocol: /^https?$/, error: 'must be a URL' })
+const text = z.string({ error: 'must be set' }).min(1)
+
+const PLACES = {
+  GALLEY_DEPLOYMENT_SECRET_ARN: arn,
+  GALLEY_DATABASE_SECRET_ARN: arn,
+  /** Of the role that owns the schema; RDS keeps it. */
+  GALLEY_OWNER_SECRET_ARN: arn,
+  /** A name, or the folder of a server's socket on this machine. */
+  GALLEY_DATABASE_HOST: text,
+  GALLEY_BUCKET: text,
+  /** Of the Worker that has the objects. */
+  GALLEY_FEATURES_URL: url,
+  GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
+} satisfies Partial<Record<Variable, z.ZodType>>
+
+type Places = { [N in keyof typeof PLACES]: z.output<(typeof PLACES)[N]> }
+
+/** The variables that a function needs. Throws one error that names each which is missing or wrong. */
+export function readPlaces<N extends keyof Places>(
+  names: readonly N[],
+  from: Record<string, string | undefined> = process.env,
+): Pick<Places, N> {
+  const shape = Object.fromEntries(names.map(name => [name, PLACES[name]]))
+  return parsed(z.object(shape), from) as Pick<Places, N>
+}
+
+/** The URL of each queue. */
+export function readQueues(
+  from: Record<string, string | undefined> = process.env,
+): Record<QueueName, string> {
+  const names = Object.keys(QUEUES) as QueueName[]
+  const found = parsed(z.object(Object.fromEntries(names.map(n => [queueVariable(n), url]))), from)
+  return Object.fromEntries(names.map(name => [name, found[queueVariable(name)]])) as never
+}
+
+function parsed<T>(schema: z.ZodType<T>, from: Record<string, string | undefined>): T {
+  const { success, data, error } = schema.safeParse(from)
+  if (success) return data
+  throw new Error(`The environment of the function is not complete:\n${z.prettifyError(error)}`)
+}

@@ -1,0 +1,43 @@
+/** The control API behind its gateway. */
+import { openVerifier, PLACES, placeKey } from '#core/internal/signing.ts'
+import { openVault } from '#core/internal/vault.ts'
+import { createApi } from '../api.ts'
+import type { FunctionsDeps } from '../deps.ts'
+import { invoked, openBase } from '../invocation/base.ts'
+import { openBlobs, openSegmentFiles } from '../invocation/files.ts'
+import { replyOf, requestOf } from '../invocation/http.ts'
+import { openRelay } from '../invocation/relay.ts'
+import { openFeatures, openQueue } from '../invocation/stores.ts'
+
+/** Of the 512 MB that the function has for files. */
+const CACHE_BYTES_MAX = 134_217_728
+/** The gateway gives up after 30 s, and the function is ended after 29. */
+const PATIENCE_MS = 20_000
+
+const base = await openBase()
+const queue = openQueue()
+const relay = openRelay({ ...base, queue })
+const keys = PLACES.map(async place => [place, await placeKey(base.secret, place)])
+const deps: FunctionsDeps = {
+  ...base,
+  queue,
+  features: await openFeatures(base),
+  blobs: openBlobs(CACHE_BYTES_MAX),
+  verifier: await openVerifier(Object.fromEntries(await Promise.all(keys))),
+  vault: await openVault(base.secret),
+  ...(await openSegmentFiles()),
+  exporting: new Set(),
+  contexts: new Map(),
+  patienceMs: PATIENCE_MS,
+  // Frozen with the reply.
+  afterReply: null,
+  promised: relay.promised,
+}
+const api = createApi(deps)
+
+export const handler = (event: unknown) =>
+  invoked(base, 'api', async () => {
+    const reply = await replyOf(await api(requestOf(event)))
+    await relay.settled()
+    return reply
+  })

@@ -1,0 +1,13 @@
+/** The queue of events, as its event source hands it over. */
+import { ingestMessages } from '../ingest.ts'
+import { invoked, openBase } from '../invocation/base.ts'
+import { eachMessage } from '../invocation/batch.ts'
+import { openFeatures } from '../invocation/stores.ts'
+
+const base = await openBase()
+const deps = { ...base, features: await openFeatures(base) }
+
+export const handler = (event: unknown) =>
+  invoked(base, 'ingest', () =>
+    eachMessage(event, (messages, taken) => ingestMessages(deps, messages, taken)),
+  )

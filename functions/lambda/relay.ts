@@ -1,0 +1,16 @@
+/** Every second: what transactions promised and nobody has sent. */
+import * as outbox from '#core/outbox.ts'
+import { SCHEDULES } from '#schemas/schedules.ts'
+import { type Invocation, invoked, openBase } from '../invocation/base.ts'
+import { repeated } from '../invocation/repeated.ts'
+import { openQueue } from '../invocation/stores.ts'
+
+const base = await openBase()
+const deps = { ...base, queue: openQueue() }
+
+export const handler = (_event: unknown, invocation: Invocation) =>
+  invoked(base, 'relay', () =>
+    repeated(base, SCHEDULES.relay, invocation, async () => {
+      while ((await outbox.relay(deps)) > 0);
+    }),
+  )

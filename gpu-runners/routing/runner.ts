@@ -89,6 +89,8 @@ export function take(runner: Runner, id: number): Pending | undefined {
   runner.pending.delete(id)
   runner.backlogUs -= pending.costUs
   runner.room.give(pending.call)
+  // Its caller leaves when it has its answer, and there is nothing to drop any more.
+  pending.at = null
   return pending
 }
 

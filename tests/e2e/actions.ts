@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
-import { api } from './product.ts'
+import { api, product } from './product.ts'
 
 export type Problem = {
   type: string
@@ -188,4 +188,21 @@ export async function allReceipts(key: string): Promise<Receipt[]> {
     if (!page.next_cursor) return all
     cursor = page.next_cursor
   }
+}
+
+/** Of all processes, as the operator reads them. */
+export async function measures(): Promise<string> {
+  const { url, key } = await product()
+  const reply = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${key}` } })
+  expect(reply.status).toBe(200)
+  expect(reply.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+  return reply.text()
+}
+
+/** The sum of all series of a name whose labels hold all of these. */
+export function total(text: string, name: string, ...labels: string[]): number {
+  return text
+    .split('\n')
+    .filter(line => line.startsWith(`${name}{`) && labels.every(label => line.includes(label)))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }

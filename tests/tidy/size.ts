@@ -9,7 +9,6 @@ const FOLDER_FILES_MAX = 16
 /** Files over the limit and the lines that they may have. Numbers here may only get smaller. */
 const LARGER: Record<string, number> = {
   'core/models/onnx/wire.ts': 264,
-  'tests/runtime/oip.test.ts': 504,
 }
 
 /** Folders over the limit and the files that they may have. Numbers here may only get smaller. */

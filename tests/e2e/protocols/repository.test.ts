@@ -1,7 +1,17 @@
 /** Triton's repository and statistics extensions on the running product, and what they are between tenants. */
 import { beforeAll, expect, test } from 'vitest'
 import * as models from '#tests/models.ts'
-import { named, newTenant, ok, publish, publishing, refused, type Tenant } from '../actions.ts'
+import {
+  measures,
+  named,
+  newTenant,
+  ok,
+  publish,
+  publishing,
+  refused,
+  type Tenant,
+  total,
+} from '../actions.ts'
 
 let tenant: Tenant
 let other: Tenant
@@ -33,6 +43,18 @@ const inputs = (rows: number) =>
     shape: [rows, 16],
     data: Array(rows * 16).fill(1),
   }))
+const X = { name: 'x', datatype: 'FP32', shape: [1, 16], data: Array(16).fill(1) }
+/** Bytes that no other test publishes. */
+const mlpOf = (seed: number) => models.mlp(process.pid * 100 + seed, [16, 4])
+/** Whether a runner has it in memory, though it takes too little to be measured. */
+async function isResident(digest: string): Promise<boolean> {
+  const series = new RegExp(`^galley_model_resident_bytes\\{.*digest="${digest.slice(0, 12)}"`, 'm')
+  for (;;) {
+    const text = await measures()
+    // A runner that computes just now is left out.
+    if (total(text, 'galley_up') > 0) return series.test(text)
+  }
+}
 const infer = (model: string, rows = 1, { key } = tenant) =>
   ok('POST', `/v2/models/${model}/infer`, { inputs: inputs(rows) }, { key })
 
@@ -53,15 +75,24 @@ test('the index lists every version of one’s own, and why one cannot be asked 
   ])
 })
 
-test('a model is loaded and unloaded, and answers after either', async () => {
+test('a load takes memory, an unload gives it back, and the model answers after either', async () => {
   const model = named('loaded')
-  await publish(model, models.addSub(), tenant)
-  for (const verb of ['load', 'unload', 'unload', 'load']) {
+  const { digest } = await publish(model, mlpOf(7), tenant)
+  for (const [verb, isThere] of [
+    ['load', true],
+    ['unload', false],
+    ['unload', false],
+    ['load', true],
+  ] as const) {
     expect(await post(`models/${model}/${verb}`)).toEqual({ name: model })
-    await infer(model)
+    expect([verb, await isResident(digest)]).toEqual([verb, isThere])
   }
+  const ask = () => ok('POST', `/v2/models/${model}/infer`, { inputs: [X] }, { key: tenant.key })
+  await ask()
   await post(`models/${model}/unload`, { parameters: { unload_dependents: true } })
-  await infer(model)
+  expect(await isResident(digest)).toBe(false)
+  await ask()
+  expect(await isResident(digest)).toBe(true)
 })
 
 test('what a load cannot honour is refused, with what would do it', async () => {
@@ -116,17 +147,20 @@ test('counts are of one’s own requests, by version, though another tenant runs
 
 test('an unload ends one’s own claim alone: others answer as before', async () => {
   const model = named('shared')
-  for (const each of [tenant, other]) {
-    await publish(model, models.mlp(11, [16, 4]), each)
-  }
-  const x = { name: 'x', datatype: 'FP32', shape: [1, 16], data: Array(16).fill(1) }
+  const versions = []
+  for (const each of [tenant, other]) versions.push(await publish(model, mlpOf(11), each))
+  const [{ digest }] = versions as [{ digest: string }]
+  expect(versions.map(each => each.digest)).toEqual([digest, digest])
   const ask = ({ key }: Tenant) =>
-    ok('POST', `/v2/models/${model}/infer`, { inputs: [x], id: 'same' }, { key })
+    ok('POST', `/v2/models/${model}/infer`, { inputs: [X], id: 'same' }, { key })
   const [a, b] = [await ask(tenant), await ask(other)]
   expect(a).toEqual(b)
   const flood = Promise.all(Array.from({ length: 50 }, () => ask(other)))
   await post(`models/${model}/unload`)
   for (const each of await flood) expect(each).toEqual(b)
+  expect(await isResident(digest)).toBe(true)
+  await post(`models/${model}/unload`, {}, other)
+  expect(await isResident(digest)).toBe(false)
   expect(await ask(tenant)).toEqual(a)
 })
 

@@ -2,24 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { mlp } from '#tests/models.ts'
-import { named, newTenant, ok, publish, refused } from '../actions.ts'
-import { product } from '../product.ts'
-
-async function measures(): Promise<string> {
-  const { url, key } = await product()
-  const reply = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${key}` } })
-  expect(reply.status).toBe(200)
-  expect(reply.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
-  return reply.text()
-}
-
-/** The sum of all series of a name whose labels hold all of these. */
-function total(text: string, name: string, ...labels: string[]): number {
-  return text
-    .split('\n')
-    .filter(line => line.startsWith(`${name}{`) && labels.every(label => line.includes(label)))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-}
+import { measures, named, newTenant, ok, publish, refused, total } from '../actions.ts'
 
 test('requests, batches, queue, compute and cache are counted over all processes, by route, tenant and model', async () => {
   const { id, key } = await newTenant()

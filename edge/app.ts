@@ -9,16 +9,10 @@ import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
 import { scored } from './decisions/backtest.ts'
-import { EndpointDirectory } from './decisions/endpoints.ts'
-import { Outcomes } from './decisions/outcomes.ts'
 import type { EdgeDeps } from './deps.ts'
+import { type Edge, openEdge } from './edge.ts'
 import { errorReply } from './errors.ts'
-import { EventTypeDirectory } from './event-type-directory.ts'
-import { FeastDirectory } from './features/feast-directory.ts'
-import { Sampler } from './features/sampler.ts'
-import { HookDirectory } from './hook-directory.ts'
-import { RequestMetrics } from './metrics/requests.ts'
-import { admit, type Gate, isOpen, openGate } from './middleware/gate.ts'
+import { admit, isOpen, openGate } from './middleware/gate.ts'
 import { cachedRouter } from './response-cache/cached-router.ts'
 import { Answering } from './rollouts/answering.ts'
 import { switching } from './rollouts/switching.ts'
@@ -38,20 +32,7 @@ import * as oip from './routes/oip.ts'
 import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
 import * as repository from './routes/repository.ts'
-import { ServiceDirectory } from './service-directory.ts'
 
-export type Edge = Gate & {
-  deps: EdgeDeps
-  answering: Answering
-  eventTypes: EventTypeDirectory
-  hooks: HookDirectory
-  services: ServiceDirectory
-  feast: FeastDirectory
-  endpoints: EndpointDirectory
-  outcomes: Outcomes
-  sampler: Sampler
-  metrics: RequestMetrics
-}
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
@@ -63,21 +44,8 @@ export function createApp(
   router = cachedRouter(given),
   answering = new Answering({ ...given, router }, gate.models),
 ): Hono {
-  const deps = { ...given, router }
-  const { limits } = gate
-  const edge: Edge = {
-    ...gate,
-    deps,
-    answering,
-    eventTypes: new EventTypeDirectory(deps, limits),
-    hooks: new HookDirectory(deps),
-    services: new ServiceDirectory(deps, limits),
-    feast: new FeastDirectory(deps, limits),
-    endpoints: new EndpointDirectory(deps, limits),
-    outcomes: new Outcomes(deps),
-    sampler: new Sampler(deps),
-    metrics: new RequestMetrics(given.metrics.registry),
-  }
+  const edge = openEdge({ ...given, router }, gate, answering)
+  const { deps } = edge
   const app = new Hono()
   for (const route of ROUTES as readonly Route[]) {
     const answer = answerOf(route)

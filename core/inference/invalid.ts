@@ -13,3 +13,8 @@ export function shown(value: unknown): string {
   const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }
+
+/** Names as they stand in an error. */
+export function listed(names: Iterable<string>): string {
+  return [...names].map(name => `"${name}"`).join(', ')
+}

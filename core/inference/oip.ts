@@ -4,12 +4,13 @@
  * tensor, what was given and what fits. Runtime-free and on the hot path: one pass, few allocations.
  */
 import type { Signature } from '#schemas/signature.ts'
-import { invalid, shown } from './invalid.ts'
+import { invalid, listed, shown } from './invalid.ts'
 import { hasJsonForm, isDatatype, type Layout, layoutOf, type OutputRequest } from './layout.ts'
-import { fromBinary, text } from './oip-binary.ts'
+import { fromBinary } from './oip-binary.ts'
 import { fromJson, parseJson } from './oip-json.ts'
+import { rawInput } from './oip-raw.ts'
 import { checkShape, countRows } from './oip-shape.ts'
-import { ELEMENT_BYTES, elementCount, type Tensor } from './tensor.ts'
+import type { Tensor } from './tensor.ts'
 import { classesOf } from './triton/classification.ts'
 
 export { decodeReply } from './oip-answer.ts'
@@ -52,7 +53,11 @@ export function decodeRequest(given: {
 }): InferRequest {
   const { body, jsonLength, signature } = given
   const layout = layoutOf(signature)
-  if (jsonLength === 0) return decodeRaw(body, signature, layout)
+  if (jsonLength === 0) {
+    const inputs = [rawInput(body, signature)]
+    const rows = countRows(signature.inputs, inputs)
+    return { id: null, parameters: NO_PARAMETERS, inputs, outputs: layout.allAsBinary, rows }
+  }
   if (
     jsonLength !== null &&
     !(Number.isInteger(jsonLength) && jsonLength > 0 && jsonLength <= body.length)
@@ -88,7 +93,9 @@ function decodeInputs(
     if (!isObject(entry)) invalid(`"inputs" must hold objects, not ${shown(entry)}.`)
     const index = layout.inputs.get(entry.name as string)
     if (index === undefined) {
-      invalid(`The model has no input ${shown(entry.name)}; it takes ${listed(layout.inputs)}.`)
+      invalid(
+        `The model has no input ${shown(entry.name)}; it takes ${listed(layout.inputs.keys())}.`,
+      )
     }
     const spec = signature.inputs[index]!
     if (inputs[index]) invalid(`Input "${spec.name}" is given twice.`)
@@ -157,7 +164,7 @@ function chosen(given: unknown[], binaryDefault: boolean, layout: Layout): Outpu
     const name = entry.name as string
     const index = layout.outputs.get(name)
     if (index === undefined) {
-      invalid(`The model has no output ${shown(name)}; it gives ${listed(layout.outputs)}.`)
+      invalid(`The model has no output ${shown(name)}; it gives ${listed(layout.outputs.keys())}.`)
     }
     if (seen.has(index)) invalid(`Output "${name}" is asked for twice.`)
     seen.add(index)
@@ -169,46 +176,6 @@ function chosen(given: unknown[], binaryDefault: boolean, layout: Layout): Outpu
     if (!classification) return { name, index, binary }
     return { name, index, binary, classes: classesOf(layout.outputSpecs[index]!, classification) }
   })
-}
-
-/** A body that is the one tensor and nothing else; its shape follows from the signature and the size. */
-function decodeRaw(body: Uint8Array, signature: Signature, layout: Layout): InferRequest {
-  const spec = signature.inputs[0]!
-  if (signature.inputs.length !== 1) {
-    invalid(
-      `A raw request (Inference-Header-Content-Length: 0) is for models with one input; this one takes ${listed(layout.inputs)}.`,
-    )
-  }
-  const shape = [...spec.shape]
-  const open = () => shape.filter(dim => dim === -1).length
-  // One row, unless the rows are the only thing that the size can tell.
-  if (spec.batch_axis !== null && (open() > 1 || spec.datatype === 'BYTES'))
-    shape[spec.batch_axis] = 1
-  if (spec.datatype === 'BYTES') {
-    const one = shape.map(dim => (dim === -1 ? 1 : dim))
-    if (elementCount(one) !== 1)
-      invalid(`A raw request for BYTES takes one element; "${spec.name}" has more.`)
-    return raw({ name: spec.name, datatype: 'BYTES', shape: one, data: [text(spec, body)] })
-  }
-  if (open() > 1) {
-    invalid(
-      `A raw request needs a shape with one open dimension; "${spec.name}" takes [${spec.shape}].`,
-    )
-  }
-  if (open() === 1) {
-    const rest =
-      elementCount(shape.map(dim => (dim === -1 ? 1 : dim))) * ELEMENT_BYTES[spec.datatype]
-    shape[shape.indexOf(-1)] = rest > 0 ? Math.floor(body.length / rest) : 0
-  }
-  const count = checkShape(spec, shape)
-  const data = fromBinary(spec, shape, count, body, 0, body.length)
-  return raw({ name: spec.name, datatype: spec.datatype, shape, data })
-
-  function raw(input: Tensor): InferRequest {
-    const inputs = [input]
-    const rows = countRows(signature.inputs, inputs)
-    return { id: null, parameters: NO_PARAMETERS, inputs, outputs: layout.allAsBinary, rows }
-  }
 }
 
 function readParameters(given: unknown, owner: string): Parameters {
@@ -236,10 +203,6 @@ function readId(given: unknown): string | null {
 function refuseDatatype(name: string, wanted: string, given: unknown): never {
   const known = isDatatype(given) ? '' : ', which is no datatype of the protocol'
   invalid(`Input "${name}" is given as ${shown(given)}${known}; the model takes ${wanted}.`)
-}
-
-function listed(names: Map<string, number>): string {
-  return [...names.keys()].map(name => `"${name}"`).join(', ')
 }
 
 function isObject(value: unknown): value is Json {

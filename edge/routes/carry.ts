@@ -4,7 +4,7 @@ import type { Call, Caller } from '#core/caller.ts'
 import { fromProblem } from '#core/error.ts'
 import { fromHex, sha256Hex, toBase64Url } from '#core/internal/signing.ts'
 import type { Route } from '#schemas/route.ts'
-import type { Edge } from '../app.ts'
+import type { Edge } from '../edge.ts'
 import { send } from '../functions-client.ts'
 
 /** What a reply of the functions says besides its body; the rest belongs to the connection. */

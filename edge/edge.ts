@@ -5,11 +5,11 @@ import type { EdgeDeps } from './deps.ts'
 import { EventTypeDirectory } from './event-type-directory.ts'
 import { FeastDirectory } from './features/feast-directory.ts'
 import { Sampler } from './features/sampler.ts'
+import { ServiceDirectory } from './features/service-directory.ts'
 import { HookDirectory } from './hook-directory.ts'
 import { RequestMetrics } from './metrics/requests.ts'
 import type { Gate } from './middleware/gate.ts'
 import type { Answering } from './rollouts/answering.ts'
-import { ServiceDirectory } from './service-directory.ts'
 
 export type Edge = Gate & {
   deps: EdgeDeps

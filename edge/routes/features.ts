@@ -9,7 +9,7 @@ import type { EdgeDeps } from '../deps.ts'
 import { type MinSeq, readRows } from '../features/read.ts'
 import { invalidAt, keysOf, type Reader } from '../features/reader.ts'
 import type { Sampler } from '../features/sampler.ts'
-import type { ServiceDirectory } from '../service-directory.ts'
+import type { ServiceDirectory } from '../features/service-directory.ts'
 
 const BODY_BYTES_MAX = 1 << 20
 const ROWS_MAX = 1_000

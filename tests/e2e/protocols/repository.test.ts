@@ -147,10 +147,8 @@ test('counts are of one’s own requests, by version, though another tenant runs
 
 test('an unload ends one’s own claim alone: others answer as before', async () => {
   const model = named('shared')
-  const versions = []
-  for (const each of [tenant, other]) versions.push(await publish(model, mlpOf(11), each))
-  const [{ digest }] = versions as [{ digest: string }]
-  expect(versions.map(each => each.digest)).toEqual([digest, digest])
+  const { digest } = await publish(model, mlpOf(11), tenant)
+  expect((await publish(model, mlpOf(11), other)).digest).toBe(digest)
   const ask = ({ key }: Tenant) =>
     ok('POST', `/v2/models/${model}/infer`, { inputs: [X], id: 'same' }, { key })
   const [a, b] = [await ask(tenant), await ask(other)]

@@ -2,11 +2,11 @@
 import type { Caller } from '#core/caller.ts'
 import { AppError } from '#core/error.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
-import type { EdgeDeps } from './deps.ts'
-import { compileReader, type Reader } from './features/reader.ts'
-import { FreshCache } from './fresh-cache.ts'
-import { ask } from './functions-client.ts'
-import type { Limiter } from './middleware/limits.ts'
+import type { EdgeDeps } from '../deps.ts'
+import { FreshCache } from '../fresh-cache.ts'
+import { ask } from '../functions-client.ts'
+import type { Limiter } from '../middleware/limits.ts'
+import { compileReader, type Reader } from './reader.ts'
 
 const SERVICES_MAX = 10_000
 

@@ -5,36 +5,44 @@ import * as z from 'zod'
 import { hardware } from '#schemas/contracts/models.ts'
 import { PROVIDERS, type Provider } from './engines/providers.ts'
 
-const schema = z.object({
-  GALLEY_RUNNER: z.string().regex(/^[a-z0-9-]{1,63}$/),
-  /** The runner's own signing key: the one secret that it holds. */
-  GALLEY_RUNNER_KEY: z.string().min(32),
-  GALLEY_FUNCTIONS_PORT: z.coerce.number().int(),
-  GALLEY_ROUTER_SOCKET: z.string(),
-  GALLEY_BLOBS: z.string().default('blobs'),
-  /** The class of this machine: versions may ask for one, and what was measured on one holds on its like. */
-  GALLEY_HARDWARE: hardware.optional(),
-  /** Execution providers in the order in which they are tried, as in "tensorrt,cuda". */
-  GALLEY_PROVIDERS: z
-    .string()
-    .default('cpu')
-    .transform(text => text.split(','))
-    .pipe(z.array(z.enum(PROVIDERS)).min(1)),
-  /** What the models in memory may hold together; half of the machine's or container's if not given. */
-  GALLEY_MODEL_MEMORY_MB: z.coerce.number().int().min(256).optional(),
-  /** From the word to stop until somebody kills it: the supervisor's grace, or the platform's. */
-  GALLEY_STOP_S: z.coerce.number().min(1).max(3_600).default(9),
-  /** Where a spot machine learns that it is taken back; not given: it is none. */
-  AWS_EC2_METADATA_SERVICE_ENDPOINT: z.url().optional(),
-  /** Set by ECS in its containers. */
-  ECS_AGENT_URI: z.url().optional(),
-})
+const schema = z
+  .object({
+    GALLEY_RUNNER: z.string().regex(/^[a-z0-9-]{1,63}$/),
+    /** The runner's own signing key: the one secret that it holds. */
+    GALLEY_RUNNER_KEY: z.string().min(32),
+    /** Where the functions are, on another machine; on this one their port is enough. */
+    GALLEY_FUNCTIONS_URL: z.url().optional(),
+    GALLEY_FUNCTIONS_PORT: z.coerce.number().int().optional(),
+    /** The path of a socket, or host and port, of which the host may stand for several routers. */
+    GALLEY_ROUTER: z.string(),
+    GALLEY_BLOBS: z.string().default('blobs'),
+    /** The class of this machine: versions may ask for one, and what was measured on one holds on its like. */
+    GALLEY_HARDWARE: hardware.optional(),
+    /** Execution providers in the order in which they are tried, as in "tensorrt,cuda". */
+    GALLEY_PROVIDERS: z
+      .string()
+      .default('cpu')
+      .transform(text => text.split(','))
+      .pipe(z.array(z.enum(PROVIDERS)).min(1)),
+    /** What the models in memory may hold together; half of the machine's or container's if not given. */
+    GALLEY_MODEL_MEMORY_MB: z.coerce.number().int().min(256).optional(),
+    /** From the word to stop until somebody kills it: the supervisor's grace, or the platform's. */
+    GALLEY_STOP_S: z.coerce.number().min(1).max(3_600).default(9),
+    /** Where a spot machine learns that it is taken back; not given: it is none. */
+    AWS_EC2_METADATA_SERVICE_ENDPOINT: z.url().optional(),
+    /** Set by ECS in its containers. */
+    ECS_AGENT_URI: z.url().optional(),
+  })
+  .refine(env => env.GALLEY_FUNCTIONS_URL ?? env.GALLEY_FUNCTIONS_PORT, {
+    message:
+      'Say where the functions are: GALLEY_FUNCTIONS_URL, or GALLEY_FUNCTIONS_PORT on this machine.',
+  })
 
 export type RunnerEnv = {
   name: string
   key: string
   functionsUrl: string
-  routerSocket: string
+  router: string
   blobsFolder: string
   receiptsFolder: string
   scratchFolder: string
@@ -53,8 +61,8 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
   return {
     name: env.GALLEY_RUNNER,
     key: env.GALLEY_RUNNER_KEY,
-    functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
-    routerSocket: env.GALLEY_ROUTER_SOCKET,
+    functionsUrl: env.GALLEY_FUNCTIONS_URL ?? `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
+    router: env.GALLEY_ROUTER,
     blobsFolder: env.GALLEY_BLOBS,
     receiptsFolder: `receipts/${env.GALLEY_RUNNER}`,
     // Engine processes have a working directory of their own: the path must be absolute.

@@ -11,7 +11,7 @@ import type { Verifier } from '#core/internal/signing.ts'
 import { type Channel, fromJsonPart } from '#platform/channel/channel.ts'
 import { awaitHello } from '#platform/channel/hello.ts'
 import { Registry } from '#platform/metrics/registry.ts'
-import { FRAME } from './online/frames.ts'
+import { BEAT, FRAME } from './online/frames.ts'
 import { digestMark, type ErrorPart, inferHead, readReply } from './online/messages.ts'
 import type { Answer } from './online/questions.ts'
 import { openAsking } from './routing/asking.ts'
@@ -215,7 +215,7 @@ export function createRouter(deps: {
       ready: async () => [...runners].some(runner => !runner.draining),
     },
     readings: openReadings({ runners, waiting, registry: new Registry() }, newId),
-    attach: stream => awaitHello(stream, { ...deps, from: ['runner'] }, join),
+    attach: stream => awaitHello(stream, { ...deps, from: ['runner'], beat: BEAT }, join),
     close() {
       clearInterval(late)
       for (const runner of runners) runner.channel.close()

@@ -1,10 +1,12 @@
 /** A runner: online batches over its channel to the router, bulk steps and validations from the queue. */
 import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { addressOf } from '#platform/channel/transport.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { announcing } from './announcing.ts'
 import type { BulkDeps } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
+import { type Dialled, dialRouters } from './dialling/dial.ts'
 import { readEnv } from './env.ts'
 import { leave, newLeaving } from './leaving/leave.ts'
 import { instanceMetadata } from './leaving/metadata.ts'
@@ -13,7 +15,6 @@ import { openBulkModels } from './models/bulk-models.ts'
 import { openModelFiles } from './models/files.ts'
 import { openMemory } from './models/memory.ts'
 import { openResidents } from './models/residents.ts'
-import { type Dialled, dialRouter } from './online/dial.ts'
 import { openInferenceLog } from './online/inference-log.ts'
 import { openMeasures } from './online/measures.ts'
 import { serveOnline } from './online/online.ts'
@@ -63,11 +64,11 @@ const receipts = openReceiptLog(deps, {
 })
 const statistics = new Statistics(clock)
 const inferenceLog = openInferenceLog(deps, measures.logged)
-dialled = dialRouter(deps, {
-  socketPath: env.routerSocket,
+dialled = dialRouters(deps, {
+  address: addressOf(env.router),
+  key: env.key,
   runner: env.name,
   hardware,
-  receiptsSoFar: () => receipts.count(),
   serve: channel =>
     serveOnline({ residents, receipts, measures, statistics, inferenceLog, clock, log }, channel),
 })

@@ -38,7 +38,7 @@ export type Galley = {
   /** Drains and releases the folder. Called again with no grace, it hurries. */
   stop(graceMs?: number): Promise<void>
 }
-export type Ports = { functions: number; router: number; grpc: number }
+export type Ports = { functions: number; router: number; channel: number; grpc: number }
 
 const ROTATE_EVERY_MS = 5000
 /**
@@ -67,9 +67,9 @@ export async function startGalley(
     const logs = openLogs(folder.path, closing)
     const log = logInto(logs.open('supervisor'), deps.clock)
     if (killed.length > 0) log.info('places of an earlier start killed', { pids: killed })
-    const [functions, router] = await freePorts(2)
+    const [functions, router, channel] = await freePorts(3)
     const grpc = await grpcPort(flags.host, flags.grpcPort, port)
-    const ports = { functions: functions!, router: router!, grpc }
+    const ports = { functions: functions!, router: router!, channel: channel!, grpc }
     const urls = databaseUrls(flags, folder)
     const env = placeEnv(flags, folder, port, ports)
     const keys = await signingKeys(folder)
@@ -185,7 +185,9 @@ function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) 
     ...(flags.edge === 'workerd' && { GALLEY_FEATURES_URL: `http://127.0.0.1:${port}` }),
     GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT[flags.edge]),
     GALLEY_ROUTER_PORT: String(ports.router),
-    GALLEY_ROUTER_SOCKET: join('run', 'router.sock'),
+    // A router of its own is reached as it would be from other machines.
+    GALLEY_ROUTER:
+      flags.edge === 'workerd' ? `127.0.0.1:${ports.channel}` : join('run', 'router.sock'),
   }
 }
 

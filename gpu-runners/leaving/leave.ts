@@ -4,7 +4,7 @@
  * has the order and why.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Dialled } from '#gpu-runners/online/dial.ts'
+import type { Dialled } from '#gpu-runners/dialling/dial.ts'
 
 /** Of its time: what a step may take to end, which otherwise would be done again from its start. */
 const FINISH_SHARE = 1 / 4

@@ -1,5 +1,8 @@
 /** What router and runner say to each other, by the type of the frame. */
-import { HELLO } from '#platform/channel/channel.ts'
+import { type Beat, HELLO } from '#platform/channel/channel.ts'
+
+/** A machine that is gone sends no end: after ten seconds of silence its requests go to another. */
+export const BEAT: Beat = { everyMs: 2_000, silentMax: 5 }
 
 export const FRAME = {
   /** runner → router, first: a signed token and the runner's name. */

@@ -6,11 +6,12 @@ import type { Clock, Log } from '#core/deps.ts'
 import { AppError, isWorthALine } from '#core/error.ts'
 import type { ServedCounts } from '#core/router.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
+import type { Served } from '#gpu-runners/dialling/link.ts'
+import { OwnReceipts } from '#gpu-runners/dialling/own-receipts.ts'
 import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
 import { type Channel, FRAME_BYTES_MAX, fromJsonPart, jsonPart } from '#platform/channel/channel.ts'
 import { SHARES } from '#schemas/plans.ts'
 import { type Done, embedBody, inferBody } from './bodies.ts'
-import type { Served } from './dial.ts'
 import { FRAME } from './frames.ts'
 import type { InferenceLog } from './inference-log.ts'
 import type { Measures } from './measures.ts'
@@ -46,6 +47,7 @@ let nextNumber = 0
 export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   const contexts = new Map<number, Context>()
   const running = new Map<number, { aborted: boolean }>()
+  const own = new OwnReceipts()
   let replies: Reply[] = []
   /** Resolves when what was held back for the disk has left; null: nothing is. */
   let waiting: Promise<void> | null = null
@@ -156,6 +158,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     if (ended) return
     try {
       deps.receipts.append(ready.map(({ context, line }) => ({ context: context.numbered, line })))
+      own.wrote(ready.length, deps.receipts.count())
     } catch (error) {
       for (const { id, context } of ready) fail(id, context, noReceipt(error))
       return
@@ -206,6 +209,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       for (const caller of running.values()) caller.aborted = true
     },
     inFlight: () => running.size + replies.length + heldBack,
+    shipped: total => own.shipped(total),
   }
 }
 

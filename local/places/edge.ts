@@ -1,6 +1,4 @@
 /** The edge on one machine: the Hono app on Node, with the router in the same process. */
-import { rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { createApp } from '#edge/app.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
@@ -10,6 +8,7 @@ import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { folderBlobs } from '#platform/blob/folder.ts'
+import { addressOf, listenForChannels } from '#platform/channel/transport.ts'
 import { openLog } from '#platform/log.ts'
 import { measureProcess } from '#platform/metrics/process.ts'
 import { Registry } from '#platform/metrics/registry.ts'
@@ -72,8 +71,7 @@ const deps: EdgeDeps = {
     void work.catch(error => log.error('edge.background', { error: String(error) })),
 }
 
-rmSync(env.routerSocket, { force: true })
-const runners = createServer(attach).listen(env.routerSocket)
+const runners = await listenForChannels({ log }, addressOf(env.router), env.runnerKey, attach)
 const gate = openGate(deps)
 const cached = cachedRouter(deps)
 const answering = new Answering({ ...deps, router: cached }, gate.models)

@@ -11,7 +11,8 @@ const edge = z.object({
   GALLEY_FUNCTIONS_PORT: port,
   GALLEY_OBJECTS_SOCKET: z.string(),
   GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
-  GALLEY_ROUTER_SOCKET: z.string(),
+  /** Where it listens for runners. */
+  GALLEY_ROUTER: z.string(),
   GALLEY_BLOBS: z.string().default('blobs'),
 })
 
@@ -25,7 +26,7 @@ export type EdgeEnv = {
   functionsUrl: string
   objectsSocket: string
   partitionsPerObject: number
-  routerSocket: string
+  router: string
   blobsFolder: string
   /** Of answers that the edge gave by itself. */
   receiptsFolder: string
@@ -42,7 +43,7 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
     functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
     objectsSocket: env.GALLEY_OBJECTS_SOCKET,
     partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
-    routerSocket: env.GALLEY_ROUTER_SOCKET,
+    router: env.GALLEY_ROUTER,
     blobsFolder: env.GALLEY_BLOBS,
     receiptsFolder: 'receipts/edge',
   }
@@ -75,7 +76,7 @@ const router = z.object({
   GALLEY_RUNNER_KEY: z.string().min(32),
   GALLEY_FUNCTIONS_PORT: port,
   GALLEY_ROUTER_PORT: port,
-  GALLEY_ROUTER_SOCKET: z.string(),
+  GALLEY_ROUTER: z.string(),
 })
 
 export function readRouterEnv(from: Record<string, string | undefined> = process.env) {
@@ -85,7 +86,7 @@ export function readRouterEnv(from: Record<string, string | undefined> = process
     grpcPort: env.GALLEY_GRPC_PORT,
     objectsUrl: env.GALLEY_FEATURES_URL,
     port: env.GALLEY_ROUTER_PORT,
-    socket: env.GALLEY_ROUTER_SOCKET,
+    channel: env.GALLEY_ROUTER,
     edgeKey: env.GALLEY_EDGE_KEY,
     runnerKey: env.GALLEY_RUNNER_KEY,
     functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,

@@ -1,11 +1,10 @@
 /** The router as a process of its own, for an edge that cannot hold it: runners dial a socket, Workers a port. */
-import { rmSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { openGate } from '#edge/middleware/gate.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { serveRouter } from '#gpu-runners/router-http.ts'
+import { addressOf, listenForChannels } from '#platform/channel/transport.ts'
 import { openLog } from '#platform/log.ts'
 import { httpObjects, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
@@ -43,8 +42,7 @@ const gate = openGate({
 })
 const answering = new Answering({ router, functions, signer, clock, background }, gate.models)
 
-rmSync(env.socket, { force: true })
-const runners = createServer(attach).listen(env.socket)
+const runners = await listenForChannels({ log }, addressOf(env.channel), env.runnerKey, attach)
 const verifier = await openVerifier({ edge: env.edgeKey })
 const server = await serveHttp({
   host: '127.0.0.1',

@@ -5,6 +5,8 @@
  */
 import type { Duplex } from 'node:stream'
 
+/** Says only that the sender is there. It is taken here, and reaches nobody. */
+const BEAT = 0
 /** The first frame that a caller sends; the other types are theirs who speak. */
 export const HELLO = 1
 
@@ -24,13 +26,22 @@ export type Channel = {
   close(): void
 }
 
+/** For a peer that may vanish without a word: both sides of a channel have it, or neither. */
+export type Beat = {
+  /** A side that has sent nothing for so long says that it is there. */
+  everyMs: number
+  /** Beats of silence after which the other side is taken to be gone. */
+  silentMax: number
+}
+
 /**
  * Frames over a stream. `frame` gets views that stay valid; a broken frame, or one on which it throws,
- * ends the stream.
+ * ends the stream, and so does the silence of a peer that has agreed to a beat.
  */
 export function openChannel(
   stream: Duplex,
   on: { frame(type: number, id: number, payload: Buffer): void; end(error?: Error): void },
+  beat?: Beat,
 ): Channel {
   let page = Buffer.allocUnsafe(PAGE_BYTES)
   let at = 0
@@ -41,10 +52,24 @@ export function openChannel(
   let pendingBytes = 0
   let wantedBytes = 4
   let ended = false
+  let silentBeats = 0
+  let hasSent = false
+  const beating = beat && setInterval(onBeat, beat.everyMs, beat).unref()
+
+  /** Counts its own turns, not the time: after a pause of this process what came meanwhile is read first. */
+  function onBeat({ everyMs, silentMax }: Beat): void {
+    if (++silentBeats > silentMax) {
+      end(new Error(`the peer was silent for ${everyMs * silentMax} ms`))
+      return
+    }
+    if (!hasSent) send(BEAT, 0, [])
+    hasSent = false
+  }
 
   function end(error?: Error): void {
     if (ended) return
     ended = true
+    clearInterval(beating)
     pending = []
     stream.destroy()
     on.end(error)
@@ -74,6 +99,7 @@ export function openChannel(
 
   function send(type: number, id: number, parts: readonly Uint8Array[]): void {
     if (ended) return
+    hasSent = true
     let length = 5
     for (const part of parts) length += part.length
     room(HEADER_BYTES)
@@ -98,6 +124,7 @@ export function openChannel(
   }
 
   function read(chunk: Buffer): void {
+    silentBeats = 0
     pending.push(chunk)
     pendingBytes += chunk.length
     // A large frame comes in many chunks: joined with each of them it would be copied thousands of times.
@@ -114,7 +141,7 @@ export function openChannel(
       if (data.length < wantedBytes) break
       const payload = data.subarray(HEADER_BYTES, wantedBytes)
       try {
-        on.frame(data[4]!, data.readUInt32LE(5), payload)
+        if (data[4] !== BEAT) on.frame(data[4]!, data.readUInt32LE(5), payload)
       } catch (error) {
         // The peer speaks another version, or nonsense: this channel ends, not the process.
         end(error as Error)

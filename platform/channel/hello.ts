@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { type Place, type Signer, sha256Hex, type Verifier } from '#core/internal/signing.ts'
-import { type Channel, fromJsonPart, HELLO, jsonPart, openChannel } from './channel.ts'
+import { type Beat, type Channel, fromJsonPart, HELLO, jsonPart, openChannel } from './channel.ts'
 
 const HELLO_PATH = '/hello'
 /** A peer that says nothing is dropped: it holds a connection and, perhaps, most of a frame. */
@@ -28,7 +28,7 @@ export async function helloOf(
 /** Calls `welcome` once the peer has shown that it is one of these places, and ends the stream of any other. */
 export function awaitHello(
   stream: Duplex,
-  deps: { clock: Clock; log: Log; verifier: Verifier; from: readonly Place[] },
+  deps: { clock: Clock; log: Log; verifier: Verifier; from: readonly Place[]; beat?: Beat },
   welcome: (name: string, channel: Channel, hardware?: string) => Welcomed,
 ): void {
   let welcomed: Welcomed | null = null
@@ -36,8 +36,8 @@ export function awaitHello(
   let early: Frame[] | null = null
   let hasEnded = false
   const late = setTimeout(() => refuse(new Error('no hello came')), HELLO_MS_MAX).unref()
-  const channel = openChannel(stream, {
-    frame(...frame) {
+  const on = {
+    frame(...frame: Frame) {
       if (welcomed) welcomed.frame(...frame)
       else if (early) early.push(frame)
       else if (frame[0] !== HELLO) refuse(new Error('the first frame is no hello'))
@@ -46,13 +46,14 @@ export function awaitHello(
         check(frame[2]).catch(refuse)
       }
     },
-    end(error) {
+    end(error?: Error) {
       hasEnded = true
       clearTimeout(late)
       if (error) deps.log.error('channel.broken', { error: String(error) })
       welcomed?.end()
     },
-  })
+  }
+  const channel = openChannel(stream, on, deps.beat)
 
   async function check(payload: Buffer): Promise<void> {
     const { token, ...said } = fromJsonPart<Hello>(payload)

@@ -1,5 +1,6 @@
 /** Requests as bytes on a socket, for what no HTTP client would send. */
 import { connect, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Problem } from './actions.ts'
 import { product } from './product.ts'
 
@@ -24,7 +25,7 @@ export async function open(
   return socket
 }
 
-export function read(socket: Socket): Promise<string> {
+export function read(socket: Duplex): Promise<string> {
   return new Promise(resolve => {
     let said = ''
     socket.on('data', chunk => {

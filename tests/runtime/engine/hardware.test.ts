@@ -147,7 +147,7 @@ test('a machine is of the class that its first provider is, where nobody named i
     GALLEY_RUNNER: 'r',
     GALLEY_RUNNER_KEY: 'k'.repeat(32),
     GALLEY_FUNCTIONS_PORT: '1',
-    GALLEY_ROUTER_SOCKET: 's',
+    GALLEY_ROUTER: './s',
   }
   expect(readEnv(env)).toMatchObject({ hardware: 'cpu', providers: ['cpu'] })
   const gpu = { ...env, GALLEY_PROVIDERS: 'tensorrt,cuda' }

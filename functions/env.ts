@@ -1,11 +1,16 @@
 /** All configuration of the functions, parsed once. */
 import { resolve } from 'node:path'
 import * as z from 'zod'
+import type { BlobPlace } from '#platform/blob/open.ts'
+import { queueUrls } from '#platform/queue/open.ts'
+import type { QueueUrls } from '#platform/queue/sqs.ts'
 
 const schema = z.object({
   GALLEY_DATABASE_URL: z.string(),
   GALLEY_SECRET: z.string().min(32),
   GALLEY_BLOBS: z.string().default('blobs'),
+  /** In S3; not given: blobs are in the folder. */
+  GALLEY_BUCKET: z.string().min(1).optional(),
   GALLEY_FUNCTIONS_PORT: z.coerce.number().int(),
   GALLEY_OBJECTS_SOCKET: z.string(),
   /** Of the Worker, where that has the objects. */
@@ -16,7 +21,9 @@ const schema = z.object({
 export type FunctionsEnv = {
   databaseUrl: string
   secret: string
-  blobsFolder: string
+  blobs: BlobPlace
+  /** Null: the queues are in PostgreSQL. */
+  queues: QueueUrls | null
   scratchFolder: string
   port: number
   objectsSocket: string
@@ -29,7 +36,12 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
   return {
     databaseUrl: env.GALLEY_DATABASE_URL,
     secret: env.GALLEY_SECRET,
-    blobsFolder: env.GALLEY_BLOBS,
+    blobs: {
+      bucket: env.GALLEY_BUCKET ?? null,
+      folder: env.GALLEY_BLOBS,
+      cacheFolder: resolve('cache', 'blobs'),
+    },
+    queues: queueUrls(from),
     scratchFolder: resolve('scratch', 'functions'),
     port: env.GALLEY_FUNCTIONS_PORT,
     objectsSocket: env.GALLEY_OBJECTS_SOCKET,

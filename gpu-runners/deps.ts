@@ -1,8 +1,9 @@
 /** What a runner is made of, built once from its environment. */
 import type { Blobs, Clock, Log, Queue } from '#core/deps.ts'
 import { openSigner, type Signer } from '#core/internal/signing.ts'
-import { folderBlobs } from '#platform/blob/folder.ts'
+import { openBlobs } from '#platform/blob/open.ts'
 import { openLog } from '#platform/log.ts'
+import { openSqs } from '#platform/queue/open.ts'
 import { remoteQueue } from '#platform/queue/remote.ts'
 import { type Control, openControl } from './control.ts'
 import type { Engine } from './engines/engine.ts'
@@ -31,14 +32,19 @@ export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
   const log = openLog({ place: env.name, clock })
   const signer = await openSigner('runner', env.key)
   const control = openControl({ url: env.functionsUrl, signer, clock })
-  const queue = remoteQueue({
-    request: (operation, input, signal) =>
-      control.ask('/internal/queue', { operation, input }, signal),
-  })
-  const blobs = folderBlobs({ root: env.blobsFolder })
+  const queue = env.queues ? await openSqs(env.queues) : queueOf(control)
+  const blobs = await openBlobs(env.blobs)
   const protection = env.ecsAgentUrl ? taskProtection({ log }, env.ecsAgentUrl) : UNPROTECTED
   const { usable, lacks } = await probe({ log }, env.providers)
   const engine = openOnnxRuntime({ log, providers: usable })
   const opened = { clock, log, signer, control, queue, blobs, protection, engine }
   return { ...opened, providers: usable, lacks }
+}
+
+/** The queue behind the functions: without credentials of its own. */
+function queueOf(control: Control): Queue {
+  return remoteQueue({
+    request: (operation, input, signal) =>
+      control.ask('/internal/queue', { operation, input }, signal),
+  })
 }

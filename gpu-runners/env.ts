@@ -2,6 +2,9 @@
 import { totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import * as z from 'zod'
+import type { BlobPlace } from '#platform/blob/open.ts'
+import { queueUrls } from '#platform/queue/open.ts'
+import type { QueueUrls } from '#platform/queue/sqs.ts'
 import { hardware } from '#schemas/contracts/models.ts'
 import { PROVIDERS, type Provider } from './engines/providers.ts'
 
@@ -16,6 +19,8 @@ const schema = z
     /** The path of a socket, or host and port, of which the host may stand for several routers. */
     GALLEY_ROUTER: z.string(),
     GALLEY_BLOBS: z.string().default('blobs'),
+    /** In S3; not given: blobs are in the folder. */
+    GALLEY_BUCKET: z.string().min(1).optional(),
     /** The class of this machine: versions may ask for one, and what was measured on one holds on its like. */
     GALLEY_HARDWARE: hardware.optional(),
     /** Execution providers in the order in which they are tried, as in "tensorrt,cuda". */
@@ -43,7 +48,9 @@ export type RunnerEnv = {
   key: string
   functionsUrl: string
   router: string
-  blobsFolder: string
+  blobs: BlobPlace
+  /** Null: the queues are behind the functions. */
+  queues: QueueUrls | null
   receiptsFolder: string
   scratchFolder: string
   hardware: string
@@ -63,7 +70,12 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     key: env.GALLEY_RUNNER_KEY,
     functionsUrl: env.GALLEY_FUNCTIONS_URL ?? `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
     router: env.GALLEY_ROUTER,
-    blobsFolder: env.GALLEY_BLOBS,
+    blobs: {
+      bucket: env.GALLEY_BUCKET ?? null,
+      folder: env.GALLEY_BLOBS,
+      cacheFolder: resolve('cache', 'blobs'),
+    },
+    queues: queueUrls(from),
     receiptsFolder: `receipts/${env.GALLEY_RUNNER}`,
     // Engine processes have a working directory of their own: the path must be absolute.
     scratchFolder: resolve('scratch', env.GALLEY_RUNNER),

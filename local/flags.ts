@@ -4,6 +4,8 @@ import { parseArgs } from 'node:util'
 import { AppError } from '#core/error.ts'
 
 export type Edge = 'node' | 'workerd'
+export type QueueEngine = 'postgres' | 'sqs'
+export type BlobEngine = 'folder' | 's3'
 export type Flags = {
   host: string
   /** 0: any free one. */
@@ -14,6 +16,8 @@ export type Flags = {
   dataFolder: string
   databaseUrl: string | undefined
   edge: Edge
+  queue: QueueEngine
+  blob: BlobEngine
   /** Runners side by side; a request that one of them was lost with goes to another. */
   runners: number
   bare: boolean
@@ -30,11 +34,16 @@ export const HELP = `Starts Galley on this machine.
   --data <folder>        where everything is kept                      (.galley)
   --database-url <url>   a PostgreSQL server instead of the embedded one
   --edge node|workerd    what runs the edge                            (node)
+  --queue postgres|sqs   where queues are; sqs takes their URLs from GALLEY_QUEUE_*  (postgres)
+  --blob folder|s3       where blobs are; s3 takes the bucket from GALLEY_BUCKET     (folder)
   --runners <number>     how many runners share the work               (1)
   --bare                 without a first tenant, key and model
   --help
 `
 
+const EDGES = ['node', 'workerd'] as const
+const QUEUE_ENGINES = ['postgres', 'sqs'] as const
+const BLOB_ENGINES = ['folder', 's3'] as const
 /** More than any one machine has cores for. */
 const RUNNERS_MAX = 64
 
@@ -48,7 +57,9 @@ export function parseFlags(args: string[], cwd: string): Flags {
       values['grpc-port'] === undefined ? undefined : portOf('--grpc-port', values['grpc-port']),
     dataFolder: isAbsolute(values.data) ? values.data : resolve(cwd, values.data),
     databaseUrl: values['database-url'] === undefined ? undefined : urlOf(values['database-url']),
-    edge: edgeOf(values.edge),
+    edge: oneOf('--edge', EDGES, values.edge),
+    queue: oneOf('--queue', QUEUE_ENGINES, values.queue),
+    blob: oneOf('--blob', BLOB_ENGINES, values.blob),
     runners: runnersOf(values.runners),
     bare: values.bare,
     help: values.help,
@@ -66,6 +77,8 @@ function parse(args: string[]) {
         data: { type: 'string', default: '.galley' },
         'database-url': { type: 'string' },
         edge: { type: 'string', default: 'node' },
+        queue: { type: 'string', default: 'postgres' },
+        blob: { type: 'string', default: 'folder' },
         runners: { type: 'string', default: '1' },
         bare: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
@@ -78,7 +91,7 @@ function parse(args: string[]) {
       ? ' Flags come after "--": npm start -- --port 4501.'
       : ''
     throw refused(
-      `${reason}: the flags are --port --grpc-port --host --data --database-url --edge --runners --bare --help.${lost}`,
+      `${reason}: the flags are --port --grpc-port --host --data --database-url --edge --queue --blob --runners --bare --help.${lost}`,
     )
   }
 }
@@ -95,9 +108,10 @@ function runnersOf(text: string): number {
   throw refused(`--runners is a number from 1 to ${RUNNERS_MAX}, not "${text}".`)
 }
 
-function edgeOf(text: string): Edge {
-  if (text === 'node' || text === 'workerd') return text
-  throw refused(`--edge is node or workerd, not "${text}".`)
+function oneOf<T extends string>(flag: string, names: readonly T[], text: string): T {
+  const found = names.find(name => name === text)
+  if (found) return found
+  throw refused(`${flag} is ${names.join(' or ')}, not "${text}".`)
 }
 
 function urlOf(text: string): string {

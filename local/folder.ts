@@ -20,7 +20,7 @@ import {
 import { dirname, join } from 'node:path'
 import * as z from 'zod'
 import { AppError } from '#core/error.ts'
-import type { Edge } from './flags.ts'
+import type { Flags } from './flags.ts'
 import { type Lock, lockFolder } from './lock.ts'
 
 /** Rises when an older Galley could not read the folder any more. */
@@ -38,6 +38,9 @@ const about = z.object({
   created: z.string(),
   /** Which edge's engine wrote `objects/`; another one cannot read it. */
   objects_engine: z.enum(['node', 'workerd']),
+  /** Where its queues and blobs are: what is in one place is not in another. */
+  queue_engine: z.enum(['postgres', 'sqs']).default('postgres'),
+  blob_engine: z.enum(['folder', 's3']).default('folder'),
 })
 const secrets = z.object({
   /** base64, 32 bytes: signs what the places send each other. */
@@ -45,6 +48,9 @@ const secrets = z.object({
   /** Password of the database role `galley_app`. */
   app_password: z.string().min(20),
 })
+
+/** What keeps the data of a folder. */
+export type Engines = Pick<Flags, 'edge' | 'queue' | 'blob'>
 
 export type DataFolder = {
   path: string
@@ -60,15 +66,19 @@ function makeFolder(path: string): void {
 }
 
 /** Opens or makes the folder and locks it. Throws an AppError whose public text says what to do. */
-export function openFolder(path: string, edge: Edge, freeBytesMin = FREE_BYTES_MIN): DataFolder {
+export function openFolder(
+  path: string,
+  engines: Engines,
+  freeBytesMin = FREE_BYTES_MIN,
+): DataFolder {
   try {
-    return open(path, edge, freeBytesMin)
+    return open(path, engines, freeBytesMin)
   } catch (error) {
     throw explained(error, path)
   }
 }
 
-function open(path: string, edge: Edge, freeBytesMin: number): DataFolder {
+function open(path: string, engines: Engines, freeBytesMin: number): DataFolder {
   makeFolder(path)
   refuseStranger(path)
   chmodSync(path, 0o700)
@@ -79,7 +89,7 @@ function open(path: string, edge: Edge, freeBytesMin: number): DataFolder {
     // Sockets of a start that was killed.
     for (const name of readdirSync(join(path, 'run')))
       rmSync(join(path, 'run', name), { recursive: true })
-    return { path, secrets: settle(path, edge), lock }
+    return { path, secrets: settle(path, engines), lock }
   } catch (error) {
     lock.release()
     throw error
@@ -87,7 +97,7 @@ function open(path: string, edge: Edge, freeBytesMin: number): DataFolder {
 }
 
 /** Reads what the folder says, or writes it the first time: `galley.json` last, it seals the rest. */
-function settle(path: string, edge: Edge): z.infer<typeof secrets> {
+function settle(path: string, engines: Engines): z.infer<typeof secrets> {
   const aboutPath = join(path, 'galley.json')
   const secretsPath = join(path, 'secrets.json')
   const known = readJson(aboutPath)
@@ -95,7 +105,13 @@ function settle(path: string, edge: Edge): z.infer<typeof secrets> {
     const made = readJson(secretsPath) ?? newSecrets()
     writeJson(secretsPath, made)
     const created = new Date().toISOString()
-    writeJson(aboutPath, { format: FORMAT, created, objects_engine: edge })
+    writeJson(aboutPath, {
+      format: FORMAT,
+      created,
+      objects_engine: engines.edge,
+      queue_engine: engines.queue,
+      blob_engine: engines.blob,
+    })
     return checked(secrets, made, secretsPath)
   }
   const format = (known as { format?: unknown } | null)?.format
@@ -103,12 +119,18 @@ function settle(path: string, edge: Edge): z.infer<typeof secrets> {
     throw new AppError('conflict', {
       public: `${path} was written by a newer Galley (format ${format}, this one knows ${FORMAT}): start that version, or choose another folder with --data.`,
     })
-  const { objects_engine: engine } = checked(about, known, aboutPath)
-  if (engine !== edge)
-    throw new AppError('conflict', {
-      public: `The objects in ${path} were written with --edge ${engine} and cannot be read with --edge ${edge}: start with --edge ${engine}, or choose another folder with --data.`,
-    })
+  const written = checked(about, known, aboutPath)
+  refuseOther(path, 'objects', '--edge', written.objects_engine, engines.edge)
+  refuseOther(path, 'queues', '--queue', written.queue_engine, engines.queue)
+  refuseOther(path, 'blobs', '--blob', written.blob_engine, engines.blob)
   return checked(secrets, readJson(secretsPath) ?? null, secretsPath)
+}
+
+function refuseOther(path: string, what: string, flag: string, written: string, asked: string) {
+  if (written === asked) return
+  throw new AppError('conflict', {
+    public: `The ${what} of ${path} were written with ${flag} ${written} and cannot be read with ${flag} ${asked}: start with ${flag} ${written}, or choose another folder with --data.`,
+  })
 }
 
 function newSecrets(): z.infer<typeof secrets> {

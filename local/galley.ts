@@ -15,6 +15,7 @@ import { startPlace } from './place.ts'
 import { freePorts, grpcPort, publicPort } from './ports.ts'
 import { DATABASE, SUPERUSER, socketFolder } from './postgres/address.ts'
 import { startPostgres } from './postgres.ts'
+import { reachStores, storesEnv } from './stores.ts'
 import { clearStrays } from './strays.ts'
 import { type ChildSpec, type StepSpec, supervise } from './supervisor.ts'
 
@@ -53,7 +54,7 @@ export async function startGalley(
   deps: GalleyDeps,
   signal: AbortSignal,
 ): Promise<Galley> {
-  const folder = openFolder(flags.dataFolder, flags.edge)
+  const folder = openFolder(flags.dataFolder, flags)
   const closing: (() => void)[] = [() => folder.lock.release()]
   const close = () => closing.splice(0).forEach(end => void end())
   try {
@@ -72,6 +73,7 @@ export async function startGalley(
     const ports = { functions: functions!, router: router!, channel: channel!, grpc }
     const urls = databaseUrls(flags, folder)
     const env = placeEnv(flags, folder, port, ports)
+    await reachStores(flags, env)
     const keys = await signingKeys(folder)
     const context: Context = { flags, deps, folder, log, logs, env, urls, keys }
     signal.throwIfAborted()
@@ -173,7 +175,7 @@ async function signingKeys(folder: DataFolder): Promise<Record<SigningKey, strin
 /** What every place is told; each parses its own part of it in its `env.ts`. */
 function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) {
   return {
-    ...inheritedEnv(),
+    ...storesEnv(flags, inheritedEnv()),
     GALLEY_DATA: folder.path,
     GALLEY_HOST: flags.host,
     GALLEY_PORT: String(port),

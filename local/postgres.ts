@@ -34,6 +34,8 @@ export type PostgresOptions = {
   signal?: AbortSignal
   /** An open file for what the server says; without one it goes nowhere. */
   output?: number
+  /** Besides ours, or in place of them. */
+  settings?: Record<string, string>
 }
 
 /**
@@ -86,7 +88,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   const strays = await clearStrays(cluster)
   if (strays.length > 0) options.log.info('postgres strays ended', { pids: strays })
   options.signal?.throwIfAborted()
-  const child = launch(cluster, options.output)
+  const child = launch(cluster, options)
   const exited = once(child, 'exit').then(([code, signal]): Exit => {
     // The guard's other half waits for the end of this pipe.
     child.stdin?.destroy()
@@ -101,9 +103,12 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   return { ...address, pid: child.pid!, exited, stop }
 }
 
-function launch(cluster: Cluster, output: number | undefined): ChildProcess {
+function launch(cluster: Cluster, { output, settings: given }: PostgresOptions): ChildProcess {
   const { uid, gid, wrap } = cluster.account
-  const settings = Object.entries(SETTINGS).flatMap(([key, value]) => ['-c', `${key}=${value}`])
+  const settings = Object.entries({ ...SETTINGS, ...given }).flatMap(([key, value]) => [
+    '-c',
+    `${key}=${value}`,
+  ])
   const server = [cluster.binaries.postgres, '-D', here(cluster.folder), '-k', '.', ...settings]
   const child = spawn('/bin/sh', ['-c', GUARD, 'sh', ...wrap, ...server], {
     cwd: cluster.folder,

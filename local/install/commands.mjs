@@ -25,7 +25,7 @@ const COMMANDS = {
   'check:stacks': args => [{ dev: true, entry: 'stacks/check/check.ts', args }],
   'check:functions': args => [{ dev: true, entry: 'tests/lambda/check.ts', args }],
   'build:functions': args => [{ dev: true, entry: 'local/lambda/build.ts', args }],
-  e2e: args => edgesOf(args).map(edge => endToEnd(edge, withoutEdge(args))),
+  e2e: args => edgesOf(args).map(edge => endToEnd(edge, args)),
   demo: args => [{ dev: edgeOf(args) === 'workerd', entry: 'bench/demo.ts', args }],
   chaos: args => [{ dev: true, entry: 'tests/chaos/chaos.ts', args }],
   prove: args => [{ dev: true, entry: 'tests/proof/prove.ts', args }],
@@ -42,9 +42,16 @@ export function runsOf(command, args) {
   throw new Refusal(`Usage: npm run <${Object.keys(COMMANDS).join(' | ')}> -- [flags]`)
 }
 
+/** The product's own flags become its environment; the rest is Vitest's. */
 function endToEnd(edge, args) {
   const config = ['run', '--config', 'vitest.e2e.config.ts']
-  return { dev: true, entry: VITEST, args: [...config, ...args], env: { GALLEY_EDGE: edge } }
+  const env = {
+    GALLEY_EDGE: edge,
+    GALLEY_E2E_QUEUE: engineOf(args, 'queue', ['postgres', 'sqs']),
+    GALLEY_E2E_BLOB: engineOf(args, 'blob', ['folder', 's3']),
+  }
+  const rest = ['edge', 'queue', 'blob'].reduce(withoutFlag, args)
+  return { dev: true, entry: VITEST, args: [...config, ...rest], env }
 }
 
 function edgesOf(args) {
@@ -53,10 +60,24 @@ function edgesOf(args) {
 }
 
 function edgeOf(args) {
-  const at = args.indexOf('--edge')
-  return at >= 0 ? args[at + 1] : args.find(arg => arg.startsWith('--edge='))?.slice(7)
+  return flagOf(args, 'edge')
 }
 
-function withoutEdge(args) {
-  return args.filter((arg, i) => !arg.startsWith('--edge') && args[i - 1] !== '--edge')
+function engineOf(args, flag, names) {
+  const value = flagOf(args, flag) ?? names[0]
+  if (names.includes(value)) return value
+  throw new Refusal(`--${flag} is ${names.join(' or ')}, not "${value}".`)
+}
+
+function flagOf(args, flag) {
+  const at = args.indexOf(`--${flag}`)
+  if (at >= 0) return args[at + 1] ?? ''
+  return args.find(arg => arg.startsWith(`--${flag}=`))?.slice(flag.length + 3)
+}
+
+function withoutFlag(args, flag) {
+  const name = `--${flag}`
+  return args.filter(
+    (arg, i) => arg !== name && !arg.startsWith(`${name}=`) && args[i - 1] !== name,
+  )
 }

@@ -7,7 +7,7 @@ import { openGate } from '#edge/middleware/gate.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
 import { createRouter } from '#gpu-runners/router.ts'
-import { folderBlobs } from '#platform/blob/folder.ts'
+import { openBlobs } from '#platform/blob/open.ts'
 import { addressOf, listenForChannels } from '#platform/channel/transport.ts'
 import { openLog } from '#platform/log.ts'
 import { measureProcess } from '#platform/metrics/process.ts'
@@ -53,7 +53,7 @@ const deps: EdgeDeps = {
   router,
   objects: remoteObjects(objects.call),
   features: remoteFeatures(objects.call, env.partitionsPerObject),
-  blobs: folderBlobs({ root: env.blobsFolder }),
+  blobs: await openBlobs(env.blobs),
   signer,
   clock,
   log,

@@ -1,5 +1,7 @@
 /** What the places of one machine are told by their supervisor. */
+import { resolve } from 'node:path'
 import * as z from 'zod'
+import type { BlobPlace } from '#platform/blob/open.ts'
 
 const port = z.coerce.number().int().min(1).max(65_535)
 const edge = z.object({
@@ -14,6 +16,8 @@ const edge = z.object({
   /** Where it listens for runners. */
   GALLEY_ROUTER: z.string(),
   GALLEY_BLOBS: z.string().default('blobs'),
+  /** In S3; not given: blobs are in the folder. */
+  GALLEY_BUCKET: z.string().min(1).optional(),
 })
 
 export type EdgeEnv = {
@@ -27,7 +31,7 @@ export type EdgeEnv = {
   objectsSocket: string
   partitionsPerObject: number
   router: string
-  blobsFolder: string
+  blobs: BlobPlace
   /** Of answers that the edge gave by itself. */
   receiptsFolder: string
 }
@@ -44,7 +48,11 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
     objectsSocket: env.GALLEY_OBJECTS_SOCKET,
     partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
     router: env.GALLEY_ROUTER,
-    blobsFolder: env.GALLEY_BLOBS,
+    blobs: {
+      bucket: env.GALLEY_BUCKET ?? null,
+      folder: env.GALLEY_BLOBS,
+      cacheFolder: resolve('cache', 'blobs'),
+    },
     receiptsFolder: 'receipts/edge',
   }
 }

@@ -19,13 +19,15 @@ import { tendLog } from '#functions/seal.ts'
 import { inferenceFilesIn } from '#functions/segments/inference-files.ts'
 import { spoolsIn } from '#functions/segments/spool.ts'
 import { sweep } from '#functions/sweep.ts'
-import { folderBlobs, sweepFolder } from '#platform/blob/folder.ts'
+import { sweepFolder } from '#platform/blob/folder.ts'
+import { openBlobs } from '#platform/blob/open.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import { openSqs } from '#platform/queue/open.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
 import { SCHEDULES } from '#schemas/schedules.ts'
 import { serveHttp } from './http-host.ts'
@@ -41,8 +43,10 @@ const env = readEnv()
 const clock = { now: () => Date.now() }
 const log = openLog({ place: 'functions', clock })
 const db = openDatabase({ url: env.databaseUrl, log })
-const queue = postgresQueue({ pool: db.pool, listen: connectionOf(env.databaseUrl) })
-const blobs = folderBlobs({ root: env.blobsFolder })
+const queue = env.queues
+  ? await openSqs(env.queues)
+  : postgresQueue({ pool: db.pool, listen: connectionOf(env.databaseUrl) })
+const blobs = await openBlobs(env.blobs)
 const keys = Object.fromEntries(
   await Promise.all(PLACES.map(async place => [place, await placeKey(env.secret, place)])),
 )
@@ -128,7 +132,7 @@ async function relay(): Promise<void> {
 }
 
 async function sweeps(): Promise<void> {
-  await sweepFolder({ root: env.blobsFolder }).catch(error =>
+  await sweepFolder({ root: env.blobs.folder }).catch(error =>
     log.error('functions.sweep_failed', { sweep: 'blobs', error: String(error) }),
   )
   while (!stopping.signal.aborted) {

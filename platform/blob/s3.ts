@@ -7,7 +7,7 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  type S3Client,
+  S3Client,
 } from '@aws-sdk/client-s3'
 import type { BlobInfo, Blobs, Bytes } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -21,9 +21,27 @@ import { uploads } from './upload.ts'
 const PIECE_BYTES = 8_388_608
 const LIST_MAX = 1_000
 const HEADS_AT_ONCE = 16
+const TRIES_MAX = 5
+const CONNECT_MS_MAX = 3_000
+/** Without a byte. */
+const SILENT_MS_MAX = 30_000
+const SOCKETS_MAX = 200
 
 type Place = { client: S3Client; bucket: string }
 type Limits = { sha256?: string; sizeMax?: number }
+
+/** A client that tries again with full jitter what was throttled or lost. */
+export function s3Client(): S3Client {
+  return new S3Client({
+    maxAttempts: TRIES_MAX,
+    requestHandler: {
+      connectionTimeout: CONNECT_MS_MAX,
+      socketTimeout: SILENT_MS_MAX,
+      httpsAgent: { maxSockets: SOCKETS_MAX },
+      httpAgent: { maxSockets: SOCKETS_MAX },
+    },
+  })
+}
 
 /** `cacheFolder` holds the copies that `localFile` gives out, up to `cacheBytesMax` together. */
 export function s3Blobs(

@@ -1,6 +1,7 @@
 /** The control database: PostgreSQL by `pg` and drizzle, the same code embedded and in the cloud. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DrizzleQueryError, sql } from 'drizzle-orm'
-import { drizzle } from 'drizzle-orm/node-postgres'
+import { drizzle, type NodePgDatabase } from 'drizzle-orm/node-postgres'
 import pg from 'pg'
 import type { Database, Log, Tx } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -11,10 +12,23 @@ const STATEMENT_TIMEOUT_MS = 30_000
 const IDLE_IN_TRANSACTION_MS_MAX = 60_000
 const CONNECTIONS_MAX = 10
 const RETRIES_MAX = 5
+/** A connection is not used for longer: after a fail-over it may lead to what is no longer the primary. */
+const CONNECTION_S_MAX = 300
+/** For what was lost while a server was replaced by its standby, or started again. */
+const RECONNECT_MS_FIRST = 50
+const RECONNECT_MS_MAX = 2_000
 /** Serialization failure, deadlock: the transaction did nothing and may simply run again. */
 const RETRYABLE_STATES = new Set(['40001', '40P01'])
 /** The server is going down, starting, or out of connections; nothing was committed. */
-const UNAVAILABLE_STATES = new Set(['57P01', '57P02', '57P03', '53300', '08006', '08001', '08003'])
+const UNAVAILABLE_STATES = new Set([
+  ...['57P01', '57P02', '57P03', '53300', '08006', '08001', '08003'],
+  // A standby: the server was the primary, or is about to be.
+  '25006',
+])
+/** The server's certificate, or its lack of one, is not what the URL asks for. */
+const TLS_FAULT =
+  /SELF_SIGNED|UNABLE_TO_|CERT_|ERR_TLS|does not support SSL|certificate|no pg_hba.conf entry.*no encryption/i
+
 const DISK_FULL_STATE = '53100'
 /** A text with U+0000, which JSON and paths can carry and PostgreSQL cannot. */
 const UNSTORABLE_STATES = new Set(['22021', '22P05'])
@@ -36,23 +50,52 @@ export function openDatabase(config: {
     // A holder that is cut off in the middle must not keep its locks.
     idle_in_transaction_session_timeout: IDLE_IN_TRANSACTION_MS_MAX,
     keepAlive: true,
+    maxLifetimeSeconds: CONNECTION_S_MAX,
     application_name: 'galley',
   })
   // Idle connections report the server's end here; without a listener the process would end too.
   pool.on('error', error => config.log.error('db.connection_lost', { error: String(error) }))
-  const db = drizzle({ client: pool })
+  // Those in use as well; who uses one hears it from its query.
+  pool.on('connect', client => client.on('error', () => {}))
+  const sessions = new WeakMap<pg.PoolClient, NodePgDatabase>()
+
+  /** Over a connection of our own: drizzle's would keep one for ever that was lost before it began. */
+  async function onConnection<T>(work: (db: NodePgDatabase) => Promise<T>): Promise<T> {
+    const client = await pool.connect()
+    let isLost = false
+    try {
+      const session = sessions.get(client) ?? drizzle({ client })
+      sessions.set(client, session)
+      return await work(session)
+    } catch (error) {
+      isLost = isUnavailable(translate(error))
+      throw error
+    } finally {
+      client.release(isLost)
+    }
+  }
 
   async function transaction<T>(begin: ReturnType<typeof sql>, work: (tx: Tx) => Promise<T>) {
+    const giveUpAt = performance.now() + RECONNECT_MS_MAX
     for (let attempt = 1; ; attempt++) {
+      let isDone = false
       try {
-        return await db.transaction(async tx => {
+        const run = async (tx: Tx) => {
           await tx.execute(begin)
-          return work(tx)
-        })
+          const result = await work(tx)
+          isDone = true
+          return result
+        }
+        return await onConnection(db => db.transaction(run))
       } catch (error) {
         const state = stateOf(error)
         if (state && RETRYABLE_STATES.has(state) && attempt < RETRIES_MAX) continue
-        throw translate(withoutValues(error))
+        const told = translate(withoutValues(error))
+        // Before the commit was asked for nothing can have been stored. After it nobody knows.
+        const mayRunAgain = !isDone && isUnavailable(told)
+        const pauseMs = Math.random() * RECONNECT_MS_FIRST * 2 ** attempt
+        if (!mayRunAgain || performance.now() + pauseMs > giveUpAt) throw told
+        await sleep(pauseMs)
       }
     }
   }
@@ -96,6 +139,10 @@ function stateOf(error: unknown): string | undefined {
   return (cause as { code?: string }).code
 }
 
+function isUnavailable(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'unavailable'
+}
+
 function translate(error: unknown): unknown {
   if (error instanceof AppError) return error
   const state = stateOf(error)
@@ -114,6 +161,10 @@ function translate(error: unknown): unknown {
       retryable: true,
       cause: error,
     })
+  }
+  if (TLS_FAULT.test(`${state} ${message}`)) {
+    const internal = `${message}: the database must be reached over TLS with a certificate for its host that a trusted CA vouches for; sslrootcert=<file> in the database's URL, or NODE_EXTRA_CA_CERTS, names another CA`
+    return new AppError('internal', { internal, cause: error })
   }
   const lost =
     (state && (UNAVAILABLE_STATES.has(state) || /^E[A-Z]+$/.test(state))) ||

@@ -15,6 +15,7 @@ import { AppError } from '#core/error.ts'
 import type { QueueName } from '#schemas/queues.ts'
 import { microBatch } from './batch.ts'
 import { checkOutgoing, checkReceive, checkVisibility, type Outgoing } from './message.ts'
+import { nameOf, sqsFault } from './sqs-client.ts'
 import { nap } from './unavailable.ts'
 
 const ENTRIES_MAX = 10
@@ -58,7 +59,9 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
         DelaySeconds: Math.ceil(m.delayS ?? 0),
       }))
       return untilAllDone(entries, Entries =>
-        o.client.send(new SendMessageBatchCommand({ QueueUrl, Entries })),
+        o.client.send(new SendMessageBatchCommand({ QueueUrl, Entries })).catch(error => {
+          throw sqsFault(error, 'SendMessage', QueueUrl)
+        }),
       )
     },
     m => Buffer.byteLength(m.body),
@@ -69,7 +72,10 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
       const entries = receipts.map((ReceiptHandle, at) => ({ Id: String(at), ReceiptHandle }))
       return untilAllDone(
         entries,
-        Entries => o.client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries })),
+        Entries =>
+          o.client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries })).catch(error => {
+            throw sqsFault(error, 'DeleteMessage', QueueUrl)
+          }),
         isOldReceipt,
       )
     },
@@ -97,7 +103,7 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
         return Messages.map(toMessage)
       } catch (error) {
         if (signal?.aborted) return []
-        throw sqsFault(error)
+        throw sqsFault(error, 'ReceiveMessage', o.urls[queue].url)
       }
     },
     delete: (queue, receipts) => deleteAll(queue, receipts),
@@ -114,7 +120,7 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
         return true
       } catch (error) {
         if (isOldReceipt({ Code: nameOf(error), Message: String(error) })) return false
-        throw sqsFault(error)
+        throw sqsFault(error, 'ChangeMessageVisibility', o.urls[queue].url)
       }
     },
     async dead(queue) {
@@ -123,7 +129,7 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
         AttributeNames: ['ApproximateNumberOfMessages'],
       })
       const { Attributes } = await o.client.send(command).catch(error => {
-        throw sqsFault(error)
+        throw sqsFault(error, 'GetQueueAttributes', o.urls[queue].deadUrl)
       })
       return Number(Attributes?.ApproximateNumberOfMessages ?? 0)
     },
@@ -138,9 +144,7 @@ async function untilAllDone<E extends Entry>(
 ): Promise<void> {
   let left = entries
   for (let tries = 1; ; tries++) {
-    const { Failed = [] } = await call(left).catch(error => {
-      throw sqsFault(error)
-    })
+    const { Failed = [] } = await call(left)
     const failures = new Map(Failed.filter(f => !isDone(f)).map(f => [f.Id, f]))
     left = left.filter(entry => failures.has(entry.Id))
     const [first] = failures.values()
@@ -176,21 +180,4 @@ function isOldReceipt(failure: Failure): boolean {
     /InvalidParameterValue/.test(failure.Code ?? '') &&
     /receipt handle|ReceiptHandle/i.test(failure.Message ?? '')
   )
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : ''
-}
-
-/** What the SDK gave up on after its own retries may pass later, unless the request itself was wrong. */
-function sqsFault(error: unknown): unknown {
-  if (error instanceof AppError) return error
-  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
-  if (status && status < 500 && status !== 429) return error
-  return new AppError('unavailable', {
-    public: 'The queue cannot be reached now. Try again in a moment.',
-    internal: `SQS: ${nameOf(error)} ${error instanceof Error ? error.message : error}`,
-    retryable: true,
-    cause: error,
-  })
 }

@@ -12,9 +12,9 @@ import { pythonWith } from '../conformance/clients/python.ts'
 
 /** Whose guarantees the tests of a file are. */
 const FILES = {
-  sqs: ['tests/cloud/sqs.test.ts'],
+  sqs: ['tests/cloud/sqs.test.ts', 'tests/cloud/sqs-faults.test.ts'],
   s3: ['tests/cloud/s3.test.ts'],
-  postgres: ['tests/conformance/queue.test.ts'],
+  postgres: ['tests/cloud/postgres.test.ts', 'tests/conformance/queue.test.ts'],
   lambda: [],
   objects: ['tests/cloud/durable-objects.test.ts', 'tests/cloud/kv.test.ts'],
 } satisfies Record<string, string[]>

@@ -7,8 +7,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { CreateBucketCommand, type S3Client } from '@aws-sdk/client-s3'
-import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
+import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { buildApp } from 'fauxqs'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
@@ -68,6 +68,7 @@ export async function freshBucket(client: S3Client): Promise<string> {
 }
 
 async function createQueue(client: SQSClient, name: QueueName, suffix: string) {
+  const endpoint = await client.config.endpoint!()
   const dead = await client.send(new CreateQueueCommand({ QueueName: `${name}-${suffix}-dead` }))
   const deadUrl = dead.QueueUrl!
   const asked = { QueueUrl: deadUrl, AttributeNames: ['QueueArn' as const] }
@@ -85,5 +86,40 @@ async function createQueue(client: SQSClient, name: QueueName, suffix: string) {
       },
     }),
   )
-  return { url: QueueUrl!, deadUrl }
+  return { url: at(endpoint, QueueUrl!), deadUrl: at(endpoint, deadUrl) }
+}
+
+/** Queues and a bucket on a server of their own, and the environment that names them as a deployment's does. */
+export async function startCloud(): Promise<{
+  env: Record<string, string>
+  close(): Promise<void>
+}> {
+  const { endpoint, close } = await startFauxqs()
+  const config = clientConfig(endpoint)
+  const [sqs, s3] = [new SQSClient(config), new S3Client({ ...config, forcePathStyle: true })]
+  const urls = await freshQueues(sqs)
+  const bucket = await freshBucket(s3)
+  sqs.destroy()
+  s3.destroy()
+  const queues = Object.entries(urls).map(([name, { url }]) => [
+    `GALLEY_QUEUE_${name.toUpperCase()}`,
+    url,
+  ])
+  const env = {
+    AWS_ENDPOINT_URL: endpoint,
+    AWS_REGION: config.region,
+    AWS_ACCESS_KEY_ID: config.credentials.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: config.credentials.secretAccessKey,
+    GALLEY_BUCKET: bucket,
+    ...Object.fromEntries(queues),
+  }
+  return { env, close }
+}
+
+/** A server names itself by a host that nobody resolves; what tells its queues apart is the path. */
+function at(
+  { protocol, hostname, port }: { protocol: string; hostname: string; port?: number },
+  url: string,
+) {
+  return `${protocol}//${hostname}:${port}${new URL(url).pathname}`
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
+import { startCloud } from '../cloud/servers.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,17 +20,21 @@ const START = fileURLToPath(new URL('../../local/start.ts', import.meta.url))
 export default async function setup(project: TestProject) {
   const dataFolder = mkdtempSync(join(tmpdir(), 'galley-e2e-'))
   const edge = process.env.GALLEY_EDGE ?? 'node'
+  const queue = process.env.GALLEY_E2E_QUEUE ?? 'postgres'
+  const blob = process.env.GALLEY_E2E_BLOB ?? 'folder'
+  // Servers of SQS and S3 that only this run knows of.
+  const cloud = queue === 'sqs' || blob === 's3' ? await startCloud() : null
   const port = await freePort()
   const child = spawn(
     process.execPath,
-    [START, '--data', dataFolder, '--port', String(port), '--edge', edge],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+    [START, '--data', dataFolder, '--port', String(port), ...engines({ edge, queue, blob })],
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...cloud?.env } },
   )
   let printed = ''
   child.stdout!.on('data', chunk => {
     printed += chunk
   })
-  await Promise.race([
+  const ready = Promise.race([
     new Promise<void>(resolve => {
       child.stdout!.on('data', () => /^ready/m.test(printed) && resolve())
     }),
@@ -37,13 +42,22 @@ export default async function setup(project: TestProject) {
       Promise.reject(new Error(`the product did not start: ${printed}`)),
     ),
   ])
+  await ready.catch(async error => {
+    await cloud?.close()
+    throw error
+  })
   const { url, grpc, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
   project.provide('product', { url, grpc, key, dataFolder, edge })
   return async () => {
     child.kill('SIGINT')
     await once(child, 'exit')
     rmSync(dataFolder, { recursive: true, force: true })
+    await cloud?.close()
   }
+}
+
+function engines(flags: Record<string, string>): string[] {
+  return Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value])
 }
 
 function freePort(): Promise<number> {

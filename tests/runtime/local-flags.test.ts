@@ -9,6 +9,8 @@ test('without flags it listens on this machine only and keeps its data beside th
     port: 4500,
     dataFolder: '/home/ada/.galley',
     edge: 'node',
+    queue: 'postgres',
+    blob: 'folder',
     runners: 1,
   })
 })
@@ -17,6 +19,8 @@ test.each([
   [['--port', 'http'], '--port is a number from 0 to 65535, not "http"'],
   [['--port', '70000'], '--port is a number'],
   [['--edge', 'deno'], '--edge is node or workerd, not "deno"'],
+  [['--queue', 'kafka'], '--queue is postgres or sqs, not "kafka"'],
+  [['--blob', 'gcs'], '--blob is folder or s3, not "gcs"'],
   [['--database-url', 'mysql://x'], '--database-url has the form postgres://'],
   [['--runners', '0'], '--runners is a number from 1 to'],
   [['--runners', 'two'], '--runners is a number from 1 to'],

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { AppError } from '#core/error.ts'
-import { type DataFolder, openFolder } from '#local/folder.ts'
+import { type DataFolder, type Engines, openFolder } from '#local/folder.ts'
 import { temporaryFolder } from './local/process.ts'
 
 const LARGE = 2 ** 60
@@ -55,7 +55,24 @@ test('a folder of a newer Galley is refused', () => {
 test('objects that another engine wrote are refused', () => {
   const path = temporaryFolder()
   opened(path).lock.release()
-  expect(refusal(path, 'workerd')).toContain('were written with --edge node')
+  expect(refusal(path, { edge: 'workerd' })).toContain('were written with --edge node')
+})
+
+test('queues and blobs that are elsewhere are not sought here, nor the other way round', () => {
+  const path = temporaryFolder()
+  opened(path).lock.release()
+  expect(refusal(path, { queue: 'sqs' })).toContain('start with --queue postgres')
+  expect(refusal(path, { blob: 's3' })).toContain('start with --blob folder')
+})
+
+test('a folder from before it said where its queues and blobs are has them here', () => {
+  const path = temporaryFolder()
+  opened(path).lock.release()
+  const written = JSON.parse(readFileSync(join(path, 'galley.json'), 'utf8'))
+  const { queue_engine: _, blob_engine: __, ...before } = written
+  writeFileSync(join(path, 'galley.json'), JSON.stringify(before))
+  expect(refusal(path)).toBeUndefined()
+  expect(refusal(path, { blob: 's3' })).toContain('start with --blob folder')
 })
 
 test("somebody else's folder is refused and left as it was", () => {
@@ -65,9 +82,7 @@ test("somebody else's folder is refused and left as it was", () => {
 })
 
 test('a disk without room is refused with what is needed', () => {
-  expect(refusal(temporaryFolder(), 'node', LARGE)).toMatch(
-    /has \d+ MB free and Galley needs \d+ MB/,
-  )
+  expect(refusal(temporaryFolder(), {}, LARGE)).toMatch(/has \d+ MB free and Galley needs \d+ MB/)
 })
 
 test('what is no folder is refused with what would be', () => {
@@ -76,13 +91,15 @@ test('what is no folder is refused with what would be', () => {
   expect(refusal(path)).toContain('is not a folder that this user may write to')
 })
 
+const ENGINES: Engines = { edge: 'node', queue: 'postgres', blob: 'folder' }
+
 function opened(path: string): DataFolder {
-  return openFolder(path, 'node', 0)
+  return openFolder(path, ENGINES, 0)
 }
 
-function refusal(path: string, edge: 'node' | 'workerd' = 'node', freeBytesMin = 0) {
+function refusal(path: string, engines: Partial<Engines> = {}, freeBytesMin = 0) {
   try {
-    openFolder(path, edge, freeBytesMin).lock.release()
+    openFolder(path, { ...ENGINES, ...engines }, freeBytesMin).lock.release()
   } catch (error) {
     if (error instanceof AppError) return error.public
     throw error

@@ -20,6 +20,8 @@ const flags = {
   dataFolder: dataFolder!,
   databaseUrl: undefined,
   edge: 'node' as const,
+  queue: 'postgres' as const,
+  blob: 'folder' as const,
   grpcPort: 0,
   runners: 1,
   bare: true,

@@ -1,0 +1,128 @@
+/** What only SQS in the cloud does: throttles, forbids, fails for a part of a batch, answers twice. */
+import { SQSClient } from '@aws-sdk/client-sqs'
+import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
+import type { Queue } from '#core/deps.ts'
+import { type QueueUrls, sqsQueue } from '#platform/queue/sqs.ts'
+import { checkQueues } from '#platform/queue/sqs-client.ts'
+import { drain } from '../conformance/queue.ts'
+import { type Faulty, first, startFaulty } from './faulty.ts'
+import { clientConfig, freshQueues } from './servers.ts'
+
+const THROTTLED = fault('RequestThrottled', 403)
+const MISSING = fault('QueueDoesNotExist', 400)
+const FORBIDDEN = fault('AccessDenied', 403)
+
+for (const { name, endpoint } of inject('clouds')) {
+  describe(`sqs (${name}) in trouble`, () => {
+    let faulty: Faulty
+    let client: SQSClient
+    let urls: QueueUrls
+    let queue: Queue
+
+    beforeEach(async () => {
+      faulty = await startFaulty(endpoint)
+      client = new SQSClient({ ...clientConfig(faulty.endpoint), maxAttempts: 3 })
+      urls = await freshQueues(client)
+      queue = sqsQueue({ client, urls })
+      faulty.asked.length = 0
+    })
+    afterEach(async () => {
+      client.destroy()
+      await faulty.close()
+    })
+
+    test('what was throttled is asked again, and arrives once', async () => {
+      faulty.spoil(first(2, 'SendMessageBatch', THROTTLED))
+      await queue.send('work', [{ body: 'x' }])
+      expect(faulty.asked.filter(({ action }) => action === 'SendMessageBatch')).toHaveLength(3)
+      expect(await drain(queue)).toEqual(['x'])
+    })
+
+    test('who is throttled for good is told that it may pass', async () => {
+      faulty.spoil(first(Number.POSITIVE_INFINITY, 'SendMessageBatch', THROTTLED))
+      const sent = queue.send('work', [{ body: 'x' }])
+      await expect(sent).rejects.toMatchObject({ code: 'unavailable', retryable: true })
+    })
+
+    test('a connection that breaks off in a call is made anew', async () => {
+      faulty.spoil(first(2, 'ReceiveMessage', 'drop'))
+      await queue.send('work', [{ body: 'x' }])
+      const [message] = await queue.receive('work', { max: 1, waitS: 5 })
+      faulty.spoil(first(1, 'DeleteMessageBatch', 'lose'))
+      await queue.delete('work', [message!.receipt])
+      expect(await queue.receive('work', { max: 1, waitS: 0 })).toEqual([])
+    })
+
+    test('an answer that was lost may send twice, and never less than once', async () => {
+      faulty.spoil(first(1, 'SendMessageBatch', 'lose'))
+      await queue.send('work', [{ body: 'x' }])
+      expect(new Set(await drain(queue))).toEqual(new Set(['x']))
+    })
+
+    test('of a batch only what failed is sent again', async () => {
+      let calls = 0
+      faulty.spoil(({ action, body }) => {
+        if (action !== 'SendMessageBatch' || calls++ > 0) return null
+        const { Entries } = JSON.parse(String(body)) as { Entries: { Id: string }[] }
+        const failed = { Code: 'InternalError', Message: 'not now', SenderFault: false }
+        return answer({ Failed: Entries.map(({ Id }) => ({ Id, ...failed })), Successful: [] })
+      })
+      const bodies = Array.from({ length: 10 }, (_, i) => `m${i}`)
+      await queue.send(
+        'work',
+        bodies.map(body => ({ body })),
+      )
+      expect((await drain(queue)).sort()).toEqual(bodies)
+    })
+
+    test('no call has more than ten messages or a quarter of a megabyte', async () => {
+      const bodies = Array.from({ length: 60 }, (_, i) =>
+        `${i} `.padEnd(i < 40 ? 10 : 100_000, 'x'),
+      )
+      await queue.send(
+        'work',
+        bodies.map(body => ({ body })),
+      )
+      for (const { body, action } of faulty.asked) {
+        if (action !== 'SendMessageBatch') continue
+        const { Entries } = JSON.parse(String(body)) as { Entries: { MessageBody: string }[] }
+        expect(Entries.length).toBeLessThanOrEqual(10)
+        expect(Entries.reduce((n, e) => n + e.MessageBody.length, 0)).toBeLessThanOrEqual(262_144)
+      }
+      expect((await drain(queue)).sort()).toEqual(bodies.sort())
+    })
+
+    test('a queue that is not there, or is not for us, is named to the operator', async () => {
+      for (const [trouble, words] of [
+        [MISSING, 'SQS has no queue at http'],
+        [FORBIDDEN, 'the role needs sqs:SendMessage on it'],
+      ] as const) {
+        faulty.spoil(first(Number.POSITIVE_INFINITY, 'SendMessageBatch', trouble))
+        const told = await queue.send('work', [{ body: 'x' }]).catch(error => error)
+        expect(told).toMatchObject({ code: 'internal', retryable: false })
+        expect(told.message).toContain(words)
+        expect(told.message).toContain(urls.work.url)
+        expect(told.public).not.toContain('sqs')
+      }
+    })
+
+    test('a deployment whose queues or dead letters are not as they must be is refused', async () => {
+      await checkQueues(client, urls)
+      const elsewhere = { ...urls, work: { ...urls.work, deadUrl: urls.validate.deadUrl } }
+      await expect(checkQueues(client, elsewhere)).rejects.toThrow('it must name')
+      const gone = `${urls.work.url}-gone`
+      const nowhere = { ...urls, work: { url: gone, deadUrl: urls.work.deadUrl } }
+      await expect(checkQueues(client, nowhere)).rejects.toThrow(`SQS has no queue at ${gone}`)
+    })
+  })
+}
+
+function answer(body: object, status = 200, headers = {}) {
+  const type = { 'content-type': 'application/x-amz-json-1.0' }
+  return { status, body: JSON.stringify(body), headers: { ...type, ...headers } }
+}
+
+/** As SQS says it in its JSON protocol. */
+function fault(type: string, status: number) {
+  return answer({ __type: `com.amazonaws.sqs#${type}`, message: 'told by the test' }, status)
+}

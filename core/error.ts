@@ -15,6 +15,9 @@ export type AppErrorDetail = {
   cause?: unknown
 }
 
+/** These come by the thousand under overload: they are counted. A line of the log each would be work of its own. */
+const COUNTED = new Set<ErrorCode>(['overloaded', 'deadline_exceeded'])
+
 export class AppError extends Error {
   readonly code: ErrorCode
   readonly public: string
@@ -23,7 +26,11 @@ export class AppError extends Error {
   readonly errors: FieldError[] | undefined
 
   constructor(code: ErrorCode, detail: AppErrorDetail = {}) {
+    const framesMax = Error.stackTraceLimit
+    // A stack that nobody reads costs as much as the rest of a refusal.
+    if (COUNTED.has(code)) Error.stackTraceLimit = 0
     super(detail.internal ?? detail.public ?? ERRORS[code].title, { cause: detail.cause })
+    Error.stackTraceLimit = framesMax
     this.name = 'AppError'
     this.code = code
     this.public = detail.public ?? ERRORS[code].title
@@ -36,9 +43,6 @@ export class AppError extends Error {
     return ERRORS[this.code].status
   }
 }
-
-/** Under overload these come by the thousand: they are counted, a line with a stack each would be work of its own. */
-const COUNTED = new Set<ErrorCode>(['overloaded', 'deadline_exceeded'])
 
 /** Whether it is a fault of ours that a line of the log is due. */
 export function isWorthALine(error: unknown): boolean {

@@ -79,9 +79,9 @@ async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Pr
   } catch (error) {
     const tenant = call.caller.tenantId
     const about = { requestId, form: route.errors, tenant, route: route.name }
-    const reply = errorReply(deps.log, error, about)
+    const { headers, body, ...reply } = errorReply(deps.log, error, about)
     status = reply.status
-    return reply
+    return deps.http.reply(c, status, headers, body)
   } finally {
     metrics.end(route.name, status, call.caller.tenantId, performance.now() - began)
   }

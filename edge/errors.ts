@@ -13,8 +13,10 @@ const CHALLENGES: Record<string, string> = {
   invalid_signature: 'Signature',
 }
 
+export type ErrorReply = { status: number; headers: Record<string, string>; body: string }
+
 /** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */
-export function errorReply(log: Log, error: unknown, about: About): Response {
+export function errorReply(log: Log, error: unknown, about: About): ErrorReply {
   const { requestId, form, tenant, route } = about
   const document = problem(error, requestId)
   if (isWorthALine(error)) {
@@ -37,7 +39,7 @@ export function errorReply(log: Log, error: unknown, about: About): Response {
   }
   // The KServe client reads the text only if the content type is exactly this, without a charset.
   headers['content-type'] = form === 'problem' ? 'application/problem+json' : 'application/json'
-  return new Response(JSON.stringify(bodyOf(form, document)), { status: document.status, headers })
+  return { status: document.status, headers, body: JSON.stringify(bodyOf(form, document)) }
 }
 
 function bodyOf(form: Route['errors'], document: Problem) {

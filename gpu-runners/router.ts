@@ -19,13 +19,14 @@ import { openLoading } from './routing/loading.ts'
 import { Placement } from './routing/placement.ts'
 import { openReadings, type Readings } from './routing/readings.ts'
 import {
+  failure,
   loseQuestions,
+  madeByAnother,
   newPending,
   newRunner,
   onAnswer,
   type Pending,
   type Runner,
-  runnerError,
   take,
 } from './routing/runner.ts'
 import { Waiting } from './routing/waiting.ts'
@@ -107,7 +108,8 @@ export function createRouter(deps: {
   }
 
   function onError(runner: Runner, id: number, payload: Buffer): void {
-    take(runner, id)?.reject(runnerError(runner, fromJsonPart<ErrorPart>(payload)))
+    const pending = take(runner, id)
+    pending?.reject(failure(runner, pending.call, fromJsonPart<ErrorPart>(payload)))
   }
 
   function lose(runner: Runner): void {
@@ -159,6 +161,12 @@ export function createRouter(deps: {
 
   function sendTo(runner: Runner, pending: Pending): void {
     const { call } = pending
+    const context = runner.contexts.idOf(call)
+    const refusal = runner.refusals.of(context, call, deps.clock.now())
+    if (refusal) {
+      pending.reject(refusal)
+      return
+    }
     if (!runner.room.take(call)) {
       const retryAfterS = Math.max(1, Math.ceil(runner.backlogUs / 1_000_000))
       pending.reject(new AppError('overloaded', { retryable: true, retryAfterS }))
@@ -171,7 +179,7 @@ export function createRouter(deps: {
     pending.at = { runner, id }
     pending.noRunnerUntil = null
     const head = inferHead({
-      context: runner.contexts.idOf(call),
+      context,
       deadline: call.deadline,
       jsonLength: call.jsonLength,
       form: call.form,
@@ -236,9 +244,4 @@ function lostTooOften(): AppError {
     retryable: true,
     retryAfterS: 1,
   })
-}
-
-/** An answer of another version than was asked for reaches nobody. */
-function madeByAnother({ name }: Runner, digest: string): AppError {
-  return new AppError('internal', { internal: `${name} ran another version than ${digest}` })
 }

@@ -4,7 +4,7 @@ import { ROUTES } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
 import type { EdgeDeps } from '../deps.ts'
-import { errorReply } from '../errors.ts'
+import { type ErrorReply, errorReply } from '../errors.ts'
 import * as feast from './feast.ts'
 
 /** The first segments, and of `/v1` the second, where OpenAI's clients ask. */
@@ -14,7 +14,7 @@ const OPENAI = /^\/v1\/(models|chat|completions|responses|images|audio|moderatio
 export function nothingAt({ log }: EdgeDeps, path: string): Response {
   const nothing = `There is nothing at ${path}; /openapi.json lists what there is.`
   const error = new AppError('not_found', { public: feast.absence(path) ?? nothing })
-  return errorReply(log, error, { requestId: newId('request'), form: formOf(path) })
+  return responseOf(errorReply(log, error, { requestId: newId('request'), form: formOf(path) }))
 }
 
 export function wrongMethod({ log }: EdgeDeps, path: string): Response {
@@ -23,8 +23,12 @@ export function wrongMethod({ log }: EdgeDeps, path: string): Response {
   const error = new AppError('method_not_allowed', { public: `This path takes ${allow}.` })
   const form = routes[0]!.errors
   const reply = errorReply(log, error, { requestId: newId('request'), form })
-  reply.headers.set('allow', allow)
-  return reply
+  reply.headers.allow = allow
+  return responseOf(reply)
+}
+
+function responseOf({ status, headers, body }: ErrorReply): Response {
+  return new Response(body, { status, headers })
 }
 
 /** Where no route answers, the path alone says which protocol was meant. */

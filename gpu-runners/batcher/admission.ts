@@ -3,9 +3,27 @@
  * its deadline. Both say when to come back.
  */
 import { AppError } from '#core/error.ts'
-import type { Ask, Waiting } from './ask.ts'
+import { type Ask, LEVEL_USUAL, type Waiting } from './ask.ts'
 import type { FairQueue } from './fair-queue.ts'
 import type { Pace } from './pace.ts'
+
+/**
+ * What holds for whoever of the tenant asks next and is no more urgent than usual: until `untilMs` nothing
+ * leaves the queue, and one row more would be done at `doneMs`, what is kept in reserve with it. Both in
+ * milliseconds since 1970.
+ */
+export type Full = { untilMs: number; doneMs: number }
+
+/** Refused for what waits. */
+export class Overloaded extends AppError {
+  readonly full: Full | null
+
+  constructor(text: string, waitMs: number, full: Full | null) {
+    const retryAfterS = Math.max(1, Math.ceil(waitMs / 1_000))
+    super('overloaded', { public: text, retryable: true, retryAfterS })
+    this.full = full
+  }
+}
 
 export type QueueLimits = { queueRowsMax: number; queueBytesMax: number; batchRowsMax: number }
 
@@ -46,7 +64,8 @@ export function createAdmission(
   }
 
   /** A tenant may fill as much as is left for others (dynamic thresholds; Choudhury, Hahne 1998). */
-  function noRoom({ tenant, rows, bytes }: Waiting): AppError | null {
+  function noRoom(one: Waiting): AppError | null {
+    const { tenant, rows, bytes } = one
     if (queue.size === 0) return null
     const own = queue.of(tenant)
     const isFull =
@@ -54,10 +73,20 @@ export function createAdmission(
       own.bytes + bytes > limits.queueBytesMax - queue.bytes
     if (!isFull) return null
     const waitMs = pace.rowsMs(queue.rows, limits.batchRowsMax)
-    return overloaded(
+    const takesNone = own.rows + 1 > limits.queueRowsMax - queue.rows
+    return new Overloaded(
       `${queue.rows} rows wait for this model, ${own.rows} of them yours; its queue does not take these ${rows} as well.`,
       waitMs,
+      takesNone ? full(one, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY) : null,
     )
+  }
+
+  /** `forMs`: so long one of a single row would be refused, if nothing left the queue. */
+  function full({ level, queuedMs }: Waiting, doneMs: number, forMs: number): Full | null {
+    const sureMs = Math.min(forMs, pace.foreseenMs() - pace.errorMs())
+    // Who is less urgent than usual waits behind others.
+    if (level > LEVEL_USUAL || sureMs <= 0) return null
+    return { untilMs: queuedMs + sureMs, doneMs }
   }
 
   function tooLate(one: Waiting): AppError | null {
@@ -66,19 +95,23 @@ export function createAdmission(
     // Without others there is nothing to lose: the run shows whether it was right.
     if (inMs === Number.POSITIVE_INFINITY || (queue.size === 0 && runningMs === 0)) return null
     if (inMs <= 0) return new AppError('deadline_exceeded', { public: PASSED })
-    const neededMs = (before: number) => runningMs + runsMs(one, before, inMs) + spareMs(inMs)
-    if (neededMs(queue.rows) <= inMs) return null
+    const neededMs = (rows: number, before: number) =>
+      runningMs + runsMs(rows, before, inMs) + spareMs(inMs)
+    if (neededMs(one.rows, queue.rows) <= inMs) return null
     const before = queue.rowsBefore(one)
-    const needMs = neededMs(before)
+    const needMs = neededMs(one.rows, before)
     if (needMs <= inMs) return null
-    return overloaded(
+    const least = { ...one, rows: Math.min(one.rows, 1) }
+    const leastMs = neededMs(least.rows, queue.rowsBefore(least))
+    return new Overloaded(
       `${Math.ceil(before)} rows are before these ${one.rows}: they would be done in about ${Math.ceil(needMs)} ms, and the deadline is in ${Math.floor(inMs)} ms.`,
       needMs - inMs,
+      full(one, one.queuedMs + leastMs, leastMs - inMs),
     )
   }
 
   /** The runs for so many rows before it, and its own, which others may fill up behind it. */
-  function runsMs({ rows }: Waiting, before: number, inMs: number): number {
+  function runsMs(rows: number, before: number, inMs: number): number {
     if (!isShared()) {
       const requests = queue.rows === 0 ? 0 : (queue.size * before) / queue.rows
       return pace.runMs(before + rows) + pace.fixedMs() * requests
@@ -127,14 +160,6 @@ export function createAdmission(
   }
 
   return { refusal, roomMs, isHopeless }
-}
-
-function overloaded(text: string, waitMs: number): AppError {
-  return new AppError('overloaded', {
-    public: text,
-    retryable: true,
-    retryAfterS: Math.max(1, Math.ceil(waitMs / 1_000)),
-  })
 }
 
 const PASSED = 'The deadline had passed when the request came to the model; nothing was computed.'

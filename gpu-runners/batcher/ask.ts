@@ -37,7 +37,8 @@ export type Ask = Waiting & {
 
 /** What one level is worth: a request goes before those of the next level that came less than this before it. */
 export const LEVEL_MS = 1_000
-const LEVEL_USUAL = 2
+/** Of a request that names none, and of whoever has the word in its body at most by chance. */
+export const LEVEL_USUAL = 2
 const LEVELS = 10
 
 /** The level of a priority as Triton counts them: 1 goes first, 0 is that of a request that names none. */

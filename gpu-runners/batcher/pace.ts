@@ -15,6 +15,8 @@ export type Pace = {
   fixedMs(): number
   /** What is left of the run that is going on. */
   leftMs(): number
+  /** The same as far as it was foreseen: 0 of one that should have ended. */
+  foreseenMs(): number
   /** By how much the last predictions were wrong. */
   errorMs(): number
 }
@@ -93,6 +95,10 @@ export function createPace(stopwatch: { now(): number }): Pace {
       const tookMs = stopwatch.now() - current.startMs
       // One that is late by so much is taken to need as much again.
       return Math.abs(current.runMs - tookMs)
+    },
+    foreseenMs() {
+      if (!current) return 0
+      return Math.max(0, current.runMs - (stopwatch.now() - current.startMs))
     },
     errorMs: () => error,
   }

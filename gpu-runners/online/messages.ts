@@ -2,6 +2,7 @@
 import type { Caller } from '#core/caller.ts'
 import type { InferenceCall, Servable } from '#core/deps.ts'
 import type { FieldError } from '#core/error.ts'
+import type { Full } from '#gpu-runners/batcher/admission.ts'
 import type { ErrorCode } from '#schemas/errors.ts'
 import type { RequestId } from '#schemas/ids.ts'
 
@@ -99,4 +100,6 @@ export type ErrorPart = {
   retryable: boolean
   retryAfterS?: number
   errors?: FieldError[]
+  /** Of one that was refused for what waits: how long that holds for others like it. */
+  full?: Full
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Servable } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { ServedCounts } from '#core/router.ts'
+import { Overloaded } from '#gpu-runners/batcher/admission.ts'
 import type { Resident, Residents } from '#gpu-runners/models/residents.ts'
 import type { Snapshot } from '#platform/metrics/registry.ts'
 import type { TenantId } from '#schemas/ids.ts'
@@ -76,5 +77,7 @@ function inUse(): AppError {
 export function errorPart(error: unknown): ErrorPart {
   const known = error instanceof AppError ? error : new AppError('internal', { cause: error })
   const { code, retryable, retryAfterS, errors } = known
-  return { code, public: known.public, retryable, retryAfterS, errors }
+  const part: ErrorPart = { code, public: known.public, retryable, retryAfterS, errors }
+  if (error instanceof Overloaded && error.full) part.full = error.full
+  return part
 }

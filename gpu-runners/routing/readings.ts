@@ -20,6 +20,12 @@ export function openReadings(
   const inFlight = registry.gauge('galley_router_in_flight', 'Requests sent to a runner.', of)
   const backlog = registry.gauge('galley_router_backlog_seconds', 'What a runner has to do.', of)
   const up = registry.gauge('galley_up', 'Whether a runner answered with its measures.', of)
+  const refused = registry.counter(
+    'galley_router_refused_total',
+    'Requests refused for what their runner had refused just before.',
+    of,
+  )
+  const told = new WeakMap<Runner, number>()
   registry.onRead(() => {
     there.set(runners.size)
     queued.set(waiting.size)
@@ -27,6 +33,9 @@ export function openReadings(
     for (const runner of runners) {
       inFlight.of(runner.name).set(runner.pending.size)
       backlog.of(runner.name).set(runner.backlogUs / 1e6)
+      const { count } = runner.refusals
+      refused.of(runner.name).add(count - (told.get(runner) ?? 0))
+      told.set(runner, count)
     }
   })
 

@@ -3,9 +3,11 @@ import type { InferenceCall, InferenceReply } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { ReceiptCopies } from '#gpu-runners/online/copies.ts'
 import { FRAME } from '#gpu-runners/online/frames.ts'
+import type { ErrorPart } from '#gpu-runners/online/messages.ts'
 import type { Answer, Question } from '#gpu-runners/online/questions.ts'
 import { SharedContexts } from '#gpu-runners/online/shared-contexts.ts'
 import { type Channel, jsonPart } from '#platform/channel/channel.ts'
+import { Refusals } from './refusals.ts'
 import { Room } from './room.ts'
 
 export type Pending = {
@@ -37,6 +39,7 @@ export type Runner = {
   backlogUs: number
   room: Room
   contexts: SharedContexts
+  refusals: Refusals
   copies: ReceiptCopies
   questions: Map<number, { resolve(answer: Answered): void; reject(error: unknown): void }>
   /** Loads under way, by digest. */
@@ -76,6 +79,7 @@ export function newRunner(name: string, channel: Channel, hardware: string): Run
     backlogUs: 0,
     room: new Room(),
     contexts: new SharedContexts(channel),
+    refusals: new Refusals(),
     copies: new ReceiptCopies(),
     questions: new Map(),
     loading: new Map(),
@@ -111,8 +115,20 @@ export function onAnswer(runner: Runner, id: number, answer: Answer): void {
   else asked?.reject(runnerError(runner, answer.error))
 }
 
-export function runnerError(runner: Runner, error: { code: AppError['code']; public: string }) {
+function runnerError(runner: Runner, error: { code: AppError['code']; public: string }) {
   return new AppError(error.code, { ...error, internal: `runner ${runner.name}: ${error.public}` })
+}
+
+/** Why it does not answer a request; what holds for others as well is kept. */
+export function failure(runner: Runner, asked: InferenceCall, part: ErrorPart): AppError {
+  const error = runnerError(runner, part)
+  if (part.full) runner.refusals.keep(runner.contexts.idOf(asked), { ...part.full, error })
+  return error
+}
+
+/** An answer of another version than was asked for reaches nobody. */
+export function madeByAnother({ name }: Runner, digest: string): AppError {
+  return new AppError('internal', { internal: `${name} ran another version than ${digest}` })
 }
 
 /** Nobody answers any more what it was asked. */

@@ -17,6 +17,8 @@ const HOP_US = 100
 const NEARLY = 0.95
 /** Twice the threads must be worth so much, or they are better left to others. */
 const PER_DOUBLING = 1.4
+/** What brings a request of one row to the engine and its answer back takes so much of the same cores. */
+const PATH_US = 150
 /** Below it threads wait for each other longer than they work, and what was measured beside others' work is chance. */
 const DIVIDED_RUN_US_MIN = 2_000
 const BLOCKS = 3
@@ -57,13 +59,15 @@ export async function tune(task: TuneTask): Promise<void> {
 
 /** The settings that a curve speaks for. */
 export function best(curve: readonly CurvePoint[]): Omit<Measured, 'loadMs' | 'curve'> {
+  const cores = Math.max(...curve.map(({ threads }) => threads))
   let chosen: CurvePoint | undefined
   for (const threads of new Set(curve.map(point => point.threads))) {
     if (chosen && chosen.runUs < DIVIDED_RUN_US_MIN) break
     const points = curve.filter(point => point.threads === threads)
     const found = smallestOfBest(points)
     const doublings = Math.log2(threads / (chosen?.threads ?? threads))
-    if (!chosen || rate(found) >= rate(chosen) * PER_DOUBLING ** doublings) chosen = found
+    const worth = chosen && served(chosen, cores) * PER_DOUBLING ** doublings
+    if (worth === undefined || served(found, cores) >= worth) chosen = found
   }
   const { threads, rows, runUs } = chosen!
   return { threads, batchRows: rows, rowUs: Number((runUs / rows).toFixed(2)) }
@@ -77,6 +81,12 @@ function smallestOfBest(points: CurvePoint[]): CurvePoint {
 
 function rate({ rows, runUs }: CurvePoint): number {
   return rows / (runUs + HOP_US)
+}
+
+/** Of these rows a µs as many as the cores can serve, where each comes as a request of its own. */
+function served(point: CurvePoint, cores: number): number {
+  const { threads, rows, runUs } = point
+  return Math.min(rate(point), cores / ((threads * runUs) / rows + PATH_US))
 }
 
 function threadCounts(max: number): number[] {

@@ -62,13 +62,6 @@ function asRequest(incoming: IncomingMessage): Request {
 
 async function write(response: Response, outgoing: ServerResponse): Promise<void> {
   const headers = Object.fromEntries(response.headers)
-  // Refusals are short and come by the thousand under overload: through a stream each costs many times as much.
-  if (response.status >= 400) {
-    const body = new Uint8Array(await response.arrayBuffer())
-    outgoing.writeHead(response.status, { ...headers, 'content-length': String(body.length) })
-    outgoing.end(latin1(body), 'latin1')
-    return
-  }
   outgoing.writeHead(response.status, headers)
   if (response.body) await pipeline(Readable.fromWeb(response.body as never), outgoing)
   else outgoing.end()

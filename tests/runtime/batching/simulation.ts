@@ -4,12 +4,14 @@
  */
 import type { AppError } from '#core/error.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
+import type { Overloaded } from '#gpu-runners/batcher/admission.ts'
 import {
   type BatchLimits,
   type BatchMetrics,
   createBatcher,
   type Submission,
 } from '#gpu-runners/batcher/batcher.ts'
+import { Refusals } from '#gpu-runners/routing/refusals.ts'
 import type { Batching, Signature } from '#schemas/signature.ts'
 
 export type Arrival = Omit<Submission, 'inputs' | 'outputs' | 'deadlineMs' | 'signal'> & {
@@ -38,6 +40,8 @@ export async function simulate(o: {
   runMs(rows: number, nowMs: number): number
   limits?: Partial<BatchLimits>
   batching?: Batching
+  /** Told of what the router would refuse by itself; all are asked of the batcher then. */
+  onDoor?(arrival: Arrival): void
 }): Promise<{ served: Served[]; batches: BatchMetrics[]; busyMs: number }> {
   const clock = { ms: 0, now: () => clock.ms }
   const served: Served[] = []
@@ -66,14 +70,34 @@ export async function simulate(o: {
     onBatch: metrics => batches.push(metrics),
   })
 
+  const refusals = new Refusals()
+  const contexts: string[] = []
+  function contextOf({ tenant }: Arrival): number {
+    if (!contexts.includes(tenant)) contexts.push(tenant)
+    return contexts.indexOf(tenant)
+  }
+
   function arrive(arrival: Arrival): void {
     const { atMs, rows = 1, withinMs, ...who } = arrival
     const end = (outcome: string, retryAfterS?: number) =>
       served.push({ arrival, outcome, endMs: clock.ms, retryAfterS })
     const deadlineMs = withinMs === undefined ? undefined : atMs + withinMs
+    const body = Buffer.from(arrival.priority === undefined ? '{}' : '{"priority":1}')
+    const context = contextOf(arrival)
+    const asked = { deadline: deadlineMs ?? Number.MAX_SAFE_INTEGER, body }
+    const refusal = refusals.of(context, asked, clock.ms)
+    if (refusal && o.onDoor) o.onDoor(arrival)
+    else if (refusal) {
+      end(refusal.code, refusal.retryAfterS)
+      return
+    }
     batcher.submit({ ...who, inputs: [inputOf(rows)], outputs: ['y'], deadlineMs }).then(
       () => end('ok'),
-      (error: AppError) => end(error.code, error.retryAfterS),
+      (error: AppError) => {
+        const { full } = error as Overloaded
+        if (full) refusals.keep(context, { ...full, error })
+        end(error.code, error.retryAfterS)
+      },
     )
   }
 
@@ -84,6 +108,8 @@ export async function simulate(o: {
       clock.ms = arrival.atMs
       arrive(arrival)
       i++
+      // A refusal is known before the next one comes.
+      await null
     } else if (ending) {
       clock.ms = ending.endMs
       run = null

@@ -99,6 +99,16 @@ test('more threads are taken only where they are worth it', () => {
   expect(best(curve(12_000)).threads).toBe(1)
 })
 
+test('cores that bring the requests are not taken for dividing runs', () => {
+  const curve = (rowUs: number) => [
+    { threads: 1, rows: 64, runUs: rowUs * 64 },
+    { threads: 2, rows: 64, runUs: (rowUs * 64) / 1.8 },
+  ]
+  // Three thousand rows a second of one core leave less than another to divide their runs over.
+  expect(best(curve(330)).threads).toBe(1)
+  expect(best(curve(3_300)).threads).toBe(2)
+})
+
 test('a run that one thread ends at once is not divided, whatever was measured', () => {
   const curve = [1, 2].flatMap(threads =>
     [1, 64].map(rows => ({ threads, rows, runUs: (40 * rows ** 0.2) / threads ** 3 })),

@@ -261,3 +261,33 @@ test('in whatever order tenants come and go, a flood leaves room for the next te
     }),
   )
 })
+
+describe('what a runner refused for all that waits there', () => {
+  const full = (untilMs: number) => ({
+    code: 'overloaded',
+    public: '70 rows are before this one.',
+    retryable: true,
+    retryAfterS: 3,
+    full: { untilMs, doneMs: clock.now() + 10_000 },
+  })
+  const told = { code: 'overloaded', public: '70 rows are before this one.', retryAfterS: 3 }
+
+  test('is told to who asks next without asking it, for as long as it said', async () => {
+    const router = newRouter()
+    const runner = await dial(router, 'a', ['d'])
+    const first = ask(router, '1', { deadlineMs: 50 }).catch(error => error)
+    await until(() => runner.asked.length === 1)
+    runner.refuseAll(full(clock.now() + 60_000))
+    expect(await first).toMatchObject(told)
+    expect(await ask(router, '2', { deadlineMs: 5_000 }).catch(error => error)).toMatchObject(told)
+    expect(runner.asked).toEqual([])
+    // Who has the time, and who may be more urgent, is asked for.
+    const others = [ask(router, '3'), ask(router, '{"priority":1}', { deadlineMs: 5_000 })]
+    await until(() => runner.asked.length === 2)
+    runner.refuseAll(full(clock.now() - 1))
+    for (const { reason } of (await Promise.allSettled(others)) as PromiseRejectedResult[])
+      expect(reason).toMatchObject(told)
+    runner.answerAll()
+    expect(await ask(router, '4', { deadlineMs: 5_000 })).toBe('a did 4')
+  })
+})

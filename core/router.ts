@@ -18,6 +18,12 @@ export type Servable = {
   tuning?: RunSettings
 }
 
+/**
+ * What no caller is answered with, and so no cache keeps and no inference log tells of. `shadow`: asked for a
+ * rollout's sake, with a receipt of a kind of its own; `trial`: to explain a decision, or to try one again.
+ */
+type Kind = 'shadow' | 'trial'
+
 /** One online inference as the edge hands it on: who asks, which version, and the body unread. */
 export type InferenceCall = {
   call: Call
@@ -31,8 +37,7 @@ export type InferenceCall = {
   deadline: number
   /** What the caller says of kept answers (RFC 9111 §5.2.1): none is wanted, or this one is not to be kept. */
   fresh?: 'no-cache' | 'no-store'
-  /** Asked for a rollout's sake: its receipt is of a kind of its own. */
-  kind?: 'shadow'
+  kind?: Kind
 }
 export type InferenceReply = {
   body: Uint8Array

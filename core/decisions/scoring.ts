@@ -14,8 +14,8 @@ export type Answer = { body: Uint8Array; jsonLength: number | null }
 export type Scoring = {
   /** What the model is shown of these values: numbers in units, conditions as 1 and 0. */
   row(values: Named): Float32Array
-  /** `rows`: one after the other. */
-  question(rows: Float32Array): Question
+  /** `rows`: one after the other; `parameters`: of the request, beside them. */
+  question(rows: Float32Array, parameters?: Record<string, string>): Question
   /** One score a row. Throws `inference_failed` where one is no number. */
   scores(answer: Answer, rows: number): number[]
 }
@@ -24,6 +24,7 @@ const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 /** Numbers are read in place where they stand at a multiple of their size. */
 const ALIGNMENT = 8
+const SPACE = 0x20
 const WIDTHS: Record<string, number> = { FP32: 4, FP64: 8 }
 
 export function compileScoring(input: ModelInput, scope: DecisionPlan['scope']): Scoring {
@@ -42,10 +43,11 @@ export function compileScoring(input: ModelInput, scope: DecisionPlan['scope']):
       }
       return row
     },
-    question(rows) {
+    question(rows, parameters) {
       const count = rows.length / width
-      const head = heads.get(count) ?? headOf(input, count)
-      if (count === 1) heads.set(count, head)
+      const known = parameters ? undefined : heads.get(count)
+      const head = known ?? headOf(input, count, parameters)
+      if (count === 1 && !parameters) heads.set(count, head)
       const body = new Uint8Array(head.length + rows.byteLength)
       body.set(head)
       body.set(new Uint8Array(rows.buffer, rows.byteOffset, rows.byteLength), head.length)
@@ -55,14 +57,22 @@ export function compileScoring(input: ModelInput, scope: DecisionPlan['scope']):
   }
 }
 
-function headOf({ tensor, features, output }: ModelInput, rows: number): Uint8Array {
+function headOf(
+  { tensor, features, output }: ModelInput,
+  rows: number,
+  parameters?: Record<string, string>,
+): Uint8Array {
   const width = features.length
-  const parameters = { binary_data_size: 4 * rows * width }
-  const head = JSON.stringify({
-    inputs: [{ name: tensor, shape: [rows, width], datatype: 'FP32', parameters }],
+  const size = { binary_data_size: 4 * rows * width }
+  const text = JSON.stringify({
+    parameters,
+    inputs: [{ name: tensor, shape: [rows, width], datatype: 'FP32', parameters: size }],
     outputs: [{ name: output.tensor, parameters: { binary_data: true } }],
   })
-  return encoder.encode(head.padEnd(Math.ceil(head.length / ALIGNMENT) * ALIGNMENT))
+  const bytes = encoder.encode(text)
+  const head = new Uint8Array(Math.ceil(bytes.length / ALIGNMENT) * ALIGNMENT).fill(SPACE)
+  head.set(bytes)
+  return head
 }
 
 type Output = { name: string; datatype: string; parameters?: { binary_data_size?: number } }

@@ -9,6 +9,8 @@ import { type DecisionDeps, modelOf } from './outcome.ts'
 
 const ROWS_AT_ONCE = 256
 const DEADLINE_MS = 60_000
+/** Nobody asks about these rows again: the model is measured, not used. */
+const TRIAL = { kind: 'trial' } as const
 
 /** The whole of a backtest whose other half the functions did. Throws what the model's runner throws. */
 export async function scored(
@@ -34,7 +36,7 @@ export async function scored(
     }
     const now = clock.now()
     const asked = { call: { ...call, requestId: newId('request', now) }, model }
-    const question = { ...asked, ...scoring.question(shown), deadline: now + DEADLINE_MS }
+    const question = { ...asked, ...scoring.question(shown), deadline: now + DEADLINE_MS, ...TRIAL }
     const scores = scoring.scores(await router.infer(question, null), some.length)
     for (const [i, { values, ...past }] of some.entries()) {
       const score = scores[i]!

@@ -14,6 +14,8 @@ import type { RequestId } from '#schemas/ids.ts'
 import type { Decider } from './decider.ts'
 import { type DecisionDeps, type Made, modelOf } from './outcome.ts'
 
+const TRIAL = { kind: 'trial' } as const
+
 export type Explanation = { method: typeof METHOD; features: Moved[] }
 
 /** Throws `invalid_body` where there is no score to explain, or none that can be. */
@@ -51,10 +53,10 @@ export async function explain(
   const count = replaced.places.length
   if (count === 0) return { method: METHOD, features: [] }
   const servable = await modelOf(edge, call, model!.name, String(model!.version))
-  // Work of its own, with a receipt of its own.
+  // Work of its own, with a receipt of its own, of rows that nobody has asked about.
   const requestId = `why_${event.key}_${decider.plan.endpoint}` as RequestId
   const question = scoring.question(replaced.rows)
-  const asked = { call: { ...call, requestId }, model: servable, ...question, deadline }
+  const asked = { call: { ...call, requestId }, model: servable, ...question, deadline, ...TRIAL }
   const without = scoring.scores(await edge.deps.router.infer(asked, null), count)
   return { method: METHOD, features: ranked({ score: score!, row }, input, replaced, without) }
 }

@@ -168,6 +168,11 @@ export class Answering {
   }
 }
 
+/** Of what names one version for good: a rollout does not concern it, a switch counts it. */
+export function withoutRollout(model: Servable): Chosen {
+  return { model, stable: model, rollout: null }
+}
+
 function chosenOf({ model, rollout }: Served, call: Call, sticky: string | undefined): Chosen {
   if (rollout?.mode !== 'canary') return { model, stable: model, rollout }
   const { caller, requestId } = call

@@ -37,7 +37,9 @@ export async function replay(edge: DecisionDeps, c: Context, call: Call): Promis
   const decider = compileDecider(plan)
   const reads = await readAgain(deps, call, decider, snapshot)
   const made = { reads, event: snapshot.event, judge: snapshot.endpoint }
-  const again = await outcomeOf(edge, call, decider, made, deps.clock.now() + DEADLINE_MS_DEFAULT)
+  const deadline = deps.clock.now() + DEADLINE_MS_DEFAULT
+  // Without an outcome this is the first time that the model is asked.
+  const again = await outcomeOf(edge, call, decider, made, deadline, outcome ? 'trial' : undefined)
   if (!outcome) keep(edge, call, snapshot, again)
   const differs = differencesOf(snapshot, reads, outcome, again)
   const equal = differs.length === 0

@@ -23,6 +23,8 @@ const SEND_EVERY_MS = 1_000
 /** Longer, and an erasure that has looked twice by then could miss it. */
 const TOLD_WITHIN_MS = 30_000
 const SUBJECT_CHARS_MAX = 256
+/** A path with the source and the id of an event has room. */
+const FEATURES_CHARS_MAX = 2_048
 
 export type Answered = { request: InferRequest; outputs: readonly Tensor[] }
 export type InferenceLog = {
@@ -142,7 +144,7 @@ function loggedOf({ shared, receipt, answered }: Noted): Logged | 'no_subject' |
     at: receipt.at,
     keyId: caller.keyId,
     receipt: receipt.id,
-    features: typeof features === 'string' ? features.slice(0, SUBJECT_CHARS_MAX) : null,
+    features: typeof features === 'string' ? features.slice(0, FEATURES_CHARS_MAX) : null,
     subjectEntity: setting.subject?.entity ?? null,
     subject,
     rows,

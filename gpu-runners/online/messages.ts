@@ -7,7 +7,7 @@ import type { ErrorCode } from '#schemas/errors.ts'
 import type { RequestId } from '#schemas/ids.ts'
 
 /** What requests of one key to one version share: sent once, then named by number. */
-export type Shared = { caller: Caller; model: Servable; kind?: 'shadow' }
+export type Shared = { caller: Caller; model: Servable; kind?: InferenceCall['kind'] }
 
 export type InferHead = {
   context: number

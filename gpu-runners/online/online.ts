@@ -142,7 +142,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
       bytesOut: done.body.length,
       tokens: done.tokens,
     })
-    // What runs in another's shadow has its request's id, and answers nobody.
+    // Of what answers nobody the tenant is told nothing: it would be read as what callers asked.
     if (done.answered && !context.kind) deps.inferenceLog.note(context, receipt, done.answered)
     const line = receiptLine(context.numbered.number, receipt)
     const { jsonLength, computeUs, made } = done

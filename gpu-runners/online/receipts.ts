@@ -16,7 +16,7 @@ export function receiptContextOf({ caller, model, kind }: Shared): ReceiptContex
     keyId: caller.keyId,
     project: caller.project,
     tags: caller.tags,
-    kind: kind ?? 'online',
+    kind: kind === 'shadow' ? kind : 'online',
     model: model.model,
     version: model.version,
     digest: model.digest,

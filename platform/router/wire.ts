@@ -24,6 +24,8 @@ export const COMPUTE_HEADER = 'galley-compute-us'
 /** The description of a version: its signature and the names of its files. */
 export const MODEL_BYTES_MAX = 1 << 20
 
+const KINDS = ['shadow', 'trial'] as const
+
 export type InferTarget = {
   /** SHA-256 of the description's bytes. */
   modelHash: string
@@ -32,8 +34,7 @@ export type InferTarget = {
   form?: InferenceCall['form']
   /** Bytes of the description in front of the body; 0: the router knows it. */
   modelBytes: number
-  /** Asked for a rollout's sake. */
-  kind?: 'shadow'
+  kind?: InferenceCall['kind']
 }
 
 /** Path and query, all of it under the signature. */
@@ -47,13 +48,14 @@ export function pathOf(target: InferTarget): string {
 /** Throws `invalid_request`: both halves are ours, so this means that they are of two versions. */
 export function targetOf(query: URLSearchParams): InferTarget {
   const json = query.get('json')
+  const kind = KINDS.find(each => each === query.get('kind'))
   const target = {
     modelHash: query.get('model') ?? '',
     deadline: Number(query.get('deadline')),
     jsonLength: json === null ? null : Number(json),
     ...(query.get('form') === 'embeddings' && { form: 'embeddings' as const }),
     modelBytes: Number(query.get('head')),
-    ...(query.get('kind') === 'shadow' && { kind: 'shadow' as const }),
+    ...(kind && { kind }),
   }
   const { deadline, jsonLength, modelBytes } = target
   const isCount = (n: number) => Number.isSafeInteger(n) && n >= 0

@@ -13,13 +13,21 @@ const cache = z.strictObject({
   bytes_max: z.number().int().min(1024).max(CACHE_BYTES_MAX).default(CACHE_BYTES_DEFAULT),
 })
 
+/** Parameters that mean something else, by the protocol or here. */
+const TAKEN = ['binary_data_output', 'features', 'priority', 'sequence_id', 'timeout']
+const parameter = z
+  .string()
+  .min(1)
+  .max(63)
+  .refine(name => !TAKEN.includes(name), {
+    error: `A subject cannot stand in ${TAKEN.map(name => `"${name}"`).join(', ')}: these mean something else`,
+  })
+
 const inferenceLog = z.strictObject({
   /** The share of requests that is kept. */
   sample: z.number().gt(0).max(1),
   retention_days: z.number().int().min(1).max(3_650).default(30),
-  subject: z
-    .strictObject({ entity: z.string().min(1).max(63), parameter: z.string().min(1).max(63) })
-    .optional(),
+  subject: z.strictObject({ entity: z.string().min(1).max(63), parameter }).optional(),
 })
 
 /** Whole: what a change leaves out is off. */

@@ -67,12 +67,15 @@ describe('the row that a model is shown', () => {
 
   test('arrives at the runner bit for bit, however many rows there are', () => {
     const float = fc.float({ noNaN: true, noDefaultInfinity: true })
+    const told = fc.option(fc.record({ card: fc.string({ unit: 'grapheme' }) }), { nil: undefined })
     fc.assert(
-      fc.property(fc.array(float, { minLength: 4, maxLength: 40 }), numbers => {
+      fc.property(fc.array(float, { minLength: 4, maxLength: 40 }), told, (numbers, parameters) => {
         const rows = Float32Array.from(numbers.slice(0, numbers.length - (numbers.length % 4)))
-        const { body, jsonLength } = scoring.question(rows)
+        const { body, jsonLength } = scoring.question(rows, parameters)
         const signature = signatureOf('FP32', 2)
-        const { inputs, outputs } = decodeRequest({ body, jsonLength, signature })
+        const asked = decodeRequest({ body, jsonLength, signature })
+        const { inputs, outputs } = asked
+        expect(asked.parameters).toEqual(parameters ?? {})
         expect(inputs[0]!.shape).toEqual([rows.length / 4, 4])
         expect(new Uint8Array((inputs[0]!.data as Float32Array).slice().buffer)).toEqual(
           new Uint8Array(rows.buffer),

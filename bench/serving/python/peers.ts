@@ -103,6 +103,9 @@ export const PEERS: readonly Peer[] = [
       RAY_SERVE_THROUGHPUT_OPTIMIZED: '1',
       RAY_SERVE_ENABLE_HA_PROXY: '1',
       RAY_USAGE_STATS_ENABLED: '0',
+      // As on macOS: only then is an address of 127.0.0.1 not taken for the machine's own, and its processes
+      // listen on loopback. HAProxy's statistics and measures (8404, 9101) have no option for a host.
+      RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER: '0',
       BENCH_FOLDER: folder,
       BENCH_WORKERS: String(WORKERS),
       BENCH_BATCH: String(BATCH),

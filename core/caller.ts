@@ -1,6 +1,7 @@
 /** Who asks: the tenant and key that the edge found, as every place behind it sees them. */
 import type { KeyId, RequestId, TenantId } from '#schemas/ids.ts'
 import type { Scope } from '#schemas/route.ts'
+import type { TraceContext } from './trace.ts'
 
 export type Caller = {
   tenantId: TenantId
@@ -12,4 +13,9 @@ export type Caller = {
   tags: Record<string, string>
 }
 
-export type Call = { caller: Caller; requestId: RequestId }
+export type Call = {
+  caller: Caller
+  requestId: RequestId
+  /** Where it stands in its trace; absent: it is not traced. */
+  trace?: TraceContext
+}

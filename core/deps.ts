@@ -17,6 +17,7 @@ export type {
   LoadCall,
   Servable,
 } from './router.ts'
+export type { Tracer } from './trace.ts'
 
 export type Clock = { now(): number }
 

@@ -5,6 +5,7 @@
 import { type Context, Hono } from 'hono'
 import type { Call, Caller } from '#core/caller.ts'
 import type { Backtest } from '#core/decisions/decisions.ts'
+import type { OpenSpan } from '#core/trace.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
@@ -32,6 +33,7 @@ import * as oip from './routes/oip.ts'
 import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
 import * as repository from './routes/repository.ts'
+import * as traces from './traces/requests.ts'
 
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
@@ -63,28 +65,63 @@ export function createApp(
 
 async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Promise<Response> {
   const { deps, metrics } = edge
+  const { tracer, http } = deps
   const began = performance.now()
   const now = deps.clock.now()
   const requestId = newId('request', now)
   const call: Call = { caller: NOBODY, requestId }
+  const span = tracer ? tracer.begin(http.header(c, 'traceparent')) : null
+  if (span) call.trace = traces.contextOf(span, http.header(c, 'tracestate'))
   let status = 500
+  let fault: unknown
   metrics.begin()
   try {
     if (!isOpen(route)) {
-      call.caller = await admit(edge, deps.http.header(c, 'authorization'), route, now)
+      call.caller = await admit(edge, http.header(c, 'authorization'), route, now)
     }
     const reply = await answer(edge, c, call, route)
     status = reply.status
     return reply
   } catch (error) {
+    fault = error
     const tenant = call.caller.tenantId
-    const about = { requestId, form: route.errors, tenant, route: route.name }
+    const traceId = call.trace?.traceId
+    const about = { requestId, traceId, form: route.errors, tenant, route: route.name }
     const { headers, body, ...reply } = errorReply(deps.log, error, about)
     status = reply.status
     return deps.http.reply(c, status, headers, body)
   } finally {
     metrics.end(route.name, status, call.caller.tenantId, performance.now() - began)
+    if (span) traced(edge, c, call, route, { span, status, fault })
   }
+}
+
+/** Ties the request to its trace, in the trace and in the log. */
+function traced(
+  { deps }: Edge,
+  c: Context,
+  call: Call,
+  route: Route,
+  { span, status, fault }: { span: OpenSpan; status: number; fault: unknown },
+): void {
+  const { method, path } = route
+  const model = c.req.param('model')
+  traces.end(deps.tracer!, span, call, {
+    name: `${method} ${path}`,
+    attributes: {
+      'http.request.method': method,
+      'http.route': path,
+      'http.response.status_code': status,
+      'url.path': c.req.path,
+      'url.scheme': c.req.url.startsWith('https:') ? 'https' : 'http',
+      ...(model !== undefined && { 'galley.model.name': model }),
+    },
+    fault,
+  })
+  const { requestId, caller } = call
+  const { traceId } = span.context
+  const of = { request_id: requestId, trace_id: traceId, tenant: caller.tenantId }
+  deps.log.info('edge.request', { ...of, route: route.name, status })
 }
 
 const BY_NAME: Partial<Record<RouteName, Answer>> = {

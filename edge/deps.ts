@@ -8,6 +8,7 @@ import type {
   InferenceRouter,
   Log,
   Objects,
+  Tracer,
 } from '#core/deps.ts'
 import type { Signer } from '#core/internal/signing.ts'
 import type { Reading, Registry } from '#platform/metrics/registry.ts'
@@ -25,6 +26,8 @@ export type EdgeDeps = {
   log: Log
   http: Http
   metrics: EdgeMetrics
+  /** Null: nothing is traced. */
+  tracer: Tracer | null
   /** Of answers that the edge gives by itself. */
   receipts: HitReceipts
   /** Of all answers that this process keeps. */

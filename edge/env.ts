@@ -1,5 +1,6 @@
 /** All configuration of the edge on Workers: bindings, variables and the secret, parsed once per isolate. */
 import * as z from 'zod'
+import { type TraceSettings, type TraceVariable, traceSettings } from '#platform/traces/settings.ts'
 import type { FeaturesObject } from './objects/features.ts'
 import type { TenantObject } from './objects/tenant.ts'
 
@@ -19,6 +20,9 @@ const variables = z.object({
 })
 
 export type WorkerEnv = z.input<typeof variables> & {
+  /** OpenTelemetry's own names. Those of headers are secrets. */
+  [name in TraceVariable]?: string
+} & {
   FUNCTIONS?: Fetcher
   TENANTS: DurableObjectNamespace<TenantObject>
   FEATURES: DurableObjectNamespace<FeaturesObject>
@@ -35,6 +39,7 @@ export type EdgeEnv = {
   tenants: DurableObjectNamespace<TenantObject>
   features: DurableObjectNamespace<FeaturesObject>
   keys: KVNamespace | null
+  traces: TraceSettings | null
 }
 
 /** Throws with the names of what is missing. */
@@ -54,6 +59,7 @@ export function readEnv(env: WorkerEnv): EdgeEnv {
     tenants: env.TENANTS,
     features: env.FEATURES,
     keys: env.KEYS ?? null,
+    traces: traceSettings(env, 'edge'),
   }
 }
 

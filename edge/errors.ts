@@ -5,7 +5,14 @@ import { AppError, inFull, isWorthALine, openaiError, type Problem, problem } fr
 import type { Route } from '#schemas/route.ts'
 import { CODINGS } from './coding.ts'
 
-export type About = { requestId: string; form: Route['errors']; tenant?: string; route?: string }
+export type About = {
+  requestId: string
+  /** Of a request that is traced. */
+  traceId?: string | undefined
+  form: Route['errors']
+  tenant?: string
+  route?: string
+}
 
 /** What is to be shown instead (RFC 9110 §11.6.1). */
 const CHALLENGES: Record<string, string> = {
@@ -17,12 +24,13 @@ export type ErrorReply = { status: number; headers: Record<string, string>; body
 
 /** Problem details, or the form that the route's protocol fixes. Unknown faults are logged whole. */
 export function errorReply(log: Log, error: unknown, about: About): ErrorReply {
-  const { requestId, form, tenant, route } = about
+  const { requestId, traceId, form, tenant, route } = about
   const document = problem(error, requestId)
   if (isWorthALine(error)) {
     const { code } = document
     log.error('edge.failed', {
       request_id: requestId,
+      trace_id: traceId,
       tenant,
       route,
       code,

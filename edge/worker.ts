@@ -6,6 +6,7 @@ import { openSigner, openVerifier, STREAMED, TOKEN_HEADER } from '#core/internal
 import { remoteBlobs } from '#platform/blob/remote.ts'
 import { remoteFeatures } from '#platform/objects/remote.ts'
 import { redacted } from '#platform/redact.ts'
+import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
 import { createApp } from './app.ts'
 import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { withKeyRecords } from './key-records.ts'
@@ -48,6 +49,17 @@ async function open(env: EdgeEnv): Promise<Served> {
   const verifier = await openVerifier({ functions: env.functionsKey })
   const fromRouter = { fetch: send, origin: env.routerUrl, signer, clock }
   const metrics = toldMetrics({ ...fromRouter, background, log })
+  const tracer = openTracer(
+    {
+      fetch: (url, init) => fetch(url, init),
+      clock,
+      log,
+      background,
+      outcomes: spanOutcomes(metrics.registry),
+    },
+    env.traces,
+    crypto.randomUUID(),
+  )
   const app = createApp({
     functions: env.keys
       ? withKeyRecords(functions, { clock, background, store: env.keys })
@@ -61,6 +73,7 @@ async function open(env: EdgeEnv): Promise<Served> {
     log,
     http: webHttp,
     metrics,
+    tracer,
     receipts: shippedReceipts({ functions, signer, clock, background }),
     cacheBytesMax: CACHE_BYTES_MAX,
     background,

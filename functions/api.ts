@@ -4,6 +4,7 @@ import type { Call } from '#core/caller.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError, inFull, problem } from '#core/error.ts'
 import { TOKEN_HEADER, type Verified } from '#core/internal/signing.ts'
+import type { OpenSpan, Tracer } from '#core/trace.ts'
 import { ROUTES } from '#schemas/contracts/all.ts'
 import type { Route } from '#schemas/route.ts'
 import type { FunctionsDeps } from './deps.ts'
@@ -57,19 +58,23 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
   let call: Call | null = null
   let outcome: Response
   let fault: unknown
+  let span: OpenSpan | null = null
   try {
     const signed = await open(deps, asked.request)
     const { claims } = signed
     if (claims.from !== 'edge' || !claims.call) throw new AppError('unauthenticated')
     call = claims.call
+    if (call.trace && deps.tracer) span = deps.tracer.child(call.trace)
     mustHave(call, asked.route)
     outcome = await dispatch(deps, asked, call, signed)
   } catch (error) {
     fault = error
     outcome = reply(problem(error, call?.requestId ?? 'unknown'), error)
   }
+  if (span) endSpan(deps.tracer!, span, call!, asked.route, outcome.status)
   deps.log[outcome.status >= 500 ? 'error' : 'info']('functions.request', {
     request_id: call?.requestId,
+    trace_id: call?.trace?.traceId,
     tenant: call?.caller.tenantId,
     key: call?.caller.keyId,
     route: asked.route.name,
@@ -78,6 +83,22 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     ...(outcome.status >= 500 && { error: inFull(fault) }),
   })
   return outcome
+}
+
+function endSpan(
+  tracer: Tracer,
+  span: OpenSpan,
+  { requestId, caller }: Call,
+  { name }: Route,
+  status: number,
+): void {
+  const attributes = {
+    'galley.request.id': requestId,
+    'galley.tenant.id': caller.tenantId,
+    'http.response.status_code': status,
+  }
+  const failed = status >= 500 ? { fault: String(status) } : {}
+  tracer.end(span, { name, kind: 'server', attributes, ...failed })
 }
 
 /** The edge has checked it for the path that it saw; this is for the one that is answered. */

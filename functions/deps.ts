@@ -1,5 +1,5 @@
 /** What the functions' handlers are given. */
-import type { Blobs, Clock, Database, FeatureObjects, Log, Queue } from '#core/deps.ts'
+import type { Blobs, Clock, Database, FeatureObjects, Log, Queue, Tracer } from '#core/deps.ts'
 import type { OpenSpool } from '#core/events/events.ts'
 import type { InferenceFiles } from '#core/inference/log/log.ts'
 import type { Verifier } from '#core/internal/signing.ts'
@@ -14,6 +14,8 @@ export type FunctionsDeps = {
   blobs: Blobs
   clock: Clock
   log: Log
+  /** Absent or null: nothing is traced. */
+  tracer?: Tracer | null
   verifier: Verifier
   vault: Vault
   openSpool: OpenSpool

@@ -4,6 +4,7 @@ import * as z from 'zod'
 import type { BlobPlace } from '#platform/blob/open.ts'
 import { queueUrls } from '#platform/queue/open.ts'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
+import { type TraceSettings, traceSettings } from '#platform/traces/settings.ts'
 
 const schema = z.object({
   GALLEY_DATABASE_URL: z.string(),
@@ -29,6 +30,7 @@ export type FunctionsEnv = {
   objectsSocket: string
   featuresUrl: string | null
   partitionsPerObject: number
+  traces: TraceSettings | null
 }
 
 export function readEnv(from: Record<string, string | undefined> = process.env): FunctionsEnv {
@@ -47,5 +49,6 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     objectsSocket: env.GALLEY_OBJECTS_SOCKET,
     featuresUrl: env.GALLEY_FEATURES_URL ?? null,
     partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
+    traces: traceSettings(from, 'functions'),
   }
 }

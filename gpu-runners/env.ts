@@ -5,6 +5,7 @@ import * as z from 'zod'
 import type { BlobPlace } from '#platform/blob/open.ts'
 import { queueUrls } from '#platform/queue/open.ts'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
+import { type TraceSettings, traceSettings } from '#platform/traces/settings.ts'
 import { hardware } from '#schemas/contracts/models.ts'
 import { PROVIDERS, type Provider } from './engines/providers.ts'
 
@@ -56,6 +57,7 @@ export type RunnerEnv = {
   hardware: string
   providers: Provider[]
   modelMemoryBytes: number
+  traces: TraceSettings | null
   stopMs: number
   /** Of the instance metadata service; null: no notices are asked for. */
   metadataUrl: string | null
@@ -85,6 +87,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     modelMemoryBytes: env.GALLEY_MODEL_MEMORY_MB
       ? env.GALLEY_MODEL_MEMORY_MB * 2 ** 20
       : memoryBytes() / 2,
+    traces: traceSettings(from, 'runner'),
     stopMs: env.GALLEY_STOP_S * 1000,
     metadataUrl: env.AWS_EC2_METADATA_SERVICE_ENDPOINT ?? null,
     ecsAgentUrl: env.ECS_AGENT_URI ?? null,

@@ -12,7 +12,7 @@ import { type Channel, fromJsonPart } from '#platform/channel/channel.ts'
 import { awaitHello } from '#platform/channel/hello.ts'
 import { Registry } from '#platform/metrics/registry.ts'
 import { BEAT, FRAME } from './online/frames.ts'
-import { digestMark, type ErrorPart, inferHead, readReply } from './online/messages.ts'
+import { digestMark, type ErrorPart, inferHead, readReply, tracePart } from './online/messages.ts'
 import type { Answer } from './online/questions.ts'
 import { openAsking } from './routing/asking.ts'
 import { openLoading } from './routing/loading.ts'
@@ -51,7 +51,10 @@ export function createRouter(deps: {
   verifier: Verifier
   /** Sends lines, as a JSON array, to the ledger: for receipts whose runner was lost. */
   ship(lines: string): Promise<void>
+  /** What its process counts on already. */
+  registry?: Registry
 }): Router {
+  const { registry = new Registry() } = deps
   const runners = new Set<Runner>()
   const waiting = new Waiting(deps.clock)
   const placement = new Placement()
@@ -178,6 +181,8 @@ export function createRouter(deps: {
     runner.backlogUs += pending.costUs
     pending.at = { runner, id }
     pending.noRunnerUntil = null
+    const { trace } = call.call
+    if (trace) runner.channel.send(FRAME.trace, id, [tracePart(trace)])
     const head = inferHead({
       context,
       deadline: call.deadline,
@@ -222,7 +227,7 @@ export function createRouter(deps: {
       ...asking,
       ready: async () => [...runners].some(runner => !runner.draining),
     },
-    readings: openReadings({ runners, waiting, registry: new Registry() }, newId),
+    readings: openReadings({ runners, waiting, registry }, newId),
     attach: stream => awaitHello(stream, { ...deps, from: ['runner'], beat: BEAT }, join),
     close() {
       clearInterval(late)

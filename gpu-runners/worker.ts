@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addressOf } from '#platform/channel/transport.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import { openTracer } from '#platform/traces/tracer.ts'
 import { announcing } from './announcing.ts'
 import type { BulkDeps } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
@@ -41,19 +42,24 @@ const memory = openMemory(deps, {
   budgetBytes: env.modelMemoryBytes,
   overheadBytes: () => deps.engine.overheadBytes(),
 })
+const measures = openMeasures({
+  memory,
+  memoryBudgetBytes: env.modelMemoryBytes,
+  warm: () => residents.all(),
+})
+const tracer = openTracer(
+  { fetch, clock, log, background: work => void work, outcomes: measures.spans },
+  env.traces,
+  env.name,
+)
 const residents = openResidents(
-  { ...deps, files, memory, hardware },
+  { ...deps, files, memory, hardware, tracer },
   {
     onChange: digests => dialled?.announce(digests),
     onBatch: (servable, batch) => measures.batch(servable, batch),
     goneOf: servable => measures.gone(servable),
   },
 )
-const measures = openMeasures({
-  memory,
-  memoryBudgetBytes: env.modelMemoryBytes,
-  warm: () => residents.all(),
-})
 const bulkModels = openBulkModels({ ...deps, files, memory, hardware })
 const receipts = openReceiptLog(deps, {
   folder: env.receiptsFolder,
@@ -70,7 +76,10 @@ dialled = dialRouters(deps, {
   runner: env.name,
   hardware,
   serve: channel =>
-    serveOnline({ residents, receipts, measures, statistics, inferenceLog, clock, log }, channel),
+    serveOnline(
+      { residents, receipts, measures, statistics, inferenceLog, clock, log, tracer },
+      channel,
+    ),
 })
 
 /** Those of bulk work: what is served online has its own. */
@@ -115,7 +124,8 @@ const loops = [
 
 const closeAll = async (withinMs: number) => {
   const late = sleep(withinMs, undefined, { ref: false })
-  const courtesies = () => Promise.all([inferenceLog.close(), deps.protection.settled()])
+  const courtesies = () =>
+    Promise.all([inferenceLog.close(), deps.protection.settled(), tracer?.close(withinMs)])
   await Promise.all([withinMs > 0 && Promise.race([courtesies(), late]), receipts.close(withinMs)])
   await deps.engine.close()
 }

@@ -7,6 +7,7 @@ const PASSED_PREFIXES = [
   'GALLEY_',
   'AWS_',
   'NODE_',
+  'OTEL_',
   'SSL_CERT_',
   'HTTP_PROXY',
   'HTTPS_PROXY',

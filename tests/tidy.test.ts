@@ -164,6 +164,7 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
     log: { info() {}, error() {} },
     http: webHttp,
     metrics: { registry: new Registry(), readings: gone },
+    tracer: null,
     receipts: { append: gone },
     cacheBytesMax: 0,
     background: work => void work.catch(() => {}),

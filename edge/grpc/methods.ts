@@ -6,6 +6,7 @@ import type { Call } from '#core/caller.ts'
 import type { Departure, InferenceRouter } from '#core/deps.ts'
 import { AppError, inFull, isWorthALine } from '#core/error.ts'
 import { modelConfig, modelMetadata } from '#core/inference/metadata.ts'
+import type { OpenSpan } from '#core/trace.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
@@ -14,6 +15,7 @@ import * as repository from '../inference/repository.ts'
 import { admit, type Gate, isOpen } from '../middleware/gate.ts'
 import type { Answering } from '../rollouts/answering.ts'
 import { DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, SERVER } from '../routes/oip.ts'
+import * as traces from '../traces/requests.ts'
 import {
   bodyOf,
   type InferRequest,
@@ -25,7 +27,9 @@ import {
 import { type Fault, faultOf } from './status.ts'
 
 export type GrpcEdge = Gate & {
-  deps: Pick<EdgeDeps, 'functions' | 'signer' | 'clock' | 'log'> & { router: InferenceRouter }
+  deps: Pick<EdgeDeps, 'functions' | 'signer' | 'clock' | 'log' | 'tracer'> & {
+    router: InferenceRouter
+  }
   answering: Answering
 }
 /** What a call says besides its message. */
@@ -37,6 +41,8 @@ export type Asking = {
   /** Unix milliseconds; Infinity where the caller sets none. */
   deadline: number
   departure: Departure
+  /** What it says of its trace; null where nothing is traced. */
+  trace: { traceparent: string | undefined; tracestate: string | undefined } | null
 }
 export type Answered = { message: unknown; headers: Record<string, string> }
 type Answer<M> = (edge: GrpcEdge, call: Call, message: M, asking: Asking) => Promise<Answered>
@@ -56,6 +62,9 @@ const METHODS: Record<string, { route: RouteName; answer: Answer<never> }> = {
   ModelInfer: method('oip.infer', infer),
   ModelStreamInfer: method('oip.infer', inferInStream),
 }
+
+/** As the protocol names it. */
+const SERVICE = 'inference.GRPCInferenceService'
 
 export const METHOD_NAMES = Object.keys(METHODS)
 
@@ -86,20 +95,52 @@ export async function answer(
   const route = routeOf(method)
   const now = edge.deps.clock.now()
   const call = { requestId: newId('request', now) } as Call
+  const { tracer } = edge.deps
+  const { trace } = asking
+  const span = tracer && trace ? tracer.begin(trace.traceparent) : null
+  if (span) call.trace = traces.contextOf(span, trace?.tracestate)
+  let fault: unknown
   try {
     if (!isOpen(route)) call.caller = await admit(edge, asking.authorization, route, now)
     const answered = await method.answer(edge, call, message as never, asking)
     return { ...answered, headers: { 'galley-request-id': call.requestId, ...answered.headers } }
   } catch (error) {
+    fault = error
     throw told(edge, error, call, name)
+  } finally {
+    if (span) traced(edge, span, call, { name, message, fault })
   }
 }
 
+function traced(
+  { deps }: GrpcEdge,
+  span: OpenSpan,
+  call: Call,
+  { name, message, fault }: { name: string; message: unknown; fault: unknown },
+): void {
+  const code = fault === undefined ? 0 : faultOf(fault).code
+  const { model_name: model } = message as { model_name?: string }
+  traces.end(deps.tracer!, span, call, {
+    name: `${SERVICE}/${name}`,
+    attributes: {
+      'rpc.system': 'grpc',
+      'rpc.service': SERVICE,
+      'rpc.method': name,
+      'rpc.grpc.status_code': code,
+      ...(model && { 'galley.model.name': model }),
+    },
+    fault,
+  })
+  const of = { request_id: call.requestId, trace_id: span.context.traceId }
+  deps.log.info('edge.request', { ...of, tenant: call.caller?.tenantId, grpc: name, code })
+}
+
 function told({ deps }: GrpcEdge, error: unknown, call: Partial<Call>, grpc: string): Fault {
-  const { requestId = '' } = call
+  const { requestId = '', trace } = call
   if (isWorthALine(error)) {
     const tenant = call.caller?.tenantId
-    deps.log.error('edge.failed', { request_id: requestId, tenant, grpc, error: inFull(error) })
+    const about = { request_id: requestId, trace_id: trace?.traceId, tenant, grpc }
+    deps.log.error('edge.failed', { ...about, error: inFull(error) })
   }
   const fault = faultOf(error)
   fault.trailers['galley-request-id'] = requestId

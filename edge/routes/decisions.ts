@@ -17,6 +17,7 @@ import { jsonOf } from '../decisions/json.ts'
 import { type DecisionDeps, modelOf, outcomeOf, told } from '../decisions/outcome.ts'
 import { readRows } from '../features/read.ts'
 import { ask } from '../functions-client.ts'
+import { featuresFor } from '../traces/features.ts'
 import { deadlineMsOf } from './oip.ts'
 
 type Asked = { event: Event; isTimed: boolean; explain: boolean }
@@ -111,7 +112,7 @@ async function applied(
   decider: Decider,
   { event, isTimed, explain }: Asked,
 ): Promise<Decided> {
-  const { features } = edge.deps
+  const features = featuresFor(edge.deps, call)
   const { tenantId } = call.caller
   const { plan, reader } = decider
   const { gate, others } = decider.keys(event)

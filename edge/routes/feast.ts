@@ -10,6 +10,7 @@ import type { Asked, FeastDirectory, FeastReader } from '../features/feast-direc
 import { readRows } from '../features/read.ts'
 import { invalidAt, isKeyPart } from '../features/reader.ts'
 import type { Sampler } from '../features/sampler.ts'
+import { featuresFor } from '../traces/features.ts'
 
 const BODY_BYTES_MAX = 1 << 20
 const ROWS_MAX = 1_000
@@ -45,7 +46,7 @@ export async function read(
   mustDiffer(found, request)
   const { keys, given } = keysOf(found, request)
   const fields = fieldsOf(found, request)
-  const reads = await readRows(deps.features, tenantId, reader, keys)
+  const reads = await readRows(featuresFor(deps, call), tenantId, reader, keys)
   sampler.see(call.caller, reader, reads)
   const rows = reads.map((row, i) => {
     const byEntity = new Map(row.map(each => [each.entity, each]))

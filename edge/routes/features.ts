@@ -10,6 +10,7 @@ import { type MinSeq, readRows } from '../features/read.ts'
 import { invalidAt, keysOf, type Reader } from '../features/reader.ts'
 import type { Sampler } from '../features/sampler.ts'
 import type { ServiceDirectory } from '../features/service-directory.ts'
+import { featuresFor } from '../traces/features.ts'
 
 const BODY_BYTES_MAX = 1 << 20
 const ROWS_MAX = 1_000
@@ -27,7 +28,7 @@ export async function read(
   const { entities, request, minSeq } = asked(await deps.http.body(c, BODY_BYTES_MAX))
   const keys = entities.map((row, i) => keysOf(reader, row, `/entities/${i}`))
   const fields = entities.map((_, i) => reader.request(request[i], `/request/${i}`))
-  const reads = await readRows(deps.features, tenantId, reader, keys, minSeq)
+  const reads = await readRows(featuresFor(deps, call), tenantId, reader, keys, minSeq)
   sampler.see(call.caller, reader, reads)
   const shows = showsOf(reader)
   const results = reads.map((row, i) => {

@@ -1,6 +1,7 @@
 /** One caller's request as it waits in the batcher, and what decides with whom it may share a run. */
 import { byteSize, bytesOf, type Tensor } from '#core/inference/tensor.ts'
 import type { Signature } from '#schemas/signature.ts'
+import type { TracedWait } from './traced.ts'
 
 /** Whether the caller has left. */
 export type Departure = { readonly aborted: boolean }
@@ -18,6 +19,8 @@ export type Waiting = {
   /** Milliseconds since 1970 after which the answer is of no use; Infinity: always of use. */
   deadlineMs: number
   signal: Departure | undefined
+  /** Only of those that are traced. */
+  trace?: TracedWait
 }
 
 export type Ask = Waiting & {

@@ -1,5 +1,6 @@
 /** One batch, from the taking to its answers: joined, run, taken apart, paid for; divided when it fails. */
-import type { Clock } from '#core/deps.ts'
+import type { Clock, Tracer } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
 import type { LoadedModel, RunResult } from '#gpu-runners/engines/engine.ts'
 import type { Signature } from '#schemas/signature.ts'
 import type { Ask } from './ask.ts'
@@ -8,6 +9,7 @@ import type { Reason, Taken } from './fair-queue.ts'
 import { axesOf, checkRows, joinInputs, type RowsDiffer, takeApart } from './joined.ts'
 import type { Pace } from './pace.ts'
 import { shares } from './shares.ts'
+import { traceBatch } from './traced.ts'
 
 export type BatchMetrics = {
   requests: number
@@ -30,6 +32,8 @@ export type BatchMetrics = {
   waitedMsSum: number
   /** Why it was closed and sent. */
   reason: Reason
+  /** Its id in traces; absent where nobody in it is traced. */
+  batch?: string
 }
 
 /** Who came and was not computed. */
@@ -46,12 +50,15 @@ type Run = {
   free(rows: number): void
   /** Outputs showed that the rows of several requests cannot be told apart. */
   mixes(): void
+  tracer: Tracer | null | undefined
 }
 
 /** Answers every ask of the batch, which were alive just now. */
 export async function runBatch(o: Run, taken: Taken, gone: Gone): Promise<BatchMetrics> {
   const { asks, rows } = taken
   const metrics = metricsOf(taken, gone, o.clock.now())
+  const traced = traceBatch(o.tracer, taken)
+  if (traced) metrics.batch = traced.id
   let isFree = false
 
   function free(): void {
@@ -66,6 +73,7 @@ export async function runBatch(o: Run, taken: Taken, gone: Gone): Promise<BatchM
       live.map(ask => ask.inputs),
     )
     const end = o.pace.begin(live.reduce((sum, ask) => sum + ask.rows, 0))
+    const since = traced?.now()
     let isDone = false
     try {
       const result = await o.model.run(inputs, live[0]!.outputs)
@@ -73,6 +81,7 @@ export async function runBatch(o: Run, taken: Taken, gone: Gone): Promise<BatchM
       return result
     } finally {
       end(isDone)
+      if (since !== undefined) traced?.ran(live, since, isDone)
     }
   }
 
@@ -83,6 +92,7 @@ export async function runBatch(o: Run, taken: Taken, gone: Gone): Promise<BatchM
     const paid = shares(computeUs, rows)
     const batchRows = rows.reduce((sum, n) => sum + n, 0)
     metrics.computeUs += computeUs
+    traced?.end(live)
     for (let i = 0; i < live.length; i++) {
       live[i]!.resolve({ outputs: parts[i]!, computeUs: paid[i]!, rows: rows[i]!, batchRows })
     }
@@ -109,6 +119,7 @@ export async function runBatch(o: Run, taken: Taken, gone: Gone): Promise<BatchM
 
   function fail(ask: Ask, error: unknown): void {
     metrics.failed++
+    traced?.end([ask], error instanceof AppError ? error.code : 'internal')
     ask.reject(error)
   }
 
@@ -123,6 +134,7 @@ export async function runBatch(o: Run, taken: Taken, gone: Gone): Promise<BatchM
     await blame(asks, error, runSome, fail)
   }
   free()
+  traced?.close()
   return metrics
 }
 

@@ -6,6 +6,7 @@
 import type { Clock } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Tensor } from '#core/inference/tensor.ts'
+import type { TraceContext, Tracer } from '#core/trace.ts'
 import type { LoadedModel } from '#gpu-runners/engines/engine.ts'
 import type { Signature } from '#schemas/signature.ts'
 import { createAdmission } from './admission.ts'
@@ -22,28 +23,14 @@ import {
 } from './ask.ts'
 import { type BatchMetrics, type Gone, runBatch } from './batch.ts'
 import { type Budget, createFairQueue } from './fair-queue.ts'
+import { BATCH_LIMITS, type BatchLimits } from './limits.ts'
 import { createPace } from './pace.ts'
 import { submitInParts } from './parts.ts'
+import { endWait } from './traced.ts'
 
 export type { Answer } from './ask.ts'
 export type { BatchMetrics, Gone } from './batch.ts'
-
-export type BatchLimits = {
-  /** Rows of one run. */
-  batchRowsMax: number
-  /** Bytes of input of one run; a single larger row still runs. */
-  batchBytesMax: number
-  /** What may wait, of one tenant half of it; beyond it callers are told when to come back. */
-  queueRowsMax: number
-  queueBytesMax: number
-}
-export const BATCH_LIMITS: BatchLimits = {
-  // Small models gain nothing past it, and a caller behind a batch waits for all of it.
-  batchRowsMax: 256,
-  batchBytesMax: 8 * 2 ** 20,
-  queueRowsMax: 32_768,
-  queueBytesMax: 256 * 2 ** 20,
-}
+export { BATCH_LIMITS, type BatchLimits } from './limits.ts'
 
 export type Submission = {
   tenant: string
@@ -60,6 +47,8 @@ export type Submission = {
   timeoutMs?: number
   /** Aborted when the caller has left; looked at before the run, so an AbortSignal is not needed. */
   signal?: Departure
+  /** The span that its wait and its batch are parts of; absent: it is not traced. */
+  trace?: TraceContext
 }
 
 export type Batcher = {
@@ -88,14 +77,15 @@ export function createBatcher(given: {
   onBatch?: (metrics: BatchMetrics) => void
   /** One came and is not computed; told at once, for the next batch may never come. */
   onGone?: (why: keyof Gone) => void
+  tracer?: Tracer | null
 }): Batcher {
-  const { model, signature, clock, stopwatch = performance, onBatch, onGone } = given
+  const { model, signature, clock, stopwatch = performance, onBatch, onGone, tracer } = given
   const limits = { ...BATCH_LIMITS, ...given.limits }
   const queue = createFairQueue()
   const pace = createPace(stopwatch)
   const admission = createAdmission(queue, pace, limits, { isDead, isShared: () => batched })
   const keyOf = keyer(signature)
-  const run = { model, signature, clock, pace, isDead, free, mixes }
+  const run = { model, signature, clock, pace, isDead, free, mixes, tracer }
   const budget: Budget = {
     rowsMax: limits.batchRowsMax,
     bytesMax: limits.batchBytesMax,
@@ -124,9 +114,10 @@ export function createBatcher(given: {
       deadlineMs: Math.min(deadlineMs, queuedMs + timeoutMs),
       signal,
     }
+    if (submission.trace && tracer) one.trace = { context: submission.trace, sinceMs: tracer.now() }
     const refusal = admission.refusal(one)
     if (refusal) {
-      leave('refused')
+      leave('refused', one)
       return Promise.reject(refusal)
     }
     const { outputs } = submission
@@ -196,22 +187,23 @@ export function createBatcher(given: {
     batched = false
   }
 
-  function leave(why: keyof Gone): void {
+  function leave(why: keyof Gone, { trace }: Waiting): void {
     gone[why]++
     onGone?.(why)
+    if (trace && tracer) endWait(tracer, trace, why)
   }
 
   /** Drops one whose answer nobody waits for any more. */
   function isDead(ask: Ask): boolean {
     if (ask.signal?.aborted) {
-      leave('left')
+      leave('left', ask)
       ask.reject(new AppError('canceled'))
       return true
     }
     if (ask.deadlineMs === Number.POSITIVE_INFINITY) return false
     const lateMs = clock.now() - ask.deadlineMs
     if (lateMs < 0) return false
-    leave('late')
+    leave('late', ask)
     ask.reject(
       new AppError('deadline_exceeded', {
         public: `The deadline passed ${Math.ceil(lateMs)} ms ago, while the request waited for the model; nothing was computed.`,
@@ -225,7 +217,7 @@ export function createBatcher(given: {
     if (isDead(ask)) return true
     const now = clock.now()
     if (queue.size === 1 || !admission.isHopeless(ask, now)) return false
-    leave('late')
+    leave('late', ask)
     ask.reject(
       new AppError('deadline_exceeded', {
         public: `The deadline is in ${Math.floor(ask.deadlineMs - now)} ms, and the next run will take longer; nothing was computed.`,

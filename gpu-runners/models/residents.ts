@@ -1,5 +1,5 @@
 /** Models that this runner holds in memory: loaded when first asked for, the least used given back. */
-import type { Clock, Log, Servable } from '#core/deps.ts'
+import type { Clock, Log, Servable, Tracer } from '#core/deps.ts'
 import type { AppError } from '#core/error.ts'
 import {
   BATCH_LIMITS,
@@ -57,6 +57,8 @@ type Deps = {
   log: Log
   /** The class of this runner. */
   hardware: string
+  /** Of what is served online; absent: nothing is traced. */
+  tracer?: Tracer | null
 }
 type Refused = { error: AppError; until: number }
 
@@ -191,6 +193,7 @@ async function open(
       clock,
       limits: batchLimitsOf(servable, settings),
       onGone: goneOf?.(servable),
+      tracer: deps.tracer,
       onBatch: metrics => {
         resident.usedAt = clock.now()
         onBatch?.(servable, metrics)

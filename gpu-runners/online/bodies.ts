@@ -20,7 +20,7 @@ export type Done = {
   /** Of a model whose inferences are kept. */
   answered?: Answered
 }
-type Who = Pick<Submission, 'tenant' | 'weight' | 'deadlineMs' | 'signal'>
+type Who = Pick<Submission, 'tenant' | 'weight' | 'deadlineMs' | 'signal' | 'trace'>
 
 /** Tensors of the Open Inference Protocol. */
 export async function inferBody(

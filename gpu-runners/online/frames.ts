@@ -24,4 +24,9 @@ export const FRAME = {
   ask: 10,
   /** runner → router: its answer, under the question's id. */
   answer: 11,
+  /**
+   * router → runner, before a request that is traced and under its id: where it stands in its trace. A frame
+   * of its own, so that the others pay nothing for it, and a runner that does not know it goes on.
+   */
+  trace: 12,
 } as const

@@ -5,6 +5,7 @@ import type { Memory } from '#gpu-runners/models/memory.ts'
 import type { Resident } from '#gpu-runners/models/residents.ts'
 import { measureProcess } from '#platform/metrics/process.ts'
 import { type Amount, Registry, type Snapshot, type Vector } from '#platform/metrics/registry.ts'
+import { spanOutcomes } from '#platform/traces/tracer.ts'
 
 const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
@@ -14,6 +15,8 @@ export type Measures = {
   batch(servable: Servable, batch: BatchMetrics): void
   /** Of a version: counts one that came and was not computed. */
   gone(servable: Servable): (why: keyof Gone) => void
+  /** Of traces, by outcome. */
+  spans: Vector<Amount>
   /** Of the inference log, by outcome. */
   logged: Vector<Amount>
   snapshot(): Snapshot
@@ -72,6 +75,7 @@ export function openMeasures(o: {
   )
   return {
     logged,
+    spans: spanOutcomes(registry),
     batch(servable, batch) {
       const labels = labelsOf(servable)
       batches.of(...labels, batch.reason).add()

@@ -2,6 +2,7 @@
 import type { Caller } from '#core/caller.ts'
 import type { InferenceCall, Servable } from '#core/deps.ts'
 import type { FieldError } from '#core/error.ts'
+import type { TraceContext } from '#core/trace.ts'
 import type { Full } from '#gpu-runners/batcher/admission.ts'
 import type { ErrorCode } from '#schemas/errors.ts'
 import type { RequestId } from '#schemas/ids.ts'
@@ -42,6 +43,23 @@ export function readInfer(payload: Buffer): { head: InferHead; body: Buffer } {
       requestId: payload.toString('latin1', INFER_FIXED, end) as RequestId,
     },
     body: payload.subarray(end),
+  }
+}
+
+const TRACE_ID_BYTES = 16
+const TRACE_FIXED = 24
+
+/** The ids as bytes, then the state as text. */
+export function tracePart({ traceId, spanId, state = '' }: TraceContext): Buffer {
+  return Buffer.concat([Buffer.from(traceId + spanId, 'hex'), Buffer.from(state, 'latin1')])
+}
+
+export function readTrace(payload: Buffer): TraceContext {
+  const state = payload.toString('latin1', TRACE_FIXED)
+  return {
+    traceId: payload.toString('hex', 0, TRACE_ID_BYTES),
+    spanId: payload.toString('hex', TRACE_ID_BYTES, TRACE_FIXED),
+    ...(state !== '' && { state }),
   }
 }
 

@@ -2,9 +2,10 @@
  * Online inference on a runner: a frame comes in, its tensors join a batch, its reply leaves in a frame.
  * All replies of one turn share one write to the receipt log, and none leaves before it.
  */
-import type { Clock, Log } from '#core/deps.ts'
+import type { Clock, Log, Tracer } from '#core/deps.ts'
 import { AppError, isWorthALine } from '#core/error.ts'
 import type { ServedCounts } from '#core/router.ts'
+import type { OpenSpan, TraceContext } from '#core/trace.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import type { Served } from '#gpu-runners/dialling/link.ts'
 import { OwnReceipts } from '#gpu-runners/dialling/own-receipts.ts'
@@ -15,12 +16,20 @@ import { type Done, embedBody, inferBody } from './bodies.ts'
 import { FRAME } from './frames.ts'
 import type { InferenceLog } from './inference-log.ts'
 import type { Measures } from './measures.ts'
-import { digestMark, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
+import {
+  digestMark,
+  type InferHead,
+  readInfer,
+  readTrace,
+  replyHead,
+  type Shared,
+} from './messages.ts'
 import { answerTo, errorPart, type Question } from './questions.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
 import { onlineReceipt, receiptContextOf } from './receipts.ts'
 import { CONTEXTS_MAX } from './shared-contexts.ts'
 import { countFailure, countSuccess, type Statistics } from './statistics.ts'
+import { endInference } from './traced.ts'
 
 type Context = Shared & { numbered: NumberedContext; counts: ServedCounts }
 /** `made`: a mark of the model that ran. */
@@ -38,6 +47,8 @@ export type OnlineDeps = {
   inferenceLog: Pick<InferenceLog, 'note'>
   clock: Clock
   log: Log
+  /** Null: nothing is traced. */
+  tracer: Tracer | null
 }
 
 /** Numbers of contexts in this process's receipts, whichever channel they came by. */
@@ -48,6 +59,8 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   const contexts = new Map<number, Context>()
   const running = new Map<number, { aborted: boolean }>()
   const own = new OwnReceipts()
+  /** Of requests that are traced, which follow. */
+  const traces = new Map<number, TraceContext>()
   let replies: Reply[] = []
   /** Resolves when what was held back for the disk has left; null: nothing is. */
   let waiting: Promise<void> | null = null
@@ -59,6 +72,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     else if (type === FRAME.cancel) depart(id)
     else if (type === FRAME.ask) onQuestion(id, fromJsonPart<Question>(payload))
     else if (type === FRAME.context) addContext(id, fromJsonPart<Shared>(payload))
+    else if (type === FRAME.trace && deps.tracer) traces.set(id, readTrace(payload))
   }
 
   async function onQuestion(id: number, asked: Question): Promise<void> {
@@ -82,6 +96,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   async function infer(id: number, payload: Buffer): Promise<void> {
     const { head, body } = readInfer(payload)
     const context = contexts.get(head.context)
+    const span = traces.size > 0 ? spanOf(id) : null
     if (!context) {
       sendError(id, new AppError('internal', { internal: `no context ${head.context}` }))
       return
@@ -97,17 +112,25 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
         (await deps.residents.get(context.caller.tenantId, model))
       resident.serving++
       resident.users.add(context.caller.tenantId)
-      const done = await run(resident, context, head, body, caller)
+      const done = await run(resident, context, head, body, caller, span)
       const tookMs = performance.now() - began
       countSuccess(context.counts, done, { tookMs, atMs: deps.clock.now() })
-      reply(id, context, head, body, done)
+      const receiptId = reply(id, context, head, body, done)
+      if (span) endInference(deps.tracer!, span, context, head, { ...done, receiptId })
     } catch (error) {
       countFailure(context.counts, performance.now() - began)
+      if (span) endInference(deps.tracer!, span, context, head, { fault: error })
       fail(id, context, error)
     } finally {
       if (resident) resident.serving--
       running.delete(id)
     }
+  }
+
+  function spanOf(id: number): OpenSpan | null {
+    const trace = traces.get(id)
+    traces.delete(id)
+    return trace ? deps.tracer!.child(trace) : null
   }
 
   async function run(
@@ -116,9 +139,11 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     head: InferHead,
     body: Buffer,
     signal: { aborted: boolean },
+    span: OpenSpan | null,
   ): Promise<Made> {
     const { tenantId, plan } = context.caller
-    const who = { tenant: tenantId, weight: SHARES[plan], deadlineMs: head.deadline, signal }
+    const asks = { tenant: tenantId, weight: SHARES[plan], deadlineMs: head.deadline, signal }
+    const who = span ? { ...asks, trace: span.context } : asks
     const done =
       head.form === 'embeddings'
         ? await embedBody(resident, context.model, body, who)
@@ -132,7 +157,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     return { ...done, made: digestMark(resident.model.digest) }
   }
 
-  function reply(id: number, context: Context, head: InferHead, body: Buffer, done: Made): void {
+  function reply(id: number, context: Context, head: InferHead, body: Buffer, done: Made): string {
     const receipt = onlineReceipt(context.caller.tenantId, {
       work: head.requestId,
       at: deps.clock.now(),
@@ -149,6 +174,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     const frameHead = replyHead({ jsonLength, line, receiptId: receipt.id, computeUs, made })
     if (replies.length === 0) setImmediate(flush)
     replies.push({ id, context, line, frame: [frameHead, done.body] })
+    return receipt.id
   }
 
   function flush(): void {

@@ -11,11 +11,16 @@ type ServerCall = {
   on(event: 'cancelled', listener: () => void): unknown
 }
 
-export function askingOf(call: ServerCall): Asking {
+/** `isTraced`: whether anything is; what a call says of its trace is read only then. */
+export function askingOf(call: ServerCall, isTraced: boolean): Asking {
+  const { metadata } = call
   return {
-    authorization: authorizationOf(call.metadata),
-    sticky: textOf(call.metadata, STICKY_HEADER),
+    authorization: authorizationOf(metadata),
+    sticky: textOf(metadata, STICKY_HEADER),
     deadline: Number(call.getDeadline()),
+    trace: isTraced
+      ? { traceparent: textOf(metadata, 'traceparent'), tracestate: textOf(metadata, 'tracestate') }
+      : null,
     departure: {
       addEventListener(_, listener) {
         if (call.cancelled) listener()

@@ -66,7 +66,7 @@ async function unary(
 ): Promise<void> {
   let answered: Answered
   try {
-    answered = await answer(edge, name, call.request, askingOf(call))
+    answered = await answer(edge, name, call.request, askingOf(call, edge.deps.tracer !== null))
   } catch (fault) {
     respond(statusOf(fault as Fault))
     return

@@ -12,7 +12,7 @@ const IN_FLIGHT_MAX = 256
 type Call = ServerDuplexStream<InferRequest, unknown>
 
 export function serveStream(edge: GrpcEdge, name: string, call: Call): void {
-  const asking = askingOf(call)
+  const asking = askingOf(call, edge.deps.tracer !== null)
   /** Told when the caller leaves; those of requests that are answered are taken out again. */
   const leaving = new Set<() => void>()
   let inFlight = 0

@@ -15,6 +15,7 @@ import { Registry } from '#platform/metrics/registry.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteFeatures, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
 import { serveGrpc } from '../grpc/server.ts'
 import { readEdgeEnv } from './env.ts'
 import { loggedReceipts } from './hit-receipts.ts'
@@ -47,6 +48,13 @@ const { router, attach, readings, close } = createRouter({
 })
 const registry = new Registry()
 measureProcess(registry)
+const background = (work: Promise<unknown>) =>
+  void work.catch(error => log.error('edge.background', { error: String(error) }))
+const tracer = openTracer(
+  { fetch, clock, log, background, outcomes: spanOutcomes(registry) },
+  env.traces,
+  'edge',
+)
 const objects = dialObjects({ path: env.objectsSocket, name: 'edge', signer, clock, log })
 const deps: EdgeDeps = {
   functions,
@@ -67,8 +75,8 @@ const deps: EdgeDeps = {
   },
   receipts,
   cacheBytesMax: CACHE_BYTES_MAX,
-  background: work =>
-    void work.catch(error => log.error('edge.background', { error: String(error) })),
+  tracer,
+  background,
 }
 
 const runners = await listenForChannels({ log }, addressOf(env.router), env.runnerKey, attach)
@@ -88,7 +96,8 @@ endWithParent(async why => {
   if (why === 'stop') await Promise.all([server.close(), grpc.close()])
   runners.close()
   close()
-  await receipts.close(why === 'stop' ? SHIP_MS_MAX : 0)
+  const waitMs = why === 'stop' ? SHIP_MS_MAX : 0
+  await Promise.all([receipts.close(waitMs), tracer?.close(waitMs)])
   objects.close()
 })
 reportReady()

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import type { BlobPlace } from '#platform/blob/open.ts'
+import { type TraceSettings, traceSettings, VARIABLES } from '#platform/traces/settings.ts'
 
 const port = z.coerce.number().int().min(1).max(65_535)
 const edge = z.object({
@@ -34,6 +35,7 @@ export type EdgeEnv = {
   blobs: BlobPlace
   /** Of answers that the edge gave by itself. */
   receiptsFolder: string
+  traces: TraceSettings | null
 }
 
 export function readEdgeEnv(from: Record<string, string | undefined> = process.env): EdgeEnv {
@@ -54,6 +56,7 @@ export function readEdgeEnv(from: Record<string, string | undefined> = process.e
       cacheFolder: resolve('cache', 'blobs'),
     },
     receiptsFolder: 'receipts/edge',
+    traces: traceSettings(from, 'edge'),
   }
 }
 
@@ -90,6 +93,7 @@ const router = z.object({
 export function readRouterEnv(from: Record<string, string | undefined> = process.env) {
   const env = router.parse(from)
   return {
+    traces: traceSettings(from, 'router'),
     host: env.GALLEY_HOST,
     grpcPort: env.GALLEY_GRPC_PORT,
     objectsUrl: env.GALLEY_FEATURES_URL,
@@ -124,9 +128,17 @@ export function readWorkerdEnv(from: Record<string, string | undefined> = proces
       EDGE_KEY: env.GALLEY_EDGE_KEY,
       FUNCTIONS_KEY: env.GALLEY_FUNCTIONS_KEY,
       PARTITIONS_PER_OBJECT: env.GALLEY_PARTITIONS_PER_OBJECT,
+      ...tracesIn(from),
     },
     objectsFolder: 'objects-workerd',
     temporaryFolder: 'run/workerd',
     bundleFolder: 'cache/edge',
   }
+}
+
+/** Said to the Worker as they are said to places; read once here, so that what is malformed ends the start. */
+function tracesIn(from: Record<string, string | undefined>): Record<string, string> {
+  traceSettings(from, 'edge')
+  const said = VARIABLES.filter(name => from[name]).map(name => [name, from[name]!])
+  return Object.fromEntries(said)
 }

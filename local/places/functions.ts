@@ -24,17 +24,20 @@ import { openBlobs } from '#platform/blob/open.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { openSqs } from '#platform/queue/open.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
+import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
 import { SCHEDULES } from '#schemas/schedules.ts'
 import { serveHttp } from './http-host.ts'
 
 const RELAY_IDLE_MS = SCHEDULES.relay.everyS * 1_000
 const SWEEP_MS = SCHEDULES.sweep.everyS * 1_000
 const TEND_MS = SCHEDULES.tend.everyS * 1_000
+const FLUSH_MS_MAX = 2_000
 const BLOBS_PATH = '/internal/blobs'
 /** Below what load balancers and clients commonly wait for an answer. */
 const PATIENCE_MS = 50_000
@@ -56,7 +59,14 @@ const objects = env.featuresUrl
   ? httpObjects({ fetch, origin: env.featuresUrl, signer, clock })
   : dialObjects({ path: env.objectsSocket, name: 'functions', signer, clock, log }).call
 let wake = () => {}
+const registry = new Registry()
+const tracer = openTracer(
+  { fetch, clock, log, background: work => void work, outcomes: spanOutcomes(registry) },
+  env.traces,
+  'functions',
+)
 const deps: FunctionsDeps = {
+  tracer,
   db,
   queue,
   features: remoteFeatures(objects, env.partitionsPerObject),
@@ -94,6 +104,7 @@ endWithParent(async why => {
   wake()
   if (why === 'stop') await Promise.race([server.close(), sleep(2_000)])
   await Promise.race([Promise.all(loops), sleep(2_000)])
+  await tracer?.close(why === 'stop' ? FLUSH_MS_MAX : 0)
   await queue.close()
   await db.close()
 })

@@ -6,12 +6,17 @@ import { createRouter } from '#gpu-runners/router.ts'
 import { serveRouter } from '#gpu-runners/router-http.ts'
 import { addressOf, listenForChannels } from '#platform/channel/transport.ts'
 import { openLog } from '#platform/log.ts'
+import { measureProcess } from '#platform/metrics/process.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { httpObjects, remoteObjects } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
+import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
 import { serveGrpc } from '../grpc/server.ts'
 import { readRouterEnv } from './env.ts'
 import { serveHttp } from './http-host.ts'
 import { shipper } from './ship.ts'
+
+const SHIP_MS_MAX = 3_000
 
 const env = readRouterEnv()
 const clock = { now: () => Date.now() }
@@ -23,7 +28,10 @@ const functions = {
   },
 }
 const signer = await openSigner('edge', env.edgeKey)
+const registry = new Registry()
+measureProcess(registry)
 const { router, attach, readings, close } = createRouter({
+  registry,
   clock,
   log,
   verifier: await openVerifier({ runner: env.runnerKey }),
@@ -32,6 +40,11 @@ const { router, attach, readings, close } = createRouter({
 const objects = httpObjects({ fetch, origin: env.objectsUrl, signer, clock })
 const background = (work: Promise<unknown>) =>
   void work.catch(error => log.error('router.background', { error: String(error) }))
+const tracer = openTracer(
+  { fetch, clock, log, background, outcomes: spanOutcomes(registry) },
+  env.traces,
+  'router',
+)
 const gate = openGate({
   functions,
   objects: remoteObjects(objects),
@@ -51,7 +64,7 @@ const server = await serveHttp({
 })
 // A Worker cannot speak gRPC: it ends here, behind the same gate.
 const grpc = await serveGrpc(
-  { ...gate, answering, deps: { functions, signer, router, clock, log } },
+  { ...gate, answering, deps: { functions, signer, router, clock, log, tracer } },
   { host: env.host, port: env.grpcPort },
 )
 
@@ -59,5 +72,6 @@ endWithParent(async why => {
   if (why === 'stop') await Promise.all([server.close(), grpc.close()])
   runners.close()
   close()
+  await tracer?.close(why === 'stop' ? SHIP_MS_MAX : 0)
 })
 reportReady()

@@ -29,7 +29,7 @@ export type WorkerdOptions = {
     EDGE_KEY: string
     FUNCTIONS_KEY: string
     PARTITIONS_PER_OBJECT: string
-  }
+  } & Record<string, string>
   log: Log
 }
 export type Workerd = {

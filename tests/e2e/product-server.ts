@@ -7,11 +7,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { TestProject } from 'vitest/node'
+import { startReceiver } from '#tests/otlp-receiver.ts'
 import { startCloud } from '../cloud/servers.ts'
+import type { Product } from './product.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
-    product: { url: string; grpc: string; key: string; dataFolder: string; edge: string }
+    product: Product
   }
 }
 
@@ -25,10 +27,16 @@ export default async function setup(project: TestProject) {
   // Servers of SQS and S3 that only this run knows of.
   const cloud = queue === 'sqs' || blob === 's3' ? await startCloud() : null
   const port = await freePort()
+  const receiver = await startReceiver()
+  // What its callers trace is traced, and nothing else.
+  const traced = {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_TRACES_SAMPLER: 'parentbased_always_off',
+  }
   const child = spawn(
     process.execPath,
     [START, '--data', dataFolder, '--port', String(port), ...engines({ edge, queue, blob })],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...cloud?.env } },
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...cloud?.env, ...traced } },
   )
   let printed = ''
   child.stdout!.on('data', chunk => {
@@ -47,10 +55,11 @@ export default async function setup(project: TestProject) {
     throw error
   })
   const { url, grpc, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
-  project.provide('product', { url, grpc, key, dataFolder, edge })
+  project.provide('product', { url, grpc, key, dataFolder, edge, otlp: receiver.url })
   return async () => {
     child.kill('SIGINT')
     await once(child, 'exit')
+    await receiver.close()
     rmSync(dataFolder, { recursive: true, force: true })
     await cloud?.close()
   }

@@ -1,7 +1,15 @@
 /** What an end-to-end test knows of the running product: what a user knows. */
 import { inject } from 'vitest'
 
-export type Product = { url: string; grpc: string; key: string; dataFolder: string; edge: string }
+export type Product = {
+  url: string
+  grpc: string
+  key: string
+  dataFolder: string
+  edge: string
+  /** Where its spans go: `tests/otlp-receiver.ts`. */
+  otlp: string
+}
 
 export async function product(): Promise<Product> {
   return inject('product')

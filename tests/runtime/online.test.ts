@@ -74,6 +74,7 @@ async function newRunner(graph: Uint8Array) {
       measures: { snapshot: () => [] },
       statistics: new Statistics(clock),
       inferenceLog: { note() {} },
+      tracer: null,
       clock,
       log,
     },

@@ -43,7 +43,8 @@ async function scene() {
   }
   const signer = await openSigner('edge', upstream.edgeKey)
   const background = (work: Promise<unknown>) => void work.catch(() => {})
-  const deps = { functions, signer, clock, log, objects, background, router: router.router }
+  const places = { functions, signer, clock, log, objects, router: router.router }
+  const deps = { ...places, background, tracer: null }
   const gate = openGate(deps)
   const edge: GrpcEdge = { ...gate, deps, answering: new Answering(deps, gate.models) }
   const [port] = await freePorts(1)

@@ -19,6 +19,7 @@ import { openLoading } from './routing/loading.ts'
 import { Placement } from './routing/placement.ts'
 import { openReadings, type Readings } from './routing/readings.ts'
 import {
+  depart,
   failure,
   loseQuestions,
   madeByAnother,
@@ -234,13 +235,6 @@ export function createRouter(deps: {
       for (const runner of runners) runner.channel.close()
     },
   }
-}
-
-/** Its work is dropped where it has not begun; a reply that comes all the same is for nobody. */
-function depart(pending: Pending): void {
-  pending.departed = true
-  pending.at?.runner.channel.send(FRAME.cancel, pending.at.id, [])
-  pending.wake?.()
 }
 
 function lostTooOften(): AppError {

@@ -136,3 +136,10 @@ export function loseQuestions(runner: Runner): void {
   for (const asked of runner.questions.values()) asked.reject(new RunnerLost(runner.name))
   runner.questions.clear()
 }
+
+/** Its work is dropped where it has not begun; a reply that comes all the same is for nobody. */
+export function depart(pending: Pending): void {
+  pending.departed = true
+  pending.at?.runner.channel.send(FRAME.cancel, pending.at.id, [])
+  pending.wake?.()
+}

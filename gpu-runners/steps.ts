@@ -141,7 +141,8 @@ async function perform(
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
     const isPreempted = isTooLate || givingUp.aborted || isForNow(error)
-    outcome = lost.signal.aborted || isStale(error) ? 'lost' : isPreempted ? 'preempted' : 'failed'
+    const handedBack = isTooLate ? 'not begun' : 'preempted'
+    outcome = lost.signal.aborted || isStale(error) ? 'lost' : isPreempted ? handedBack : 'failed'
     if (outcome !== 'lost') await giveBack(deps, assignment, error, isPreempted)
   } finally {
     clearInterval(beat)

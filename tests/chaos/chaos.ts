@@ -9,6 +9,7 @@ import { PLACES } from './kills.ts'
 import { type Fault, PLANTED, plant } from './planted.ts'
 import { randomOf } from './random.ts'
 import { plan } from './rounds.ts'
+import { spotScenario } from './spot/spot.ts'
 import { switchScenario } from './switch/switch.ts'
 
 /** What a full run must have done to count. */
@@ -30,6 +31,10 @@ if (flags.scenario === 'ingest') process.exit((await ingestScenario({ ...flags, 
 if (flags.scenario === 'switch') {
   const planted = flags.switchPlanted
   process.exit((await switchScenario({ ...flags, planted, print })) ? 0 : 1)
+}
+if (flags.scenario === 'spot') {
+  const planted = flags.spotPlanted
+  process.exit((await spotScenario({ ...flags, planted, print })) ? 0 : 1)
 }
 const rounds = flags.only
   ? Array.from({ length: flags.rounds }, () => flags.only!)

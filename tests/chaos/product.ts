@@ -34,6 +34,8 @@ export async function openProduct(options: {
   edge: 'node' | 'workerd'
   runners?: number
   keep?: boolean
+  /** Besides what is inherited. */
+  env?: Record<string, string>
 }) {
   const folder = mkdtempSync(join(tmpdir(), 'galley-chaos-'))
   const dataFolder = join(folder, 'data')
@@ -72,7 +74,11 @@ export async function openProduct(options: {
         port,
         edge: options.edge,
         runners: options.runners,
-        env: { NODE_OPTIONS: flags.join(' '), NODE_COMPILE_CACHE: join(folder, 'compiled') },
+        env: {
+          ...options.env,
+          NODE_OPTIONS: flags.join(' '),
+          NODE_COMPILE_CACHE: join(folder, 'compiled'),
+        },
       })
       product.url = running.url
       product.key = running.key

@@ -10,6 +10,7 @@ const BENCHMARKS: Record<string, () => Promise<unknown>> = {
   bulk: () => import('./bulk/bulk.ts'),
   memory: () => import('./memory/memory.ts'),
   'training-set': () => import('./data/training-set.ts'),
+  autoscale: () => import('./autoscale/autoscale.ts'),
 }
 
 const [name = ''] = process.argv.slice(2)

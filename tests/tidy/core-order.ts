@@ -12,6 +12,7 @@ const ORDER = [
   'vectors',
   'models',
   'inference',
+  'capacity',
   'decisions',
   'training',
   'drift',
@@ -60,6 +61,7 @@ const FRONT: Record<string, string[]> = {
     'source.ts',
     'tally.ts',
   ],
+  capacity: ['policy.ts'],
   training: ['training.ts'],
   models: [
     'models.ts',

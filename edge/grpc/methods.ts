@@ -3,49 +3,20 @@
  * HTTP route that does the same, passes the same gate, and ends at the same router.
  */
 import type { Call } from '#core/caller.ts'
-import type { Departure, InferenceRouter } from '#core/deps.ts'
 import { AppError, inFull, isWorthALine } from '#core/error.ts'
 import { modelConfig, modelMetadata } from '#core/inference/metadata.ts'
 import type { OpenSpan } from '#core/trace.ts'
 import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
-import type { EdgeDeps } from '../deps.ts'
 import * as repository from '../inference/repository.ts'
-import { admit, type Gate, isOpen } from '../middleware/gate.ts'
-import type { Answering } from '../rollouts/answering.ts'
-import { DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, SERVER } from '../routes/oip.ts'
+import { admit, isOpen } from '../middleware/gate.ts'
+import { SERVER } from '../routes/oip.ts'
 import * as traces from '../traces/requests.ts'
-import {
-  bodyOf,
-  type InferRequest,
-  type InferResponse,
-  type Named,
-  type RepositoryRequest,
-  responseOf,
-} from './messages.ts'
+import type { Answer, Answered, Asking, GrpcEdge } from './edge.ts'
+import { infer, inferInStream } from './infer.ts'
+import type { Named, RepositoryRequest } from './messages.ts'
 import { type Fault, faultOf } from './status.ts'
-
-export type GrpcEdge = Gate & {
-  deps: Pick<EdgeDeps, 'functions' | 'signer' | 'clock' | 'log' | 'tracer'> & {
-    router: InferenceRouter
-  }
-  answering: Answering
-}
-/** What a call says besides its message. */
-export type Asking = {
-  /** The `authorization` of its metadata. */
-  authorization: string | undefined
-  /** As the header of HTTP. */
-  sticky: string | undefined
-  /** Unix milliseconds; Infinity where the caller sets none. */
-  deadline: number
-  departure: Departure
-  /** What it says of its trace; null where nothing is traced. */
-  trace: { traceparent: string | undefined; tracestate: string | undefined } | null
-}
-export type Answered = { message: unknown; headers: Record<string, string> }
-type Answer<M> = (edge: GrpcEdge, call: Call, message: M, asking: Asking) => Promise<Answered>
 
 /** By the name of the method; the route is the one whose policy it goes by. */
 const METHODS: Record<string, { route: RouteName; answer: Answer<never> }> = {
@@ -193,41 +164,6 @@ async function unload({ deps }: GrpcEdge, call: Call, asked: RepositoryRequest) 
   const { model_name: name = '', parameters = {} } = asked
   await repository.unload(deps, call, name, parameters)
   return plain({})
-}
-
-async function infer(
-  { deps, answering }: GrpcEdge,
-  call: Call,
-  asked: InferRequest,
-  asking: Asking,
-) {
-  const { model_name: name = '', model_version: version } = asked
-  const now = deps.clock.now()
-  const wanted = [call, name, version || undefined, asking.sticky] as const
-  const chosen = answering.known(...wanted) ?? (await answering.choose(...wanted))
-  const latest =
-    asking.deadline === Number.POSITIVE_INFINITY ? DEADLINE_MS_DEFAULT : DEADLINE_MS_MAX
-  const deadline = Math.min(asking.deadline, now + latest)
-  const { body, jsonLength } = bodyOf(asked)
-  const reply = await answering.run(chosen, { call, body, jsonLength, deadline }, asking.departure)
-  const { version: made, digest } = reply.model
-  return {
-    message: responseOf(reply.body, reply.jsonLength ?? reply.body.length),
-    headers: {
-      'galley-receipt': reply.receiptId,
-      'galley-model-version': String(made),
-      'galley-model-digest': digest,
-    },
-  }
-}
-
-/** A request of a stream that fails is told in the stream, which goes on. */
-async function inferInStream(edge: GrpcEdge, call: Call, asked: InferRequest, asking: Asking) {
-  const { triton_enable_empty_final_response: isFinalAsked, ...parameters } = asked.parameters ?? {}
-  const answered = await infer(edge, call, { ...asked, parameters }, asking)
-  const reply: InferResponse = answered.message
-  if (isFinalAsked?.bool_param) reply.parameters = { triton_final_response: { bool_param: true } }
-  return { ...answered, message: { infer_response: reply } }
 }
 
 /** What is wrong with the key ends a stream; everything else is about one of its requests. */

@@ -29,6 +29,7 @@ export const SERVER = {
     'statistics',
   ],
 }
+const NO_HEADERS: Record<string, string> = {}
 const JSON_HEADER = 'inference-header-content-length'
 
 export function server(): Response {
@@ -96,8 +97,7 @@ export async function infer(
     'galley-model-version': String(reply.model.version),
     'galley-model-digest': reply.model.digest,
   }
-  if (reply.cache !== undefined) headers['cache-status'] = reply.cache
-  if (reply.ageS !== undefined) headers.age = String(reply.ageS)
+  Object.assign(headers, cacheHeaders(reply))
   if (reply.jsonLength !== null) headers[JSON_HEADER] = String(reply.jsonLength)
   return sent(http, c, headers, reply)
 }
@@ -142,7 +142,14 @@ export function deadlineMsOf(header: string | undefined): number {
 }
 
 /** Of RFC 9111 the two directives that a caller has a use for; others ask for nothing that is not so. */
-function freshOf(header: string | undefined): InferenceCall['fresh'] {
+/** What became of an answer in the cache, where its model has one. */
+export function cacheHeaders({ cache, ageS }: InferenceReply): Record<string, string> {
+  if (cache === undefined) return NO_HEADERS
+  return { 'cache-status': cache, ...(ageS !== undefined && { age: String(ageS) }) }
+}
+
+/** What the caller says of kept answers. */
+export function freshOf(header: string | undefined): InferenceCall['fresh'] {
   if (header === undefined) return undefined
   return (['no-store', 'no-cache'] as const).find(each => header.toLowerCase().includes(each))
 }

@@ -1,6 +1,6 @@
 /** From grpc-js to the edge and back: what a call says besides its messages, and how a fault is told. */
 import { Metadata, type StatusObject } from '@grpc/grpc-js'
-import type { Asking } from '#edge/grpc/methods.ts'
+import type { Asking } from '#edge/grpc/edge.ts'
 import type { Fault } from '#edge/grpc/status.ts'
 import { STICKY_HEADER } from '#edge/rollouts/answering.ts'
 
@@ -17,6 +17,7 @@ export function askingOf(call: ServerCall, isTraced: boolean): Asking {
   return {
     authorization: authorizationOf(metadata),
     sticky: textOf(metadata, STICKY_HEADER),
+    cacheControl: textOf(metadata, 'cache-control'),
     deadline: Number(call.getDeadline()),
     trace: isTraced
       ? { traceparent: textOf(metadata, 'traceparent'), tracestate: textOf(metadata, 'tracestate') }

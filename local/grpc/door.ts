@@ -4,7 +4,8 @@ import {
   type ServerInterceptingCallInterface,
   type ServerInterceptor,
 } from '@grpc/grpc-js'
-import { type GrpcEdge, knock } from '#edge/grpc/methods.ts'
+import type { GrpcEdge } from '#edge/grpc/edge.ts'
+import { knock } from '#edge/grpc/methods.ts'
 import type { Fault } from '#edge/grpc/status.ts'
 import { authorizationOf, statusOf } from './call.ts'
 

@@ -1,8 +1,9 @@
 /** A stream of inferences: many at once, one reply each, in the order in which they were asked for. */
 import type { ServerDuplexStream } from '@grpc/grpc-js'
 import type { Departure } from '#core/deps.ts'
+import type { GrpcEdge } from '#edge/grpc/edge.ts'
 import type { InferRequest } from '#edge/grpc/messages.ts'
-import { answer, endsStream, type GrpcEdge } from '#edge/grpc/methods.ts'
+import { answer, endsStream } from '#edge/grpc/methods.ts'
 import type { Fault } from '#edge/grpc/status.ts'
 import { askingOf, statusOf } from './call.ts'
 

@@ -1,6 +1,8 @@
 /** The router as a process of its own, for an edge that cannot hold it: runners dial a socket, Workers a port. */
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { openGate } from '#edge/middleware/gate.ts'
+import { cachedRouter } from '#edge/response-cache/cached-router.ts'
+import { shippedReceipts } from '#edge/response-cache/receipts.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { serveRouter } from '#gpu-runners/router-http.ts'
@@ -17,6 +19,8 @@ import { serveHttp } from './http-host.ts'
 import { shipper } from './ship.ts'
 
 const SHIP_MS_MAX = 3_000
+/** Of answers over gRPC; those over HTTP are kept by the Workers. */
+const CACHE_BYTES_MAX = 128 * 1024 ** 2
 
 const env = readRouterEnv()
 const clock = { now: () => Date.now() }
@@ -53,7 +57,13 @@ const gate = openGate({
   log,
   background,
 })
-const answering = new Answering({ router, functions, signer, clock, background }, gate.models)
+/** What is answered here from memory waits for the ledger: there may be no disk that outlives this process. */
+const receipts = shippedReceipts({ functions, signer, clock, background })
+const metrics = { registry }
+const kept = { receipts, metrics, cacheBytesMax: CACHE_BYTES_MAX }
+const cached = cachedRouter({ router, clock, log, ...kept })
+const needs = { router: cached, functions, signer, clock, background }
+const answering = new Answering(needs, gate.models)
 
 const runners = await listenForChannels({ log }, addressOf(env.channel), env.runnerKey, attach)
 const verifier = await openVerifier({ edge: env.edgeKey })
@@ -64,7 +74,7 @@ const server = await serveHttp({
 })
 // A Worker cannot speak gRPC: it ends here, behind the same gate.
 const grpc = await serveGrpc(
-  { ...gate, answering, deps: { functions, signer, router, clock, log, tracer } },
+  { ...gate, answering, deps: { functions, signer, router: cached, clock, log, tracer } },
   { host: env.host, port: env.grpcPort },
 )
 

@@ -150,6 +150,34 @@ test('without a key that works a message is refused before it is read', async ()
   await expect(call('ModelInfer', asked())).resolves.toMatchObject({ model_name: model })
 })
 
+test('an answer is kept where the model’s tenant says so, its receipt is of its own kind, and who wants a fresh one gets it', async () => {
+  const cached = named('cached')
+  await publish(cached, models.addSub(), tenant)
+  const { key } = tenant
+  await ok('PUT', `/v1/registry/models/${cached}/serving`, { cache: { ttl_s: 600 } }, { key })
+  const statusOf = ({ headers }: { headers: grpc.Metadata }) => headers.get('cache-status')[0]
+  const ask = (metadata = keyed()) => call('ModelInfer', asked({ model_name: cached }), metadata)
+  // Another process than the one that was told may know of it seconds later.
+  const isKept = async () => String(statusOf(await ask()))
+  await expect.poll(isKept, { timeout: 20_000, interval: 500 }).toMatch(/^galley; hit/)
+  const hit = await ask()
+  expect(hit.raw_output_contents[0]!.toString('hex')).toBe(SUM)
+  const receipt = String(hit.headers.get('galley-receipt')[0])
+  const kindOf = async () => {
+    const { data } = await ok<{ data: { id: string; kind: string }[] }>(
+      'GET',
+      '/v1/receipts?limit=1000',
+      undefined,
+      { key },
+    )
+    return data.find(({ id }) => id === receipt)?.kind
+  }
+  await expect.poll(kindOf, { timeout: 20_000 }).toBe('cached')
+  const fresh = keyed()
+  fresh.set('cache-control', 'no-cache')
+  expect(statusOf(await ask(fresh))).toBe('galley; fwd=request; stored')
+})
+
 test('a stream answers each request once, in order, and goes on after one that failed', async () => {
   const stream = (client['ModelStreamInfer' as never] as (m: grpc.Metadata) => Stream).call(
     client,

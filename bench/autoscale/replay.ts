@@ -47,7 +47,7 @@ export function replay(trace: Trace, drive: Driver, look?: (pool: Pool) => void)
 }
 
 /** Between two looks at the pool, for a picture. */
-export const LOOK_S = 10
+export const LOOK_S = 30
 
 function every(pool: Pool, s: number, look: (pool: Pool) => void): void {
   const next = () => {

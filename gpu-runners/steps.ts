@@ -31,8 +31,8 @@ type Outcome =
   | checks.Outcome
   | tables.Outcome
 export type OnProgress = (progress: leases.Progress) => void
-/** All is computed; what is left is to store it and to say so. */
-export type OnComputed = () => void
+/** What is left takes about as long as to find out what comes next. */
+export type OnNearlyDone = () => void
 export type StepDeps = {
   queue: Queue
   control: Control
@@ -44,7 +44,7 @@ export type StepDeps = {
   work(
     assignment: Assignment,
     signal: AbortSignal,
-    on: { progress: OnProgress; computed: OnComputed },
+    on: { progress: OnProgress; nearlyDone: OnNearlyDone },
   ): Promise<Outcome>
 }
 
@@ -52,8 +52,8 @@ export type StepDeps = {
 export type Signals = { draining: AbortSignal; givingUp: AbortSignal }
 
 /**
- * Works on steps one after the other until the signal to drain fires: the next begins when all of the last
- * is computed, and while that is stored and told. Two at most have not ended.
+ * Works on steps one after the other until the signal to drain fires: the next is asked for when the last is
+ * nearly done, and begins while that is stored and told. Two at most have not ended.
  */
 export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
   const { draining: signal } = signals
@@ -62,11 +62,11 @@ export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
     try {
       const [message] = await deps.queue.receive('work', { max: 1, waitS: 20, signal })
       if (!message) continue
-      const computed = Promise.withResolvers<void>()
-      const working = step(deps, message, signals, computed.resolve).catch(error =>
+      const nearlyDone = Promise.withResolvers<void>()
+      const working = step(deps, message, signals, nearlyDone.resolve).catch(error =>
         failed(deps, error, signal),
       )
-      await Promise.race([working, computed.promise])
+      await Promise.race([working, nearlyDone.promise])
       await ending
       ending = working
     } catch (error) {
@@ -86,7 +86,7 @@ async function step(
   deps: StepDeps,
   message: Message,
   signals: Signals,
-  onComputed: OnComputed,
+  onNearlyDone: OnNearlyDone,
 ): Promise<void> {
   const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
   const { queue, control, runner, hardware } = deps
@@ -105,7 +105,7 @@ async function step(
     const hold = holdMessage(queue, 'work', message, QUEUES.work.visibilityS)
     const unprotect = deps.protection.hold()
     try {
-      await perform(deps, assignment, signals, onComputed)
+      await perform(deps, assignment, signals, onNearlyDone)
     } finally {
       hold.release()
       unprotect()
@@ -119,7 +119,7 @@ async function perform(
   deps: StepDeps,
   assignment: Assignment,
   { draining, givingUp }: Signals,
-  computed: OnComputed,
+  nearlyDone: OnNearlyDone,
 ): Promise<void> {
   const { tenantId, stepId, epoch } = assignment
   const began = performance.now()
@@ -129,7 +129,7 @@ async function perform(
     progress: (now: leases.Progress) => {
       progress = now
     },
-    computed,
+    nearlyDone,
   }
   const beat = setInterval(() => void heartbeat(deps, assignment, progress, lost), HEARTBEAT_MS)
   let outcome = 'done'

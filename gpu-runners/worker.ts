@@ -111,7 +111,7 @@ const work: StepDeps['work'] = async (assignment, signal, on) => {
     return runBatchStep({ ...deps, models: bulkModels, tokenizers }, assignment, signal)
   }
   const { runStep } = await import('./bulk/bulk.ts')
-  return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.computed)
+  return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.nearlyDone)
 }
 const loops = [
   steps(

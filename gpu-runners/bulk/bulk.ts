@@ -10,6 +10,7 @@ import type { Assignment, Outcome } from '#core/inference/bulk.ts'
 import type { ShardInput } from '#core/jobs/jobs.ts'
 import { settingsOn } from '#gpu-runners/models/files.ts'
 import type { Signature } from '#schemas/signature.ts'
+import type { RunSettings } from '#schemas/tuning.ts'
 import { PARQUET_LIMITS, planParquet, withJoined, withRows } from './parquet/parquet.ts'
 import { concatenated, opened } from './parts.ts'
 import { planJsonl, SHARD_LIMITS, shardLimits } from './plan.ts'
@@ -35,12 +36,12 @@ export async function runStep(
   deps: BulkDeps,
   assignment: Assignment,
   signal: AbortSignal,
-  /** Called when all rows of a shard have been through the model, and what is left is to store them. */
-  onComputed: () => void = () => {},
+  /** Called when what is left of a shard takes a moment. */
+  onNearlyDone: () => void = () => {},
 ): Promise<Outcome> {
   const { runId, stepId, kind, number, epoch } = assignment
   const start = deps.clock.now()
-  const outcome = await perform(deps, assignment, signal, onComputed)
+  const outcome = await perform(deps, assignment, signal, onNearlyDone)
   const durationMs = deps.clock.now() - start
   deps.log.info('bulk.step', {
     tenant: assignment.tenantId,
@@ -60,7 +61,7 @@ async function perform(
   deps: BulkDeps,
   assignment: Assignment,
   signal: AbortSignal,
-  onComputed: () => void,
+  onNearlyDone: () => void,
 ): Promise<Outcome> {
   signal.throwIfAborted()
   checkSignature(assignment.model.signature)
@@ -71,7 +72,7 @@ async function perform(
     return deps.withModel(assignment, model => {
       const run: RunnableModel['run'] = (inputs, outputs) => model.run(inputs, outputs)
       return shard(
-        { ...deps, onComputed },
+        { ...deps, onNearlyDone },
         { digest: model.digest, signature, run },
         assignment,
         signal,
@@ -85,6 +86,9 @@ async function plan(deps: BulkDeps, assignment: Assignment, signal: AbortSignal)
   const { blobs, scratch } = deps
   const key = inputKey(assignment)
   const { model } = assignment
+  // Whoever plans most likely takes the first shard as well: its model loads meanwhile. Why it does not is
+  // for the shard to say.
+  void deps.withModel(assignment, async () => {}).catch(() => {})
   // Whichever runner takes a shard: what is measured on one is near enough to cut by.
   const rowUs = model.tuning?.rowUs
   const planned = isParquet(assignment)
@@ -100,18 +104,18 @@ async function plan(deps: BulkDeps, assignment: Assignment, signal: AbortSignal)
 }
 
 async function shard(
-  deps: BulkDeps & { onComputed(): void },
+  deps: BulkDeps & { onNearlyDone(): void },
   model: RunnableModel,
   assignment: Assignment,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { blobs, scratch, onComputed } = deps
+  const { blobs, scratch, onNearlyDone } = deps
   const { start, end, row, rows } = assignment.input as ShardInput
   const { tenantId, runId, number, epoch } = assignment
   const key = blobKeys.shard(tenantId, runId, number, epoch)
   const input = inputKey(assignment)
-  const { batchRows } = settingsOn(deps.hardware, assignment.model) ?? {}
-  const span = { key, row, rows, fileStart: start === 0, batchRows, onComputed }
+  const batchRows = batchRowsOf(settingsOn(deps.hardware, assignment.model))
+  const span = { key, row, rows, fileStart: start === 0, batchRows, onNearlyDone }
   if (isParquet(assignment)) {
     const path = await blobs.localFile(input)
     const { signature } = model
@@ -123,6 +127,17 @@ async function shard(
   const source = await opened(blobs, input, { start, end })
   const done = await runShard(blobs, model, { ...span, source, form: 'lines' }, signal)
   return { kind: 'shard', key, ...done }
+}
+
+/** What a batch costs on its way to the engine and back is little of so much work. */
+const BATCH_US_MIN = 2_500
+const BATCH_ROWS_MAX = 1_024
+
+/** What online requests share is the smallest batch that is nearly best; nobody waits for one of these. */
+function batchRowsOf(settings: RunSettings | undefined): number | undefined {
+  if (!settings) return undefined
+  const rows = Math.min(BATCH_ROWS_MAX, Math.ceil(BATCH_US_MIN / settings.rowUs))
+  return Math.max(settings.batchRows, rows)
 }
 
 async function merge(

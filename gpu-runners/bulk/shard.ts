@@ -4,16 +4,16 @@ import { AppError } from '#core/error.ts'
 import type { Tensor, TensorData } from '#core/inference/tensor.ts'
 import { type RowsResult, runRows } from '#gpu-runners/batcher/rows.ts'
 import { EngineCrash, type LoadedModel } from '#gpu-runners/engines/engine.ts'
-import type { Batch } from './codec/batch.ts'
 import type { Ran, ShardJob } from './codec/code.ts'
 import { codeInThread } from './codec/coder.ts'
+import type { Batch } from './codec/open-batch.ts'
 
 export type Shard = Omit<ShardJob, 'signature'> & {
   source: AsyncIterable<Uint8Array>
   /** Where the results go. */
   key: string
-  /** All rows are through the model; their results are not stored yet. */
-  onComputed(): void
+  /** What is left takes a moment: it is time to see what comes next. */
+  onNearlyDone(): void
 }
 export type ShardDone = {
   rowsDone: number
@@ -30,7 +30,7 @@ const CRASHES_MAX = 64
 export async function runShard(
   blobs: Pick<Blobs, 'put'>,
   model: RunnableModel,
-  { source, key, onComputed, ...job }: Shard,
+  { source, key, onNearlyDone, ...job }: Shard,
   signal: AbortSignal,
 ): Promise<ShardDone> {
   const chunks = source[Symbol.asyncIterator]()
@@ -40,8 +40,9 @@ export async function runShard(
   let computeUs = 0
   let bytesIn = 0
   const io = {
-    async read() {
-      const { done, value } = await chunks.next()
+    async read(spent?: Uint8Array) {
+      // A store that can fill it again does.
+      const { done, value } = await chunks.next(spent)
       if (done) return null
       bytesIn += value.length
       return value
@@ -52,11 +53,11 @@ export async function runShard(
       return ran
     },
     write: (bytes: Uint8Array) => writer.write(bytes),
+    nearlyDone: onNearlyDone,
   }
   const storing = blobs.put(key, results.readable as AsyncIterable<Uint8Array>)
   const coding = codeInThread({ ...job, signature: model.signature }, io, signal)
     .then(async tally => {
-      onComputed()
       await writer.close()
       return tally
     })

@@ -84,7 +84,10 @@ export function folderMaker(root: string): (path: string) => Promise<void> {
   }
 }
 
-/** The bytes of an open file; closes it at the end, at an error, and when the reader leaves early. */
+/**
+ * The bytes of an open file; closes it at the end, at an error, and when the reader leaves early. A chunk is
+ * the reader's own, and when it is given back to `next`, the next one may lie in it.
+ */
 export function readAndClose(
   file: FileHandle,
   range: { start: number; end: number },
@@ -97,9 +100,10 @@ export function readAndClose(
   }
   // No generator: one that was never started does not run its `finally`, and the file would stay open.
   return {
-    async next() {
+    async next(spent?: Uint8Array) {
       if (at >= range.end) return finish()
-      const buffer = new Uint8Array(Math.min(READ_BYTES, range.end - at))
+      const size = Math.min(READ_BYTES, range.end - at)
+      const buffer = spent?.length === size ? spent : new Uint8Array(size)
       try {
         const { bytesRead } = await file.read(buffer, 0, buffer.length, at)
         if (bytesRead === 0)

@@ -6,7 +6,7 @@
 import { Worker } from 'node:worker_threads'
 import { AppError } from '#core/error.ts'
 import { keeper } from '../keeper.ts'
-import { buffersOf } from './buffers.ts'
+import { buffersOf, wholeBuffer } from './buffers.ts'
 import type { ShardIo, ShardJob, Tally } from './code.ts'
 import type { FromThread } from './messages.ts'
 
@@ -34,6 +34,8 @@ export function codeInThread(job: ShardJob, io: ShardIo, signal: AbortSignal): P
         stopListening()
         threads.giveBack(worker)
         resolve(message.tally)
+      } else if (message.kind === 'nearly_done') {
+        io.nearlyDone()
       } else if (message.kind === 'fault') {
         fail(new AppError(message.fault.code, message.fault))
       } else {
@@ -68,13 +70,17 @@ type Asked = Extract<FromThread, { id: number }>
 
 async function answer(message: Asked, io: ShardIo): Promise<[unknown, ArrayBuffer[]]> {
   switch (message.kind) {
-    case 'read':
-      return [await io.read(), []]
+    case 'read': {
+      const chunk = await io.read(message.spent)
+      return [chunk, chunk ? wholeBuffer(chunk) : []]
+    }
     case 'write':
       return [await io.write(message.bytes), []]
     case 'run': {
       const ran = await io.run(message.batch)
-      return [ran, buffersOf(ran.blocks.flatMap(block => block.outputs))]
+      const spent = buffersOf(message.batch.inputs)
+      const outputs = buffersOf(ran.blocks.flatMap(block => block.outputs))
+      return [{ ...ran, spent }, [...new Set([...spent, ...outputs])]]
     }
   }
 }

@@ -2,32 +2,47 @@
 import { lineCutter, type Piece, ROW_BYTES_MAX } from './lines.ts'
 import type { RowError } from './text.ts'
 
+export type Read = (spent?: Uint8Array) => Promise<Uint8Array | null>
+
 /** Every line that is a row, or why it is none that can be read; blank lines are none. */
 export async function eachLine(
   fileStart: boolean,
-  read: () => Promise<Uint8Array | null>,
+  read: Read,
   add: (line: string | RowError) => Promise<void> | undefined | void,
 ): Promise<void> {
+  await eachPiece(read, async (piece, isFirst) => {
+    for (const line of linesOf(piece, fileStart && isFirst)) {
+      const wait = add(line)
+      if (wait) await wait
+    }
+  })
+}
+
+/** Whole lines, many at a time. A chunk that is done with goes back to the reader, which may fill it again. */
+export async function eachPiece(
+  read: Read,
+  take: (piece: Piece, isFirst: boolean) => Promise<void>,
+): Promise<void> {
   const cutter = lineCutter()
-  let first = fileStart
+  let isFirst = true
+  let spent: Uint8Array | undefined
   let next = read()
   for (let chunk = await next; ; chunk = await next) {
     if (chunk) {
-      next = read()
+      next = read(spent)
       next.catch(() => {})
     }
     for (const piece of chunk ? cutter.feed(chunk) : cutter.end()) {
-      for (const line of linesOf(piece, first)) {
-        const wait = add(line)
-        if (wait) await wait
-      }
-      first = false
+      await take(piece, isFirst)
+      isFirst = false
     }
     if (!chunk) return
+    spent = chunk
   }
 }
 
-function* linesOf(piece: Piece, first: boolean): Generator<string | RowError> {
+/** The lines of a piece as text. `first`: a byte order mark may stand before them. */
+export function* linesOf(piece: Piece, first: boolean): Generator<string | RowError> {
   if ('overlong' in piece) {
     yield invalidRow(`The line is longer than ${ROW_BYTES_MAX} bytes; a row must fit that.`)
     return

@@ -13,6 +13,7 @@ const BOM = [0xef, 0xbb, 0xbf]
 export type Piece = { lines: Uint8Array } | { overlong: true }
 
 export type LineCutter = {
+  /** Pieces are views of the chunk where they can be: it must stay as it is until they are done with. */
   feed(chunk: Uint8Array): Piece[]
   /** What is left: the last line may lack its end. */
   end(): Piece[]
@@ -28,14 +29,14 @@ export function lineCutter(): LineCutter {
     if (heldBytes > ROW_BYTES_MAX) {
       overlong = true
       held = []
-    } else if (bytes.length > 0) held.push(bytes)
+    } else if (bytes.length > 0) held.push(new Uint8Array(bytes))
   }
 
   function release(tail: Uint8Array): Uint8Array {
-    const lines = held.length === 0 ? tail : Buffer.concat([...held, tail])
+    const line = Buffer.concat([...held, tail])
     held = []
     heldBytes = 0
-    return lines
+    return line
   }
 
   return {
@@ -54,9 +55,12 @@ export function lineCutter(): LineCutter {
         held = []
         heldBytes = 0
         from = first + 1
+      } else if (held.length > 0) {
+        pieces.push({ lines: release(chunk.subarray(0, first + 1)) })
+        from = first + 1
       }
       const to = chunk.lastIndexOf(NEWLINE) + 1
-      if (to > from) pieces.push({ lines: release(chunk.subarray(from, to)) })
+      if (to > from) pieces.push({ lines: chunk.subarray(from, to) })
       if (to < chunk.length) hold(chunk.subarray(to))
       return pieces
     },

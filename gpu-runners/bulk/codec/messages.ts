@@ -1,11 +1,11 @@
 /** What the coding thread and the runner say to each other. */
 import type { ErrorCode } from '#schemas/errors.ts'
-import type { Batch } from './batch.ts'
 import type { Ran, Tally } from './code.ts'
+import type { Batch } from './open-batch.ts'
 
 /** The thread asks, and gets an answer with the same id. */
 export type Ask =
-  | { kind: 'read' }
+  | { kind: 'read'; spent?: Uint8Array }
   | { kind: 'run'; batch: Batch }
   | { kind: 'write'; bytes: Uint8Array }
 export type Answer = { id: number; value: Uint8Array | null | Ran | undefined }
@@ -13,5 +13,6 @@ export type Answer = { id: number; value: Uint8Array | null | Ran | undefined }
 export type Fault = { code: ErrorCode; public?: string; internal: string }
 export type FromThread =
   | ({ id: number } & Ask)
+  | { kind: 'nearly_done' }
   | { kind: 'done'; tally: Tally }
   | { kind: 'fault'; fault: Fault }

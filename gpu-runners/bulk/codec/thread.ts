@@ -1,7 +1,7 @@
 /** The worker thread in which shards are coded: one at a time, asking the runner for bytes and runs. */
 import { parentPort } from 'node:worker_threads'
 import { AppError } from '#core/error.ts'
-import { buffersOf } from './buffers.ts'
+import { buffersOf, wholeBuffer } from './buffers.ts'
 import { codeShard, type ShardIo, type ShardJob } from './code.ts'
 import type { Answer, Ask, Fault } from './messages.ts'
 
@@ -10,9 +10,13 @@ let lastId = 0
 const waiting = new Map<number, (value: never) => void>()
 
 const io: ShardIo = {
-  read: () => ask({ kind: 'read' }),
+  read(spent) {
+    const back = spent ? wholeBuffer(spent) : []
+    return ask({ kind: 'read', ...(back.length > 0 && { spent }) }, back)
+  },
   run: batch => ask({ kind: 'run', batch }, buffersOf(batch.inputs)),
-  write: bytes => ask({ kind: 'write', bytes }),
+  write: bytes => ask({ kind: 'write', bytes }, wholeBuffer(bytes)),
+  nearlyDone: () => port.postMessage({ kind: 'nearly_done' }),
 }
 
 function ask<T>(what: Ask, transfer: ArrayBuffer[] = []): Promise<T> {

@@ -10,7 +10,8 @@ const variables = z.object({
   /** Where the functions answer, unless a service is bound. */
   FUNCTIONS_URL: origin,
   ROUTER_URL: origin,
-  BLOBS_URL: origin,
+  /** Where blobs answer; not given: they are in S3, by requests that the functions sign. */
+  BLOBS_URL: origin.optional(),
   /** The edge's own signing key, derived from the deployment's secret; base64url. */
   EDGE_KEY: z.string().min(43),
   /** The functions' key, by which their calls of objects are known; base64url. */
@@ -31,7 +32,7 @@ export type WorkerEnv = z.input<typeof variables> & {
 export type EdgeEnv = {
   functionsUrl: string
   routerUrl: string
-  blobsUrl: string
+  blobsUrl: string | null
   key: string
   functionsKey: string
   partitionsPerObject: number
@@ -51,7 +52,7 @@ export function readEnv(env: WorkerEnv): EdgeEnv {
   return {
     functionsUrl: parsed.FUNCTIONS_URL,
     routerUrl: parsed.ROUTER_URL,
-    blobsUrl: parsed.BLOBS_URL,
+    blobsUrl: parsed.BLOBS_URL ?? null,
     key: parsed.EDGE_KEY,
     functionsKey: parsed.FUNCTIONS_KEY,
     partitionsPerObject: parsed.PARTITIONS_PER_OBJECT,

@@ -4,11 +4,13 @@ import type { Hono } from 'hono'
 import type { Log, Objects } from '#core/deps.ts'
 import { openSigner, openVerifier, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { remoteBlobs } from '#platform/blob/remote.ts'
+import { signedBlobs } from '#platform/blob/signed.ts'
 import { remoteFeatures } from '#platform/objects/remote.ts'
 import { redacted } from '#platform/redact.ts'
 import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
 import { createApp } from './app.ts'
 import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
+import { ask } from './functions-client.ts'
 import { withKeyRecords } from './key-records.ts'
 import { toldMetrics } from './metrics/told.ts'
 import { boundCall, serveFeatures } from './objects/features-binding.ts'
@@ -48,6 +50,7 @@ async function open(env: EdgeEnv): Promise<Served> {
   const send = (request: Request) => fetch(request)
   const verifier = await openVerifier({ functions: env.functionsKey })
   const fromRouter = { fetch: send, origin: env.routerUrl, signer, clock }
+  const toFunctions = { functions, signer, clock }
   const metrics = toldMetrics({ ...fromRouter, background, log })
   const tracer = openTracer(
     {
@@ -67,7 +70,12 @@ async function open(env: EdgeEnv): Promise<Served> {
     router: remoteRouter(fromRouter),
     objects: objectsOf(env),
     features: remoteFeatures(boundCall(env.features), env.partitionsPerObject),
-    blobs: remoteBlobs({ url: `${env.blobsUrl}/internal/blobs`, sign: signBlobs }),
+    blobs: env.blobsUrl
+      ? remoteBlobs({ url: `${env.blobsUrl}/internal/blobs`, sign: signBlobs })
+      : signedBlobs({
+          sign: request => ask(toFunctions, '/internal/signed-blobs/sign', request),
+          join: pieces => ask(toFunctions, '/internal/signed-blobs/join', pieces),
+        }),
     signer,
     clock,
     log,

@@ -5,6 +5,7 @@ import type { InferenceFiles } from '#core/inference/log/log.ts'
 import type { Verifier } from '#core/internal/signing.ts'
 import type { Vault } from '#core/internal/vault.ts'
 import type { KnownContexts } from '#core/usage/usage.ts'
+import type { BlobSigner } from '#platform/blob/s3-sign.ts'
 import type { TenantId } from '#schemas/ids.ts'
 
 export type FunctionsDeps = {
@@ -12,6 +13,8 @@ export type FunctionsDeps = {
   queue: Queue
   features: FeatureObjects
   blobs: Blobs
+  /** Signs requests of blobs for the edge; null where blobs are in a folder. */
+  signBlobs: BlobSigner | null
   clock: Clock
   log: Log
   /** Absent or null: nothing is traced. */

@@ -1,6 +1,7 @@
 /** What places ask of the functions on the platform's own behalf: signed, one line each, never public. */
 import type { Call } from '#core/caller.ts'
 import * as decisions from '#core/decisions/decisions.ts'
+import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
 import * as batches from '#core/inference/batches/batches.ts'
@@ -9,6 +10,8 @@ import type { Place } from '#core/internal/signing.ts'
 import * as models from '#core/models/models.ts'
 import * as tenants from '#core/tenants/tenants.ts'
 import * as usage from '#core/usage/usage.ts'
+import { joinBlobs } from '#platform/blob/s3-sign.ts'
+import type { ToJoin, ToSign } from '#platform/blob/signed.ts'
 import { serveQueue } from '#platform/queue/serve.ts'
 import type { Event } from '#schemas/event.ts'
 import type { VersionId } from '#schemas/ids.ts'
@@ -50,6 +53,8 @@ export const INTERNAL: Internal[] = [
   internal('/internal/decisions/endpoint', ['edge'], endpointPlanOf),
   internal('/internal/decisions/stored', ['edge'], storedDecision),
   internal('/internal/decisions/outcomes', ['edge'], recordOutcomes),
+  internal('/internal/signed-blobs/sign', ['edge'], signBlob),
+  internal('/internal/signed-blobs/join', ['edge'], joinPieces),
   internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
   internal('/internal/inferences', ['runner'], recordInferences),
   internal('/internal/batch-files/store', ['edge'], storeFile),
@@ -66,6 +71,18 @@ export const INTERNAL: Internal[] = [
 /** The one place where a body becomes its type: it comes from a place of ours, signed. */
 function internal<I>(path: string, from: readonly Place[], handle: Handle<I>): Internal {
   return { path, from, handle: handle as Handle<unknown>, isPromising: false }
+}
+
+/** For one request of the edge, which has no credentials of the store. */
+async function signBlob({ signBlobs }: FunctionsDeps, input: ToSign) {
+  if (signBlobs) return signBlobs(input)
+  throw new AppError('internal', {
+    internal: 'the edge asks for signed requests, and blobs are in a folder: give it BLOBS_URL',
+  })
+}
+
+function joinPieces({ blobs }: FunctionsDeps, input: ToJoin) {
+  return joinBlobs(blobs, input)
 }
 
 function createFirst(deps: FunctionsDeps, input: tenants.First) {

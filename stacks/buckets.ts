@@ -50,6 +50,13 @@ export function buckets(deployment: Deployment, { key }: Secrets): Buckets {
         filter: {},
         abortIncompleteMultipartUpload: { daysAfterInitiation: 2 },
       },
+      // Of what a process was making when it died: names that nobody knows.
+      ...['unfinished/', 'blobs/pieces/'].map(prefix => ({
+        id: `left-in-${prefix.replaceAll('/', '-')}`,
+        status: 'Enabled',
+        filter: { prefix },
+        expiration: { days: 2 },
+      })),
       {
         id: 'deleted-is-gone-after-a-month',
         status: 'Enabled',

@@ -1,7 +1,8 @@
 /** Blobs of the cloud, and the folders in which files of the log are made on their way there. */
 import { mkdir } from 'node:fs/promises'
-import { S3Client } from '@aws-sdk/client-s3'
 import { s3Blobs } from '#platform/blob/s3.ts'
+import { s3Client } from '#platform/blob/s3-client.ts'
+import { type BlobSigner, s3Signer } from '#platform/blob/s3-sign.ts'
 import { inferenceFilesIn } from '../segments/inference-files.ts'
 import { spoolsIn } from '../segments/spool.ts'
 import { readPlaces } from './env.ts'
@@ -12,11 +13,16 @@ const SCRATCH = '/tmp/galley'
 export function openBlobs(cacheBytesMax: number) {
   const { GALLEY_BUCKET: bucket } = readPlaces(['GALLEY_BUCKET'])
   return s3Blobs({
-    client: new S3Client({}),
+    client: s3Client(),
     bucket,
     cacheFolder: `${SCRATCH}/blobs`,
     cacheBytesMax,
   })
+}
+
+export function signBlobs(): BlobSigner {
+  const { GALLEY_BUCKET: bucket } = readPlaces(['GALLEY_BUCKET'])
+  return s3Signer({ client: s3Client(), bucket })
 }
 
 export async function openSegmentFiles() {

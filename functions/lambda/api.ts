@@ -4,7 +4,7 @@ import { openVault } from '#core/internal/vault.ts'
 import { createApi } from '../api.ts'
 import type { FunctionsDeps } from '../deps.ts'
 import { invoked, openBase } from '../invocation/base.ts'
-import { openBlobs, openSegmentFiles } from '../invocation/files.ts'
+import { openBlobs, openSegmentFiles, signBlobs } from '../invocation/files.ts'
 import { replyOf, requestOf } from '../invocation/http.ts'
 import { openRelay } from '../invocation/relay.ts'
 import { openFeatures, openQueue } from '../invocation/stores.ts'
@@ -23,6 +23,7 @@ const deps: FunctionsDeps = {
   queue,
   features: await openFeatures(base),
   blobs: openBlobs(CACHE_BYTES_MAX),
+  signBlobs: signBlobs(),
   verifier: await openVerifier(Object.fromEntries(await Promise.all(keys))),
   vault: await openVault(base.secret),
   ...(await openSegmentFiles()),

@@ -113,6 +113,7 @@ const workerd = z.object({
   GALLEY_PARTITIONS_PER_OBJECT: z.string(),
   GALLEY_FUNCTIONS_PORT: port,
   GALLEY_ROUTER_PORT: port,
+  GALLEY_BUCKET: z.string().min(1).optional(),
 })
 
 export function readWorkerdEnv(from: Record<string, string | undefined> = process.env) {
@@ -124,7 +125,8 @@ export function readWorkerdEnv(from: Record<string, string | undefined> = proces
     bindings: {
       FUNCTIONS_URL: functionsUrl,
       ROUTER_URL: `http://127.0.0.1:${env.GALLEY_ROUTER_PORT}`,
-      BLOBS_URL: functionsUrl,
+      // What is in S3 the edge reads and writes there itself.
+      ...(env.GALLEY_BUCKET === undefined && { BLOBS_URL: functionsUrl }),
       EDGE_KEY: env.GALLEY_EDGE_KEY,
       FUNCTIONS_KEY: env.GALLEY_FUNCTIONS_KEY,
       PARTITIONS_PER_OBJECT: env.GALLEY_PARTITIONS_PER_OBJECT,

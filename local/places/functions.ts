@@ -20,7 +20,7 @@ import { inferenceFilesIn } from '#functions/segments/inference-files.ts'
 import { spoolsIn } from '#functions/segments/spool.ts'
 import { sweep } from '#functions/sweep.ts'
 import { sweepFolder } from '#platform/blob/folder.ts'
-import { openBlobs } from '#platform/blob/open.ts'
+import { openSigner as openBlobSigner, openBlobs } from '#platform/blob/open.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
@@ -71,6 +71,7 @@ const deps: FunctionsDeps = {
   queue,
   features: remoteFeatures(objects, env.partitionsPerObject),
   blobs,
+  signBlobs: await openBlobSigner(env.blobs),
   clock,
   log,
   verifier,

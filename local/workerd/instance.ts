@@ -25,7 +25,8 @@ export type WorkerdOptions = {
   bindings: {
     FUNCTIONS_URL: string
     ROUTER_URL: string
-    BLOBS_URL: string
+    /** Not given: blobs by requests that the functions sign. */
+    BLOBS_URL?: string
     EDGE_KEY: string
     FUNCTIONS_KEY: string
     PARTITIONS_PER_OBJECT: string

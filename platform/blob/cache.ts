@@ -9,7 +9,7 @@ import type { Blobs } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { diskFault, folderMaker, ifMissing, syncFolder, writeSynced } from './disk.ts'
 import type { RemoteBlobs } from './wire.ts'
-import { writerTag } from './writer.ts'
+import { isWriterGone, writerTag } from './writer.ts'
 
 /** Copies that were not asked for longest go first when all together have more than `bytesMax`. */
 export function withLocalFiles(
@@ -59,8 +59,11 @@ export function withLocalFiles(
 async function evict(folder: string, bytesMax: number, keep: string): Promise<void> {
   const copies = []
   for (const name of await readdir(folder)) {
+    const [, writer] = name.split('~')
+    // What a killed process was loading.
+    if (writer !== undefined && isWriterGone(writer)) await rm(join(folder, name), { force: true })
     const found = await stat(join(folder, name)).catch(ifMissing(null))
-    if (found && !name.includes('~')) copies.push({ name, size: found.size, at: found.mtimeMs })
+    if (found && writer === undefined) copies.push({ name, size: found.size, at: found.mtimeMs })
   }
   let sum = copies.reduce((total, copy) => total + copy.size, 0)
   for (const { name, size } of copies.sort((a, b) => a.at - b.at)) {

@@ -7,13 +7,14 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
 } from '@aws-sdk/client-s3'
 import type { BlobInfo, Blobs, Bytes } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { withLocalFiles } from './cache.ts'
 import { checkDigest, checkSize } from './disk.ts'
 import { cutRange, type PlainBlobs, withCheckedKeys } from './key.ts'
+import { nameOf, s3Fault, statusOf } from './s3-client.ts'
 import { multipart } from './s3-multipart.ts'
 import { uploads } from './upload.ts'
 
@@ -21,27 +22,9 @@ import { uploads } from './upload.ts'
 const PIECE_BYTES = 8_388_608
 const LIST_MAX = 1_000
 const HEADS_AT_ONCE = 16
-const TRIES_MAX = 5
-const CONNECT_MS_MAX = 3_000
-/** Without a byte. */
-const SILENT_MS_MAX = 30_000
-const SOCKETS_MAX = 200
 
 type Place = { client: S3Client; bucket: string }
 type Limits = { sha256?: string; sizeMax?: number }
-
-/** A client that tries again with full jitter what was throttled or lost. */
-export function s3Client(): S3Client {
-  return new S3Client({
-    maxAttempts: TRIES_MAX,
-    requestHandler: {
-      connectionTimeout: CONNECT_MS_MAX,
-      socketTimeout: SILENT_MS_MAX,
-      httpsAgent: { maxSockets: SOCKETS_MAX },
-      httpAgent: { maxSockets: SOCKETS_MAX },
-    },
-  })
-}
 
 /** `cacheFolder` holds the copies that `localFile` gives out, up to `cacheBytesMax` together. */
 export function s3Blobs(
@@ -188,10 +171,11 @@ function infoOf(key: string, size = 0, metadata: Record<string, string> = {}): B
 
 async function orNull<T>(asked: Promise<T>): Promise<T | null> {
   try {
-    return await ask(asked)
+    return await asked
   } catch (error) {
-    if (statusOf(error) === 404) return null
-    throw error
+    // A bucket that is not there is not a blob that is not there.
+    if (statusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket') return null
+    throw s3Fault(error)
   }
 }
 
@@ -199,20 +183,6 @@ async function ask<T>(asked: Promise<T>): Promise<T> {
   try {
     return await asked
   } catch (error) {
-    const status = statusOf(error)
-    // No status: nobody answered. The SDK has retried both kinds before it gave up.
-    const passing =
-      status === 429 || (status ? status >= 500 : error instanceof Error && 'code' in error)
-    if (error instanceof AppError || !passing) throw error
-    throw new AppError('unavailable', {
-      public: 'The blob store cannot be reached now. Try again in a moment.',
-      internal: `S3: ${error instanceof Error ? `${error.name} ${error.message}` : error}`,
-      retryable: true,
-      cause: error,
-    })
+    throw s3Fault(error)
   }
-}
-
-function statusOf(error: unknown): number | undefined {
-  return (error as { $metadata?: { httpStatusCode?: number } })?.$metadata?.httpStatusCode
 }

@@ -101,6 +101,6 @@ function partsPrefix(uploadKey: string): string {
   return `${[tenant, rest.join('+')].filter(Boolean).join('/')}=`
 }
 
-function partKey(uploadKey: string, number: number): string {
+export function partKey(uploadKey: string, number: number): string {
   return `${partsPrefix(uploadKey)}${String(number).padStart(5, '0')}`
 }

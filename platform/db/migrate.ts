@@ -1,14 +1,25 @@
 /** Brings a database to this version's schema, once, whoever else tries at the same time. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/node-postgres'
 import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator'
 import pg from 'pg'
+import { AppError } from '#core/error.ts'
 import { connectionOf } from './postgres.ts'
 
 /** Any constant will do as long as every version of the code uses the same one. */
 const ADVISORY_LOCK = 4_741_553
+/**
+ * A migration that waits for a table makes everyone wait who comes after it: it gives up soon, and comes
+ * again when whoever holds the table may have ended.
+ */
+const LOCK_TIMEOUT_MS = 2_000
+const TRY_AGAIN_MS_MAX = 5_000
+const GIVE_UP_MS = 300_000
+const LOCK_NOT_AVAILABLE = '55P03'
+const DEADLOCK = '40P01'
 const OURS = fileURLToPath(new URL('../../schemas/migrations', import.meta.url))
 
 /** How many migrations this call applied, and the newest of this version of the code. */
@@ -16,13 +27,16 @@ export type Migrated = { applied: number; newest: string }
 
 /**
  * Applies what is missing under an advisory lock, and gives the application's role its password.
- * Needs a role that may create tables and roles.
+ * Needs a role that may create tables and roles, and a connection of its own. All of it is stored, or
+ * nothing. Throws `unavailable` while others hold a table that it changes.
  */
 export async function migrate(config: {
   adminUrl: string
   appPassword: string
   /** Where the migrations are, in a bundle. */
   migrationsFolder?: string
+  /** For how long others may keep a table from it. */
+  giveUpMs?: number
 }): Promise<Migrated> {
   const migrationsFolder = config.migrationsFolder ?? OURS
   const client = new pg.Client(connectionOf(config.adminUrl))
@@ -32,11 +46,37 @@ export async function migrate(config: {
     await client.query('set statement_timeout = 0')
     await client.query('select pg_advisory_lock($1)', [ADVISORY_LOCK])
     const before = await countOf(client)
-    await applyMigrations(drizzle({ client }), { migrationsFolder })
+    // Not before: the lock above is to be waited for.
+    await client.query(`set lock_timeout = ${LOCK_TIMEOUT_MS}`)
+    await whileLocked(config.giveUpMs ?? GIVE_UP_MS, () =>
+      applyMigrations(drizzle({ client }), { migrationsFolder }),
+    )
     await client.query(`alter role galley_app password ${client.escapeLiteral(config.appPassword)}`)
     return { applied: (await countOf(client)) - before, newest: newestOf(migrationsFolder) }
   } finally {
     await client.end()
+  }
+}
+
+/** Each try is one transaction, so that one which gave up has changed nothing. */
+async function whileLocked(giveUpMs: number, work: () => Promise<void>): Promise<void> {
+  const until = performance.now() + giveUpMs
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      const { code } = ((error as Error).cause ?? error) as { code?: string }
+      if (code !== LOCK_NOT_AVAILABLE && code !== DEADLOCK) throw error
+      if (performance.now() > until) {
+        throw new AppError('unavailable', {
+          public: `The migrations could not change a table within ${giveUpMs / 1000} s, because others use it: end what holds it for so long, and start them again.`,
+          internal: String((error as Error).cause ?? error),
+          retryable: true,
+          cause: error,
+        })
+      }
+      await sleep(Math.random() * TRY_AGAIN_MS_MAX)
+    }
   }
 }
 

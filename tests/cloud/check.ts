@@ -13,8 +13,12 @@ import { pythonWith } from '../conformance/clients/python.ts'
 /** Whose guarantees the tests of a file are. */
 const FILES = {
   sqs: ['tests/cloud/sqs.test.ts', 'tests/cloud/sqs-faults.test.ts'],
-  s3: ['tests/cloud/s3.test.ts'],
-  postgres: ['tests/cloud/postgres.test.ts', 'tests/conformance/queue.test.ts'],
+  s3: ['tests/cloud/s3.test.ts', 'tests/cloud/s3-faults.test.ts', 'tests/cloud/s3-signed.test.ts'],
+  postgres: [
+    'tests/cloud/postgres/postgres.test.ts',
+    'tests/cloud/postgres/postgres-migrations.test.ts',
+    'tests/conformance/queue.test.ts',
+  ],
   lambda: [],
   objects: ['tests/cloud/durable-objects.test.ts', 'tests/cloud/kv.test.ts'],
 } satisfies Record<string, string[]>

@@ -3,11 +3,23 @@
  * machine never throttle, forbid or break off by themselves.
  */
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse, request as send } from 'node:http'
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  request as send,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 
-export type Asked = { method: string; url: string; action: string; body: Buffer }
+export type Asked = {
+  method: string
+  url: string
+  action: string
+  headers: IncomingHttpHeaders
+  body: Buffer
+}
 /** An answer in place of the server's; `drop` breaks the connection, `lose` does so after the server has done it. */
 export type Fault =
   | 'drop'
@@ -22,22 +34,23 @@ export type Faulty = {
   close(): Promise<void>
 }
 
-export async function startFaulty(upstream: string): Promise<Faulty> {
+/** `keeps: false` where so much is asked that `asked` would grow without end. */
+export async function startFaulty(upstream: string, o = { keeps: true }): Promise<Faulty> {
   const asked: Asked[] = []
   let faultFor: (asked: Asked) => Fault | null = () => null
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await buffer(request)
-    const one = { method: request.method!, url: request.url!, action: actionOf(request), body }
-    asked.push(one)
+    const { method, url, headers } = request
+    const one = { method: method!, url: url!, action: actionOf(request), headers, body }
+    if (o.keeps) asked.push(one)
     const fault = faultFor(one)
     if (fault === 'drop') return void request.socket.destroy()
     if (fault && fault !== 'lose') {
       response.writeHead(fault.status, fault.headers).end(fault.body)
       return
     }
-    const { method, headers } = request
-    const passed = send(new URL(request.url!, upstream), { method, headers })
+    const passed = send(new URL(url!, upstream), { method, headers })
     passed.end(body)
     const [reply] = (await once(passed, 'response')) as [IncomingMessage]
     if (fault === 'lose') {

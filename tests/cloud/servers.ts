@@ -12,6 +12,8 @@ import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-s
 import { buildApp } from 'fauxqs'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
+import { startFaulty } from './faulty.ts'
+import { refusedByS3 } from './signature.ts'
 
 const MOTO = fileURLToPath(new URL('moto-server.py', import.meta.url))
 
@@ -94,8 +96,16 @@ export async function startCloud(): Promise<{
   env: Record<string, string>
   close(): Promise<void>
 }> {
-  const { endpoint, close } = await startFauxqs()
-  const config = clientConfig(endpoint)
+  const server = await startFauxqs()
+  // In front, what S3 checks of signed requests and the server does not.
+  const door = await startFaulty(server.endpoint, { keeps: false })
+  const config = clientConfig(door.endpoint)
+  const { endpoint } = config
+  door.spoil(asked => refusedByS3(asked, config.credentials.secretAccessKey))
+  const close = async () => {
+    await door.close()
+    await server.close()
+  }
   const [sqs, s3] = [new SQSClient(config), new S3Client({ ...config, forcePathStyle: true })]
   const urls = await freshQueues(sqs)
   const bucket = await freshBucket(s3)

@@ -120,7 +120,6 @@ export async function startCloud(bundles: string) {
       const bindings = {
         FUNCTIONS_URL: functionsUrl,
         ROUTER_URL: 'http://127.0.0.1:9',
-        BLOBS_URL: functionsUrl,
         EDGE_KEY: await placeKey(SECRET, 'edge'),
         FUNCTIONS_KEY: await placeKey(SECRET, 'functions'),
         PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT),

@@ -60,6 +60,40 @@ describe.each([
   })
 })
 
+/** A pause now and then, most of them short and some of many times that (Pareto, shape 1.5), up to 200 ms. */
+function stall(random: Random, chance: number): number {
+  if (random.next() >= chance) return 0
+  return Math.min(200, 3 * (1 - random.next()) ** (-1 / 1.5))
+}
+
+describe.each([
+  { what: 'rows cost most', a: 0.33, b: 0.5 },
+  { what: 'half of a usual run is its fixed part', a: 0.05, b: 5 },
+])('a model of which $what, whose runs stall, asked over a path that stalls', ({ a, b }) => {
+  test.each([1.5, 3])(
+    'at %s × its capacity at least 80 % of that is answered in time',
+    async times => {
+      const random = randomOf(21)
+      const runMs = (rows: number) =>
+        (a * rows + b) * (0.8 + 0.4 * random.next()) + stall(random, 0.05)
+      const rows = Math.min(256, Math.floor((25 - b) / a))
+      let [done, ms] = [0, 0]
+      while (ms < 100_000) {
+        ms += runMs(rows)
+        done += rows
+      }
+      const perS = (done * 1_000) / ms
+      const arrivals = poisson(random, perS * times, { tenant: 't', withinMs: 50 })
+      const { served } = await simulate({ arrivals, runMs })
+      const replyMs = () => 0.5 - Math.log(1 - random.next()) + stall(random, 0.02)
+      const good = served.filter(
+        ({ arrival, outcome, endMs }) => outcome === 'ok' && endMs + replyMs() <= arrival.atMs + 50,
+      )
+      expect(good.length / SECONDS).toBeGreaterThan(0.8 * perS)
+    },
+  )
+})
+
 test('so does a model that runs each request alone', async () => {
   const random = randomOf(16)
   const arrivals = poisson(random, 1_500, { tenant: 't', withinMs: 50 })

@@ -38,6 +38,7 @@ export function picture(trace: Trace, tuned: Tuned): string {
   })
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12" fill="#334">`,
+    '<title>Runners that three policies keep for the same arrivals</title>',
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>`,
     `<text x="${LEFT}" y="18">${trace.name}, seed ${trace.seed}: runners there (light), busy (dark), steps that wait (line, at most ${most} shown)</text>`,
     ...bands,

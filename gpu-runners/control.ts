@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '#core/deps.ts'
 import { AppError, fromProblem } from '#core/error.ts'
 import { type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
+import type { Functions } from '#platform/functions/open.ts'
 
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 2_000
@@ -22,7 +23,7 @@ export type Control = {
 }
 
 export function openControl(
-  deps: { url: string; signer: Signer; clock: Clock },
+  deps: { url: string; functions?: Functions; signer: Signer; clock: Clock },
   retryMaxMs = RETRY_MAX_MS,
 ): Control {
   async function askJson<T>(path: string, json: string, signal?: AbortSignal): Promise<T> {
@@ -33,9 +34,11 @@ export function openControl(
     let response: Response
     let answer: unknown
     try {
-      response = await fetch(deps.url + path, { method: 'POST', headers, body, signal })
+      const request = new Request(deps.url + path, { method: 'POST', headers, body, signal })
+      response = await (deps.functions ?? fetch)(request)
       answer = await response.json()
     } catch (cause) {
+      if (cause instanceof AppError) throw cause
       throw new AppError('unavailable', { internal: `functions: ${cause}`, retryable: true, cause })
     }
     if (!response.ok) throw fromProblem(answer)

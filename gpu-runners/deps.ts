@@ -2,6 +2,7 @@
 import type { Blobs, Clock, Log, Queue } from '#core/deps.ts'
 import { openSigner, type Signer } from '#core/internal/signing.ts'
 import { openBlobs } from '#platform/blob/open.ts'
+import { openFunctions } from '#platform/functions/open.ts'
 import { openLog } from '#platform/log.ts'
 import { openSqs } from '#platform/queue/open.ts'
 import { remoteQueue } from '#platform/queue/remote.ts'
@@ -31,7 +32,8 @@ export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
   const clock = { now: () => Date.now() }
   const log = openLog({ place: env.name, clock })
   const signer = await openSigner('runner', env.key)
-  const control = openControl({ url: env.functionsUrl, signer, clock })
+  const functions = await openFunctions(env.functionsUrl)
+  const control = openControl({ url: env.functionsUrl, functions, signer, clock })
   const queue = env.queues ? await openSqs(env.queues) : queueOf(control)
   const blobs = await openBlobs(env.blobs)
   const protection = env.ecsAgentUrl ? taskProtection({ log }, env.ecsAgentUrl) : UNPROTECTED

@@ -14,7 +14,7 @@ const schema = z
     GALLEY_RUNNER: z.string().regex(/^[a-z0-9-]{1,63}$/),
     /** The runner's own signing key: the one secret that it holds. */
     GALLEY_RUNNER_KEY: z.string().min(32),
-    /** Where the functions are, on another machine; on this one their port is enough. */
+    /** Where the functions are, on another machine (`lambda://name` by Lambda itself); on this one their port is enough. */
     GALLEY_FUNCTIONS_URL: z.url().optional(),
     GALLEY_FUNCTIONS_PORT: z.coerce.number().int().optional(),
     /** The path of a socket, or host and port, of which the host may stand for several routers. */

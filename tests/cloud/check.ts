@@ -19,7 +19,7 @@ const FILES = {
     'tests/cloud/postgres/postgres-migrations.test.ts',
     'tests/conformance/queue.test.ts',
   ],
-  lambda: [],
+  lambda: ['tests/cloud/invoke.test.ts'],
   objects: ['tests/cloud/durable-objects.test.ts', 'tests/cloud/kv.test.ts'],
 } satisfies Record<string, string[]>
 type Driver = keyof typeof FILES

@@ -19,7 +19,7 @@ async function openDoor(endpoint: string) {
   const config = clientConfig(door.endpoint)
   door.spoil(asked => refusedByS3(asked, config.credentials.secretAccessKey))
   const cacheFolder = mkdtempSync(join(tmpdir(), 'galley-blobs-'))
-  const client = new S3Client({ ...config, forcePathStyle: true })
+  const client = new S3Client({ ...config, forcePathStyle: true, maxAttempts: 8 })
   const place = { client, bucket: await freshBucket(client), prefix: 'stage/' }
   const inside = s3Blobs({ ...place, cacheFolder })
   const sign = s3Signer(place)

@@ -15,7 +15,11 @@ for (const { name, endpoint } of inject('clouds')) {
     flags: BLOB_ENGINES[name],
     async fresh() {
       const cacheFolder = mkdtempSync(join(tmpdir(), 'galley-blobs-'))
-      const client = new S3Client({ ...clientConfig(endpoint), forcePathStyle: true })
+      const client = new S3Client({
+        ...clientConfig(endpoint),
+        forcePathStyle: true,
+        maxAttempts: 8,
+      })
       const bucket = await freshBucket(client)
       const close = async () => {
         client.destroy()

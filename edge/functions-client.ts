@@ -1,11 +1,13 @@
 /** Asking the functions: internal questions of the edge itself, and requests carried on for a caller. */
 import type { Call } from '#core/caller.ts'
-import { AppError, fromProblem } from '#core/error.ts'
+import { faultOf } from '#core/carried.ts'
+import { AppError } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import type { EdgeDeps } from './deps.ts'
 
 /** The host is never resolved: the binding decides where it goes. */
 const ORIGIN = 'http://functions'
+const PROBLEM = 'application/problem+json'
 
 /** A question of the edge's own: longer than any takes that is answered at all. */
 const ASK_MS_MAX = 10_000
@@ -18,12 +20,14 @@ type Needs = Pick<EdgeDeps, 'functions' | 'signer' | 'clock'>
 export async function ask<T>(deps: Needs, path: string, input: unknown): Promise<T> {
   const body = new TextEncoder().encode(JSON.stringify(input))
   const response = await send(deps, { call: null, method: 'POST', path, body })
-  const answer = await response.json()
-  if (!response.ok) throw fromProblem(answer, response.headers.get('retry-after'))
-  return answer as T
+  if (!response.ok) throw faultOf(response, await response.json().catch(() => ({})))
+  return (await response.json()) as T
 }
 
-/** Carries a caller's request on, signed. Throws `unavailable` when the functions cannot be reached. */
+/**
+ * Carries a caller's request on, signed. Throws `unavailable` when the functions cannot be reached, and what
+ * a reply means that is not theirs.
+ */
 export async function send(
   deps: Needs,
   request: {
@@ -40,8 +44,8 @@ export async function send(
   const token = await deps.signer.sign({ call, method, path, body, seal }, deps.clock.now())
   const headers = new Headers({ [TOKEN_HEADER]: token, 'content-type': 'application/json' })
   if (request.idempotencyKey !== undefined) headers.set('idempotency-key', request.idempotencyKey)
-  try {
-    return await deps.functions.fetch(
+  const reply = await deps.functions
+    .fetch(
       new Request(ORIGIN + path, {
         method,
         headers,
@@ -49,13 +53,16 @@ export async function send(
         signal: AbortSignal.timeout(call ? CARRY_MS_MAX : ASK_MS_MAX),
       }),
     )
-  } catch (cause) {
-    throw new AppError('unavailable', {
-      public: 'The control API does not answer; try again in a moment.',
-      internal: `functions: ${String(cause)}`,
-      retryable: true,
-      retryAfterS: 1,
-      cause,
+    .catch(cause => {
+      throw new AppError('unavailable', {
+        public: 'The control API does not answer; try again in a moment.',
+        internal: `functions: ${String(cause)}`,
+        retryable: true,
+        retryAfterS: 1,
+        cause,
+      })
     })
-  }
+  const isOurs = reply.ok || reply.headers.get('content-type')?.startsWith(PROBLEM)
+  if (isOurs) return reply
+  throw faultOf(reply, await reply.json().catch(() => ({})))
 }

@@ -10,11 +10,11 @@ import * as events from '#core/events/events.ts'
 import type { Snapshot } from '#schemas/decision.ts'
 import type { Event } from '#schemas/event.ts'
 import type { TenantId } from '#schemas/ids.ts'
+import { QUEUES } from '#schemas/queues.ts'
 import type { FunctionsDeps } from './deps.ts'
 
 /** Under what SQS takes, with room for what is around it. */
 const MESSAGE_BYTES_MAX = 200_000
-const RECEIVED_MAX = 10
 const WAIT_S = 20
 const PAUSE_MS = 500
 
@@ -36,7 +36,7 @@ export async function accept(
 export async function ingestQueue(deps: FunctionsDeps, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      const options = { max: RECEIVED_MAX, waitS: WAIT_S, signal }
+      const options = { max: QUEUES.events.batchMax, waitS: WAIT_S, signal }
       const messages = await deps.queue.receive('events', options)
       if (messages.length === 0) continue
       await ingestMessages(deps, messages, taken =>

@@ -1,7 +1,8 @@
 /** The runner's one way to the control API: signed with its own key, retried while it may help. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { faultOf } from '#core/carried.ts'
 import type { Clock } from '#core/deps.ts'
-import { AppError, fromProblem } from '#core/error.ts'
+import { AppError } from '#core/error.ts'
 import { type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import type { Functions } from '#platform/functions/open.ts'
 
@@ -32,16 +33,20 @@ export function openControl(
     const token = await deps.signer.sign(claims, deps.clock.now())
     const headers = { [TOKEN_HEADER]: token, 'content-type': 'application/json' }
     let response: Response
-    let answer: unknown
     try {
       const request = new Request(deps.url + path, { method: 'POST', headers, body, signal })
       response = await (deps.functions ?? fetch)(request)
-      answer = await response.json()
     } catch (cause) {
       if (cause instanceof AppError) throw cause
       throw new AppError('unavailable', { internal: `functions: ${cause}`, retryable: true, cause })
     }
-    if (!response.ok) throw fromProblem(answer)
+    const answer = await response.json().catch(() => null)
+    if (!response.ok) throw faultOf(response, answer)
+    if (answer === null)
+      throw new AppError('unavailable', {
+        internal: `functions: the answer to ${path} broke off`,
+        retryable: true,
+      })
     return answer as T
   }
 

@@ -59,7 +59,8 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
       runbook: 'a-function-fails',
       metric: 'Errors',
       statistic: 'Sum',
-      over: 5,
+      // Nobody repeats a deployment's step by itself.
+      over: name === 'migrate' ? 0 : 5,
     })
     on(`function-${name}-throttled`, {
       ...of,

@@ -1,5 +1,5 @@
 /** What whoever deploys says by the environment, parsed once; refused in words where it is not enough. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod'
 import { FUNCTION_NAMES } from '../schemas/cloud/functions.ts'
 import { type Deployment, STAGES, type Stage } from './settings.ts'
@@ -56,6 +56,12 @@ export function readEnv(
       runner: env.GALLEY_RUNNER_IMAGE,
       runnerGpu: env.GALLEY_RUNNER_GPU_IMAGE,
     },
+    newestMigration: newestIn(`${bundleOf('migrate')}/migrations/meta/_journal.json`),
     bundleOf,
   }
+}
+
+function newestIn(journal: string): string {
+  const { entries } = JSON.parse(readFileSync(journal, 'utf8')) as { entries: { tag: string }[] }
+  return entries.at(-1)!.tag
 }

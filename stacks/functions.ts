@@ -67,14 +67,27 @@ type Needs = {
 }
 
 export function functions(deployment: Deployment, needs: Needs): Functions {
-  const made = Object.entries(FUNCTIONS).map(([name, work]) => [
+  const { migrate: work, ...others } = FUNCTIONS
+  const migrate = functionOf(deployment, needs, 'migrate', work)
+  // New code starts on tables that are there: a deployment whose migrations fail changes no other function.
+  const migrated = new lambda.Invocation('migrations', {
+    functionName: migrate.name,
+    input: JSON.stringify({ newest: deployment.newestMigration }),
+  })
+  const made = Object.entries(others).map(([name, work]) => [
     name,
-    functionOf(deployment, needs, name as FunctionName, work),
+    functionOf(deployment, needs, name as FunctionName, work, [migrated]),
   ])
-  return Object.fromEntries(made)
+  return { migrate, ...Object.fromEntries(made) }
 }
 
-function functionOf(deployment: Deployment, needs: Needs, name: FunctionName, work: Work) {
+function functionOf(
+  deployment: Deployment,
+  needs: Needs,
+  name: FunctionName,
+  work: Work,
+  dependsOn: pulumi.Resource[] = [],
+) {
   const { network, secrets } = needs
   const tags = { ...tagsOf(deployment, 'functions'), 'galley:function': name }
   const functionName = nameOf(deployment, name)
@@ -88,7 +101,7 @@ function functionOf(deployment: Deployment, needs: Needs, name: FunctionName, wo
     { name, service: 'lambda.amazonaws.com', part: 'functions' },
     statementsOf(needs, name, work, logs),
   )
-  const made = new lambda.Function(`function-${name}`, {
+  const inputs: lambda.FunctionArgs = {
     name: functionName,
     role: role.arn,
     runtime: 'nodejs24.x',
@@ -108,7 +121,8 @@ function functionOf(deployment: Deployment, needs: Needs, name: FunctionName, wo
     },
     loggingConfig: { logFormat: 'JSON', logGroup: logs.name },
     tags,
-  })
+  }
+  const made = new lambda.Function(`function-${name}`, inputs, { dependsOn })
   for (const queue of work.receives ?? []) source(deployment, needs.queues, made, queue)
   return made
 }

@@ -67,6 +67,8 @@ export type Deployment = {
   alarmEmail: string
   /** Images by digest, so that a task never starts what nobody has tested. */
   images: { router: string; runner: string; runnerGpu: string }
+  /** Of the bundles: a deployment that has another one than before runs them. */
+  newestMigration: string
   /** The folder of a function's bundle. */
   bundleOf(name: string): string
 }

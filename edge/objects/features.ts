@@ -4,6 +4,7 @@
  * it succeeds.
  */
 import { DurableObject } from 'cloudflare:workers'
+import { inCarried } from '#core/carried.ts'
 import { AppError, type Problem, problem } from '#core/error.ts'
 import { answerOf, decidedMessage, PartitionObject } from '#core/features/partition-object.ts'
 import { openSigner, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
@@ -40,8 +41,9 @@ export class FeaturesObject extends DurableObject<WorkerEnv> {
     if (!owner) return
     const tenantId = owner.name.slice(0, owner.name.lastIndexOf('-'))
     for (;;) {
-      const { decided } = this.#transaction(object => object.outgoing({ max: BATCH_MAX }))
-      if (decided.length === 0) return
+      const { decided: all } = this.#transaction(object => object.outgoing({ max: BATCH_MAX }))
+      const [decided] = inCarried(all, each => each.snapshot)
+      if (!decided) return
       const body = new TextEncoder().encode(decidedMessage(tenantId, decided))
       const claims = { call: null, method: 'POST', path: PATH, body: await sha256Hex(body) }
       const headers = { [TOKEN_HEADER]: await signer.sign(claims, Date.now()) }

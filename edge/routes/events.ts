@@ -1,6 +1,7 @@
 /** Events at the edge: read, held against their contracts, and acknowledged once they are durable. */
 import type { Context } from 'hono'
 import type { Call } from '#core/caller.ts'
+import { CARRIED_BYTES_MAX, inCarried } from '#core/carried.ts'
 import { AppError, type FieldError } from '#core/error.ts'
 import { eventsOf } from '#core/events/cloudevents.ts'
 import { checkedEvent, type RawEvent } from '#core/events/contract.ts'
@@ -12,6 +13,8 @@ import type { EventTypeDirectory } from '../event-type-directory.ts'
 import { ask } from '../functions-client.ts'
 
 const ERRORS_SHOWN_MAX = 100
+/** What an event has more than was sent: names, times, and the entities that it tells about. */
+const ADDED_BYTES_MAX = 600
 
 type Result = { index: number; status: string; code?: string; detail?: string }
 type Judged = { index: number; event: Event } | { index: number; errors: FieldError[] }
@@ -32,9 +35,10 @@ export async function send(
   if (bad.length > 0 && !partial) throw invalid(bad, raw.length)
   const counts = { accepted: good.length, rejected: bad.length }
   const events = good.map(({ event }) => event)
-  if (wait) return waited(deps, call, { good, bad, partial })
-  if (events.length > 0) {
-    await ask(deps, '/internal/events/accept', { tenantId: call.caller.tenantId, events })
+  const runs = runsOf(events, body.byteLength)
+  if (wait) return waited(deps, call, { good, bad, partial, runs })
+  for (const run of runs) {
+    await ask(deps, '/internal/events/accept', { tenantId: call.caller.tenantId, events: run })
   }
   const results = partial
     ? [...good.map(({ index }): Result => ({ index, status: 'accepted' })), ...bad.map(rejection)]
@@ -46,21 +50,26 @@ type Split = {
   good: { index: number; event: Event }[]
   bad: { index: number; errors: FieldError[] }[]
   partial: boolean
+  /** The good events, as they are carried on. */
+  runs: Event[][]
 }
 
 /** The same, but answered when the objects have applied them. */
 async function waited(
   deps: EdgeDeps,
   call: Call,
-  { good, bad, partial }: Split,
+  { good, bad, partial, runs }: Split,
 ): Promise<Response> {
   const events = good.map(({ event }) => event)
-  const input = { tenantId: call.caller.tenantId, events }
-  const { outcomes, positions } = await ask<{ outcomes: string[]; positions: Position[] }>(
-    deps,
-    '/internal/events/ingest',
-    input,
-  )
+  const outcomes: string[] = []
+  const positions: Position[] = []
+  for (const run of runs) {
+    const input = { tenantId: call.caller.tenantId, events: run }
+    const path = '/internal/events/ingest'
+    const done = await ask<{ outcomes: string[]; positions: Position[] }>(deps, path, input)
+    outcomes.push(...done.outcomes)
+    positions.push(...done.positions)
+  }
   const conflicts = good.filter((_, i) => outcomes[i] === 'conflict')
   if (conflicts.length > 0 && !partial) {
     const { source, id } = conflicts[0]!.event
@@ -79,6 +88,13 @@ async function waited(
     results: partial ? [...results, ...bad.map(rejection)].sort(byIndex) : undefined,
     positions: positions.flatMap(position => shown(position, byKey)),
   })
+}
+
+/** As few calls as can be: what was sent is short enough almost always, and then nothing is measured. */
+function runsOf(events: Event[], sentBytes: number): Event[][] {
+  if (events.length === 0) return []
+  if (sentBytes * 2 + events.length * ADDED_BYTES_MAX < CARRIED_BYTES_MAX) return [events]
+  return inCarried(events)
 }
 
 async function judge(

@@ -1,7 +1,8 @@
 /** What a function on Lambda is told by its environment, parsed once as it starts. */
 import * as z from 'zod'
-import { queueVariable, type Variable } from '#schemas/cloud/functions.ts'
-import { QUEUES, type QueueName } from '#schemas/queues.ts'
+import { QUEUE_VARIABLES, queueUrls } from '#platform/queue/open.ts'
+import type { QueueUrls } from '#platform/queue/sqs.ts'
+import type { Variable } from '#schemas/cloud/functions.ts'
 
 const arn = z.string({ error: 'must name a secret by its ARN' }).startsWith('arn:')
 const url = z.url({ protocol: /^https?$/, error: 'must be a URL' })
@@ -31,13 +32,11 @@ export function readPlaces<N extends keyof Places>(
   return parsed(z.object(shape), from) as Pick<Places, N>
 }
 
-/** The URL of each queue. */
-export function readQueues(
-  from: Record<string, string | undefined> = process.env,
-): Record<QueueName, string> {
-  const names = Object.keys(QUEUES) as QueueName[]
-  const found = parsed(z.object(Object.fromEntries(names.map(n => [queueVariable(n), url]))), from)
-  return Object.fromEntries(names.map(name => [name, found[queueVariable(name)]])) as never
+/** Where each queue is. Throws where one is not named. */
+export function readQueues(from: Record<string, string | undefined> = process.env): QueueUrls {
+  const urls = queueUrls(from)
+  if (urls) return urls
+  throw new Error(`The environment of the function names no queue: ${QUEUE_VARIABLES.join(', ')}.`)
 }
 
 function parsed<T>(schema: z.ZodType<T>, from: Record<string, string | undefined>): T {

@@ -1,20 +1,14 @@
-/** Queues, blobs and objects of the cloud, each opened by the functions that use it. */
+/** Queues and objects of the cloud, each opened by the functions that use it. */
 import type { FeatureObjects, Queue } from '#core/deps.ts'
 import { openSigner, placeKey } from '#core/internal/signing.ts'
 import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
 import { sqsQueue } from '#platform/queue/sqs.ts'
 import { sqsClient } from '#platform/queue/sqs-client.ts'
-import type { QueueName } from '#schemas/queues.ts'
 import type { Base } from './base.ts'
 import { readPlaces, readQueues } from './env.ts'
 
 export function openQueue(): Queue {
-  const urls = Object.entries(readQueues()).map(([name, url]) => [
-    name,
-    { url, deadUrl: `${url}-dead` },
-  ])
-  const byName = Object.fromEntries(urls) as Record<QueueName, { url: string; deadUrl: string }>
-  return sqsQueue({ client: sqsClient(), urls: byName })
+  return sqsQueue({ client: sqsClient(), urls: readQueues() })
 }
 
 /** The objects of the Worker, by signed requests. */

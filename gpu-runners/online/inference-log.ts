@@ -18,7 +18,7 @@ import type { Shared } from './messages.ts'
 /** Of one request's tensors, as JSON. */
 const RECORD_CHARS_MAX = 262_144
 const BUFFER_CHARS_MAX = 16 * 2 ** 20
-const BATCH_CHARS_MAX = 4 * 2 ** 20
+const BATCH_CHARS_MAX = 2 ** 20
 const SEND_EVERY_MS = 1_000
 /** Longer, and an erasure that has looked twice by then could miss it. */
 const TOLD_WITHIN_MS = 30_000

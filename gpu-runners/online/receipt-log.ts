@@ -21,7 +21,8 @@ const SHIP_RETRY_FIRST_MS = 500
 const SHIP_RETRY_MAX_MS = 2_000
 /** Segments that the ledger answers with a fault, tried in one go: then it is not the segments. */
 const FAULTS_MAX = 3
-const SEGMENT_BYTES_MAX = 4 * 1024 ** 2
+/** Of one call to the functions, through a gateway that has its limit. */
+const SEGMENT_BYTES_MAX = 2 * 1024 ** 2
 
 /** A context under the number by which this process's receipts name it. */
 export type NumberedContext = { number: number; line: string }

@@ -24,6 +24,8 @@ const COMMANDS = {
   'check:cloud': args => [{ dev: true, entry: 'tests/cloud/check.ts', args }],
   'check:stacks': args => [{ dev: true, entry: 'stacks/check/check.ts', args }],
   'check:functions': args => [{ dev: true, entry: 'tests/lambda/check.ts', args }],
+  operator: args => [{ dev: false, entry: 'local/operator/operator.ts', args }],
+  'check:edge': args => [{ dev: true, entry: 'local/workerd/check.ts', args }],
   'build:functions': args => [{ dev: true, entry: 'local/lambda/build.ts', args }],
   e2e: args => edgesOf(args).map(edge => endToEnd(edge, args)),
   demo: args => [{ dev: edgeOf(args) === 'workerd', entry: 'bench/demo.ts', args }],

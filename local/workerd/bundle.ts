@@ -2,9 +2,7 @@
  * The edge's bundle, made by wrangler as a deployment makes it, without a network. Kept by the hash of
  * what it is made from: the second start takes it from there.
  */
-import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
 import {
   accessSync,
   constants,
@@ -15,11 +13,11 @@ import {
   rmSync,
   statSync,
 } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { AppError } from '#core/error.ts'
+import { runWrangler } from './wrangler.ts'
 
 /** Of the bundle, compressed, as Workers count it: what is larger starts more slowly on every isolate. */
 export const GZIP_BYTES_MAX = 250 * 1024
@@ -27,12 +25,6 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const SOURCES = ['schemas', 'core', 'platform', 'edge', 'wrangler.toml', 'package.json']
 const LOCK = 'package-lock.json'
 const OLD_MS = 24 * 3600_000
-const OFFLINE = {
-  CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-  WRANGLER_SEND_METRICS: 'false',
-  WRANGLER_HIDE_BANNER: 'true',
-  CI: 'true',
-}
 
 export type Bundle = {
   script: string
@@ -109,36 +101,12 @@ function sourceHash(): string {
 }
 
 async function build(outFolder: string): Promise<void> {
-  const args = [wranglerPath(), 'deploy', '--dry-run', '--env', '', '--outdir', outFolder]
-  const env = {
-    ...OFFLINE,
-    HOME: outFolder,
-    XDG_CONFIG_HOME: outFolder,
-    WRANGLER_LOG_PATH: outFolder,
-  }
-  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] })
-  let said = ''
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on('data', chunk => {
-      said = (said + chunk).slice(-4_000)
-    })
-  }
-  const [code] = await once(child, 'close')
-  if (code === 0) return
-  rmSync(outFolder, { recursive: true, force: true })
-  throw new AppError('internal', { internal: `wrangler could not bundle the edge:\n${said}` })
-}
-
-function wranglerPath(): string {
-  try {
-    const manifest = createRequire(import.meta.url).resolve('wrangler/package.json')
-    return join(manifest, '..', 'bin', 'wrangler.js')
-  } catch (cause) {
-    throw new AppError('unavailable', {
-      public: '--edge workerd needs the development dependencies: run "npm install" first.',
-      cause,
-    })
-  }
+  await runWrangler(['deploy', '--dry-run', '--env', '', '--outdir', outFolder], outFolder).catch(
+    error => {
+      rmSync(outFolder, { recursive: true, force: true })
+      throw error
+    },
+  )
 }
 
 function forgetOld(keep: string): void {

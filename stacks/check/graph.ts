@@ -122,6 +122,7 @@ function exampleOf(stage: Stage): Deployment {
     cloudflare: { accountId: 'cloudflare-account', zoneId: 'cloudflare-zone' },
     alarmEmail: 'on-call@galley.example',
     images: { router: image('router'), runner: image('runner'), runnerGpu: image('runner-gpu') },
+    newestMigration: '0000_example',
     bundleOf: name => `dist/functions/${name}`,
   }
 }

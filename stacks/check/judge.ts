@@ -7,11 +7,13 @@ import { containerRules } from './rules/containers.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
 import { queueRules } from './rules/queues.ts'
+import { secretRules } from './rules/secrets.ts'
 import { storage } from './rules/storage.ts'
 import { waysIn } from './rules/ways-in.ts'
 
 const RULES: Rule[] = [
   ...access,
+  ...secretRules,
   ...queueRules,
   ...storage,
   ...networkRules,

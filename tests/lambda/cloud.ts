@@ -30,7 +30,7 @@ export const SECRET = 'the secret of a deployment of the test alone'
 const OWNER = { username: 'galley_owner', password: "the owner's: p/a:s@s" }
 const APP_PASSWORD = "the application's: p/a:s@s"
 const REGION = 'eu-central-1'
-const BUCKET = 'galley-test-blobs'
+export const BUCKET = 'galley-test-blobs'
 const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' }
 const arnOf = (name: string) => `arn:aws:secretsmanager:${REGION}:123456789012:secret:${name}`
 
@@ -61,7 +61,8 @@ export async function startCloud(bundles: string) {
     const { QueueUrl } = await sqs.send(
       new CreateQueueCommand({ QueueName: `galley-test-${name}` }),
     )
-    queues[name] = QueueUrl!
+    // By its number: the server makes up a name that nobody here resolves.
+    queues[name] = endpoint + new URL(QueueUrl!).pathname
   }
   const secrets = await serveSecrets({
     [arnOf('deployment')]: SECRET,
@@ -84,14 +85,21 @@ export async function startCloud(bundles: string) {
   const hosts: Host[] = []
   let edge: Workerd | null = null
 
+  const appUrl = new URL(adminUrl)
+  appUrl.username = 'galley_app'
   return {
     admin,
+    appUrl: appUrl.href,
     sqs,
     s3,
     queues,
     emptySecretArn: arnOf('empty'),
     /** One execution environment of a function, told what the stacks tell it and nothing else. */
-    async start(name: FunctionName, changed: Record<string, string | undefined> = {}) {
+    async start(
+      name: FunctionName,
+      changed: Record<string, string | undefined> = {},
+      limitS = timeoutS(name),
+    ) {
       const told = Object.fromEntries(VARIABLES[name].map(variable => [variable, values[variable]]))
       const env = {
         PATH: '/usr/bin:/bin',
@@ -109,7 +117,7 @@ export async function startCloud(bundles: string) {
       const started = await startHost({
         bundle: join(bundles, name),
         name: `galley-test-${name}`,
-        timeoutS: timeoutS(name),
+        timeoutS: limitS,
         env: Object.fromEntries(given) as Record<string, string>,
       })
       hosts.push(started)

@@ -86,8 +86,8 @@ export async function startHost(o: HostOptions): Promise<Host> {
     child = spawn(process.execPath, [BOOTSTRAP], {
       cwd: task,
       env: {
-        ...o.env,
         NODE_OPTIONS: '--enable-source-maps',
+        ...o.env,
         TZ: ':UTC',
         LAMBDA_TASK_ROOT: task,
         _HANDLER: 'index.handler',

@@ -6,19 +6,19 @@ import { all, faulty, inputs, one, plant, type Rule, without } from '../rule.ts'
 type Statement = { from: string; Effect: string; Sid?: string } & Inputs
 
 /** Each statement of each policy, whatever it hangs on. */
-function statements(graph: Graph): Statement[] {
+export function statements(graph: Graph): Statement[] {
   return graph.resources.flatMap(({ name, inputs: { policy, assumeRolePolicy } }) =>
     [policy, assumeRolePolicy]
       .filter(text => typeof text === 'string' && text.startsWith('{'))
       .flatMap(text => JSON.parse(text).Statement.map((each: Inputs) => ({ ...each, from: name }))),
   )
 }
-const list = (value: unknown): string[] =>
+export const list = (value: unknown): string[] =>
   value === undefined ? [] : [value].flat().map(each => String(each))
 /** `*`, and a name that is a wildcard from its service or its account on. */
 const isEverything = (resource: string) => /^\*$|^arn:[^:]*:[^:]*:[^:]*:[^:]*:\*$/.test(resource)
 
-function change(graph: Graph, name: string, edit: (statements: Inputs[]) => void): void {
+export function change(graph: Graph, name: string, edit: (statements: Inputs[]) => void): void {
   const policy = JSON.parse(inputs(graph, name).policy)
   edit(policy.Statement)
   inputs(graph, name).policy = JSON.stringify(policy)

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import type { Inputs, Resource } from '../graph.ts'
-import { all, faulty, inputs, type Rule, without } from '../rule.ts'
+import { all, faulty, inputs, one, type Rule, without } from '../rule.ts'
 
 const TAGS = ['galley:app', 'galley:stage', 'galley:part']
 const require = createRequire(import.meta.url)
@@ -26,6 +26,35 @@ const tagsOf = ({ tags = {} }: Inputs): Record<string, string> =>
   Array.isArray(tags) ? Object.fromEntries(tags.map(({ key, value }) => [key, value])) : tags
 
 export const order: Rule[] = [
+  {
+    name: 'functions are changed after the migrations have run, by a function that is changed before',
+    faults: graph => {
+      const [ran, ...more] = all(graph, 'lambda/invocation')
+      if (!ran || more.length > 0) return ['the migrations do not run once']
+      const others = all(graph, 'lambda/function').filter(({ name }) => name !== 'function-migrate')
+      return [
+        ...faulty([ran], ({ functionName, input }) => {
+          const { name, timeout } = inputs(graph, 'function-migrate')
+          if (functionName !== name) return `calls ${functionName}`
+          if (timeout < 900) return 'has less time than there is'
+          return !JSON.parse(input).newest && 'would not run again for a new migration'
+        }),
+        ...faulty(others, (_, { after }) => !after.includes(ran.name) && 'may be changed before'),
+      ]
+    },
+    plants: [
+      graph => without(graph, 'migrations'),
+      graph => {
+        inputs(graph, 'migrations').functionName = 'galley-production-api'
+      },
+      graph => {
+        inputs(graph, 'migrations').input = '{}'
+      },
+      graph => {
+        one(graph, 'function-relay').after = []
+      },
+    ],
+  },
   {
     name: 'every resource that takes tags says which deployment and which part of it pays',
     faults: graph =>

@@ -1,6 +1,6 @@
 /** Queues, who reads them, and who is called when nobody does. */
 import { readFileSync } from 'node:fs'
-import { QUEUES } from '../../../schemas/queues.ts'
+import { QUEUES, type QueueName, type QueueSettings } from '../../../schemas/queues.ts'
 import type { Graph, Inputs } from '../graph.ts'
 import { all, faulty, inputs, type Rule, without } from '../rule.ts'
 
@@ -118,6 +118,32 @@ export const queueRules: Rule[] = [
         inputs(graph, 'source-events').functionResponseTypes = []
       },
       graph => delete inputs(graph, 'source-events').scalingConfig,
+    ],
+  },
+  {
+    name: 'an event source takes as many messages, as soon and as often at once as the table says',
+    faults: graph =>
+      faulty(all(graph, 'lambda/eventSourceMapping'), (mapping, { name }) => {
+        const settings: QueueSettings | undefined = QUEUES[name.replace('source-', '') as QueueName]
+        if (!settings?.source) return 'is in no table'
+        const { source, batchMax } = settings
+        const wrong = Object.entries({
+          batchSize: [mapping.batchSize, batchMax],
+          window: [mapping.maximumBatchingWindowInSeconds, source.windowS],
+          concurrency: [mapping.scalingConfig?.maximumConcurrency, source.concurrencyMax],
+        }).filter(([, [is, should]]) => is !== should)
+        return wrong.length > 0 && wrong.map(([what, [is]]) => `has a ${what} of ${is}`).join(', ')
+      }),
+    plants: [
+      graph => {
+        inputs(graph, 'source-events').batchSize = 1
+      },
+      graph => {
+        inputs(graph, 'source-events').maximumBatchingWindowInSeconds = 1
+      },
+      graph => {
+        inputs(graph, 'source-events').scalingConfig = { maximumConcurrency: 1000 }
+      },
     ],
   },
   {

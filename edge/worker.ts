@@ -51,7 +51,7 @@ async function open(env: EdgeEnv): Promise<Served> {
   const verifier = await openVerifier({ functions: env.functionsKey })
   const fromRouter = { fetch: send, origin: env.routerUrl, signer, clock }
   const toFunctions = { functions, signer, clock }
-  const metrics = toldMetrics({ ...fromRouter, background, log })
+  const metrics = toldMetrics({ ...fromRouter, functions, background, log })
   const tracer = openTracer(
     {
       fetch: (url, init) => fetch(url, init),

@@ -27,11 +27,22 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
   }
   for (const { path, from, handle, isPromising } of INTERNAL) {
     app.post(path, async c => {
-      const { claims, body } = await open(deps, c.req.raw)
-      if (!from.includes(claims.from)) throw new AppError('unauthenticated')
-      const reply = await handle(deps, JSON.parse(new TextDecoder().decode(body)), c.req.raw.signal)
-      if (isPromising) deps.promised()
-      return c.json(reply ?? {})
+      const began = performance.now()
+      let status = 500
+      try {
+        const { claims, body } = await open(deps, c.req.raw)
+        if (!from.includes(claims.from)) throw new AppError('unauthenticated')
+        const input = JSON.parse(new TextDecoder().decode(body))
+        const reply = await handle(deps, input, c.req.raw.signal)
+        if (isPromising) deps.promised()
+        status = 200
+        return c.json(reply ?? {})
+      } catch (error) {
+        if (error instanceof AppError) status = error.status
+        throw error
+      } finally {
+        deps.measures?.answered(path, status, performance.now() - began)
+      }
     })
   }
   app.notFound(() => reply(problem(new AppError('not_found'), 'unknown')))
@@ -71,6 +82,8 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     fault = error
     outcome = reply(problem(error, call?.requestId ?? 'unknown'), error)
   }
+  const ms = performance.now() - began
+  deps.measures?.answered(asked.route.name, outcome.status, ms)
   if (span) endSpan(deps.tracer!, span, call!, asked.route, outcome.status)
   deps.log[outcome.status >= 500 ? 'error' : 'info']('functions.request', {
     request_id: call?.requestId,
@@ -79,7 +92,7 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     key: call?.caller.keyId,
     route: asked.route.name,
     status: outcome.status,
-    ms: Math.round((performance.now() - began) * 100) / 100,
+    ms: Math.round(ms * 100) / 100,
     ...(outcome.status >= 500 && { error: inFull(fault) }),
   })
   return outcome

@@ -7,6 +7,7 @@ import type { Vault } from '#core/internal/vault.ts'
 import type { KnownContexts } from '#core/usage/usage.ts'
 import type { BlobSigner } from '#platform/blob/s3-sign.ts'
 import type { TenantId } from '#schemas/ids.ts'
+import type { FunctionMeasures } from './metrics/measures.ts'
 
 export type FunctionsDeps = {
   db: Database
@@ -19,6 +20,8 @@ export type FunctionsDeps = {
   log: Log
   /** Absent or null: nothing is traced. */
   tracer?: Tracer | null
+  /** Absent where the process ends with its request, and is measured by its platform. */
+  measures?: FunctionMeasures
   verifier: Verifier
   vault: Vault
   openSpool: OpenSpool

@@ -64,12 +64,24 @@ export async function ingestDecided(
 }
 
 type Received = { message: Message; body: Body }
-type Deps = Pick<FunctionsDeps, 'db' | 'features' | 'clock' | 'log'>
+type Deps = Pick<FunctionsDeps, 'db' | 'features' | 'clock' | 'log' | 'measures'>
 /** Hears which messages have done their part, and need not come again. */
 type Taken = (messages: Message[]) => Promise<void>
 
 /** Messages that `taken` does not hear of failed, each for itself. */
 export async function ingestMessages(deps: Deps, messages: Message[], taken: Taken): Promise<void> {
+  let handled = 0
+  try {
+    await ingestAll(deps, messages, async some => {
+      await taken(some)
+      handled += some.length
+    })
+  } finally {
+    deps.measures?.messages('events', { handled, failed: messages.length - handled })
+  }
+}
+
+async function ingestAll(deps: Deps, messages: Message[], taken: Taken): Promise<void> {
   const received = messages.flatMap(message => readable(deps, message))
   for (const [tenantId, group] of Map.groupBy(received, ({ body }) => body.tenantId)) {
     const began = performance.now()

@@ -32,6 +32,9 @@ type Internal = {
 
 export const INTERNAL: Internal[] = [
   internal('/internal/health', ['edge', 'runner', 'supervisor'], async () => ({})),
+  internal('/internal/measures', ['edge'], async ({ measures }) => ({
+    snapshot: measures?.snapshot() ?? null,
+  })),
   internal('/internal/first', ['supervisor'], createFirst),
   internal('/internal/keys', ['edge'], lookUpKey),
   internal('/internal/revocations', ['edge'], revocations),

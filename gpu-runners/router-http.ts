@@ -3,7 +3,8 @@ import type { Clock, InferenceRouter, Log, Servable } from '#core/deps.ts'
 import { AppError, problem } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
 import type { StatisticsCall, UnloadCall } from '#core/router.ts'
-import { Registry, type Snapshot } from '#platform/metrics/registry.ts'
+import { Isolates, type Told } from '#platform/metrics/isolates.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import {
   COMPUTE_HEADER,
   GROWTH_PATH,
@@ -40,9 +41,10 @@ export type RouterHttpDeps = {
 export function serveRouter(deps: RouterHttpDeps): (request: Request) => Promise<Response> {
   const models = new Map<string, Servable>()
   const edges = new Registry()
+  const isolates = new Isolates()
   return async request => {
     try {
-      return await answer(deps, { models, edges }, request)
+      return await answer(deps, { models, edges, isolates }, request)
     } catch (error) {
       return refusal(deps.log, request, error)
     }
@@ -50,9 +52,9 @@ export function serveRouter(deps: RouterHttpDeps): (request: Request) => Promise
 }
 
 /** What it has been told: versions, and what edges counted that do not live to be asked. */
-type Known = { models: Map<string, Servable>; edges: Registry }
+type Known = { models: Map<string, Servable>; edges: Registry; isolates: Isolates }
 
-async function answer(deps: RouterHttpDeps, { models, edges }: Known, request: Request) {
+async function answer(deps: RouterHttpDeps, { models, edges, isolates }: Known, request: Request) {
   const url = new URL(request.url)
   const { method } = request
   const body = await bodyOf(request)
@@ -73,10 +75,13 @@ async function answer(deps: RouterHttpDeps, { models, edges }: Known, request: R
     return Response.json(await deps.router.statistics({ ...jsonOf<StatisticsCall>(body), call }))
   }
   if (method === 'POST' && (path === MEASURES_PATH || path === GROWTH_PATH)) {
-    edges.absorb(JSON.parse(new TextDecoder().decode(body)) as Snapshot)
+    const told = jsonOf<Told>(body)
+    const now = deps.clock.now()
+    edges.absorb(told.growth)
+    isolates.tell(told, now)
     if (path === GROWTH_PATH) return new Response(null, { status: 204 })
     return Response.json([
-      { process: 'edge', snapshot: edges.snapshot() },
+      { process: 'edge', snapshot: [...edges.snapshot(), ...isolates.snapshot(now)] },
       ...(await deps.readings()),
     ])
   }

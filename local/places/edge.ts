@@ -3,6 +3,7 @@ import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { createApp } from '#edge/app.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
 import { ask } from '#edge/functions-client.ts'
+import { functionsReading } from '#edge/metrics/functions.ts'
 import { openGate } from '#edge/middleware/gate.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
@@ -68,10 +69,17 @@ const deps: EdgeDeps = {
   http: nodeHttp,
   metrics: {
     registry,
-    readings: async () => [
-      { process: 'edge', snapshot: registry.snapshot() },
-      ...(await readings()),
-    ],
+    async readings() {
+      const of = await Promise.all([
+        readings(),
+        functionsReading({ functions, signer, clock }),
+        objects.measured().then(
+          snapshot => [{ process: 'objects', snapshot }],
+          () => [],
+        ),
+      ])
+      return [{ process: 'edge', snapshot: registry.snapshot() }, ...of.flat()]
+    },
   },
   receipts,
   cacheBytesMax: CACHE_BYTES_MAX,

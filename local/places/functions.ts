@@ -15,6 +15,7 @@ import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
 import { ingestQueue } from '#functions/ingest.ts'
+import { openMeasures } from '#functions/metrics/measures.ts'
 import { tendLog } from '#functions/seal.ts'
 import { inferenceFilesIn } from '#functions/segments/inference-files.ts'
 import { spoolsIn } from '#functions/segments/spool.ts'
@@ -24,6 +25,7 @@ import { openSigner as openBlobSigner, openBlobs } from '#platform/blob/open.ts'
 import { serveBlobs } from '#platform/blob/serve.ts'
 import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
+import { measureProcess } from '#platform/metrics/process.ts'
 import { Registry } from '#platform/metrics/registry.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
@@ -60,6 +62,7 @@ const objects = env.featuresUrl
   : dialObjects({ path: env.objectsSocket, name: 'functions', signer, clock, log }).call
 let wake = () => {}
 const registry = new Registry()
+measureProcess(registry)
 const tracer = openTracer(
   { fetch, clock, log, background: work => void work, outcomes: spanOutcomes(registry) },
   env.traces,
@@ -67,6 +70,7 @@ const tracer = openTracer(
 )
 const deps: FunctionsDeps = {
   tracer,
+  measures: openMeasures(registry),
   db,
   queue,
   features: remoteFeatures(objects, env.partitionsPerObject),

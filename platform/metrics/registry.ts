@@ -151,7 +151,15 @@ export class Registry {
     return [...this.#vectors.values()].map(vector => vector.read())
   }
 
-  /** What was counted since the last call; for a process that does not live to be asked. Gauges stay behind. */
+  /** How it stands; for a process that does not live to be asked. */
+  gauges(): Snapshot {
+    for (const look of this.#readers) look()
+    return [...this.#vectors.values()]
+      .filter(({ family }) => family.type === 'gauge')
+      .map(vector => vector.read())
+  }
+
+  /** What was counted since the last call, for the same; the gauges are no part of it. */
   takeGrowth(): Snapshot {
     for (const look of this.#readers) look()
     return [...this.#vectors.values()]

@@ -9,6 +9,7 @@ import { AppError, fromProblem, inFull, problem } from '#core/error.ts'
 import type { Signer, Verifier } from '#core/internal/signing.ts'
 import { type Channel, fromJsonPart, HELLO, jsonPart, openChannel } from '../channel/channel.ts'
 import { awaitHello, helloOf } from '../channel/hello.ts'
+import type { Snapshot } from '../metrics/registry.ts'
 import type { CallObject } from './remote.ts'
 import type { ObjectHost } from './sqlite.ts'
 
@@ -20,6 +21,9 @@ const PATIENCE_MS = 5_000
 const RETRY_FIRST_MS = 20
 const RETRY_MAX_MS = 500
 
+/** In place of a class: the host itself, which answers with what it has measured. */
+const HOST = 'host'
+
 type Call = [className: string, name: string, method: string, input: unknown]
 type Waiting = {
   resolve(value: unknown): void
@@ -30,12 +34,22 @@ type Waiting = {
 /** Takes over a connection. */
 export function answerObjects(
   stream: Duplex,
-  deps: { host: Pick<ObjectHost, 'call'>; verifier: Verifier; clock: Clock; log: Log },
+  deps: {
+    host: Pick<ObjectHost, 'call'>
+    measured?: () => Snapshot
+    verifier: Verifier
+    clock: Clock
+    log: Log
+  },
 ): void {
   awaitHello(stream, { ...deps, from: ['edge', 'functions'] }, (_, channel) => ({
     frame(type, id, payload) {
       if (type !== CALL) return
       const [className, name, method, input] = fromJsonPart<Call>(payload)
+      if (className === HOST) {
+        channel.send(REPLY, id, [jsonPart(deps.measured?.() ?? [])])
+        return
+      }
       deps.host.call(className, name, method, input).then(
         value => channel.send(REPLY, id, [jsonPart(value ?? null)]),
         error => {
@@ -57,7 +71,7 @@ export function dialObjects(o: {
   signer: Signer
   clock: Clock
   log: Log
-}): { call: CallObject; close(): void } {
+}): { call: CallObject; measured(): Promise<Snapshot>; close(): void } {
   const waiting = new Map<number, Waiting>()
   let current: Channel | null = null
   let unsent: [number, Uint8Array][] = []
@@ -107,22 +121,25 @@ export function dialObjects(o: {
   }
 
   void keepDialling()
+  function call<T>(className: string, name: string, method: string, input: unknown): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const id = nextId
+      nextId = nextId === 0xffffffff ? 1 : nextId + 1
+      const late = () => {
+        unsent = unsent.filter(([each]) => each !== id)
+        settle(id)?.reject(away('no answer came in time'))
+      }
+      const timer = setTimeout(late, PATIENCE_MS)
+      waiting.set(id, { resolve: resolve as (value: unknown) => void, reject, timer })
+      const payload = jsonPart([className, name, method, input] satisfies Call)
+      if (current) current.send(CALL, id, [payload])
+      else unsent.push([id, payload])
+    })
+  }
+
   return {
-    call<T>(className: string, name: string, method: string, input: unknown): Promise<T> {
-      return new Promise((resolve, reject) => {
-        const id = nextId
-        nextId = nextId === 0xffffffff ? 1 : nextId + 1
-        const late = () => {
-          unsent = unsent.filter(([each]) => each !== id)
-          settle(id)?.reject(away('no answer came in time'))
-        }
-        const timer = setTimeout(late, PATIENCE_MS)
-        waiting.set(id, { resolve: resolve as (value: unknown) => void, reject, timer })
-        const payload = jsonPart([className, name, method, input] satisfies Call)
-        if (current) current.send(CALL, id, [payload])
-        else unsent.push([id, payload])
-      })
-    },
+    call,
+    measured: () => call<Snapshot>(HOST, '', '', null),
     close() {
       closed = true
       current?.close()

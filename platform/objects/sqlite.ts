@@ -9,6 +9,7 @@ import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { ObjectClass, ObjectMethods } from './classes.ts'
 import { type ObjectFile, openObjectFile } from './file.ts'
+import type { ObjectMeasures } from './measures.ts'
 
 /** An object that rests for so long gives its memory and its file back. */
 const IDLE_MS = 60_000
@@ -29,6 +30,7 @@ type Options = {
   clock: Clock
   log: Log
   openMax?: number
+  measures?: ObjectMeasures
 }
 type Awake = { file: ObjectFile; methods: ObjectMethods | null; usedAt: number }
 type Waiting = {
@@ -117,15 +119,23 @@ class Host {
       for (const reply of replies) reply()
     }
     try {
+      const began = performance.now()
       const awake = this.#wake(id)
       object = awake
       awake.file.commit(() => {
         for (const call of calls) replies.push(this.#answer(id, awake, call))
       })
+      const committed = performance.now()
+      this.#options.measures?.turn(classOf(id), calls.length, committed - began)
       const synced = awake.file.synced()
       // Those that only read wait as well: they may tell what is not on disk yet.
-      if (synced) synced.then(answer, fail)
-      else answer()
+      if (!synced) answer()
+      else {
+        synced.then(() => {
+          this.#options.measures?.synced(classOf(id), performance.now() - committed)
+          answer()
+        }, fail)
+      }
     } catch (error) {
       fail(error)
     }
@@ -151,7 +161,7 @@ class Host {
 
   #methodsOf(id: string, file: ObjectFile): ObjectMethods {
     const { classes, clock } = this.#options
-    return classes[id.slice(0, id.indexOf('/'))]!(file.sql, clock)
+    return classes[classOf(id)]!(file.sql, clock)
   }
 
   #wake(id: string): Awake {
@@ -177,6 +187,10 @@ class Host {
       this.#options.log.error('objects.not_closed', { object: id, error: String(error) })
     }
   }
+}
+
+function classOf(id: string): string {
+  return id.slice(0, id.indexOf('/'))
 }
 
 function syncFolder(path: string): void {

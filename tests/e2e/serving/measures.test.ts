@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { mlp } from '#tests/models.ts'
 import { measures, named, newTenant, ok, publish, refused, total } from '../actions.ts'
+import { product } from '../product.ts'
 
 test('requests, batches, queue, compute and cache are counted over all processes, by route, tenant and model', async () => {
   const { id, key } = await newTenant()
@@ -47,6 +48,9 @@ test('requests, batches, queue, compute and cache are counted over all processes
     'galley_router_runners',
     'process_resident_memory_bytes',
     'galley_models_memory_bytes',
+    'galley_requests_in_flight',
+    'galley_response_cache_bytes',
+    'galley_response_cache_entries',
   ]) {
     expect([name, total(after, name) > 0]).toEqual([name, true])
   }
@@ -58,4 +62,44 @@ test('a tenant’s own key, which may do everything of its own, may not see what
   expect(detail).toContain('metrics:read')
   const asked = { name: 'n', scopes: ['metrics:read'] }
   await refused('POST', '/v1/keys', asked, 403, 'insufficient_scope', { key })
+})
+
+test('what the functions answer, and the messages that they handle, are counted by their names', async () => {
+  const before = await measures()
+  const { key } = await newTenant()
+  const type = { fields: { card: { type: 'string' } }, entities: { card: 'card' } }
+  await ok('PUT', '/v1/event-types/payment', type, { key })
+  const event = { specversion: '1.0', id: 'e1', source: '/till', type: 'payment' }
+  const headers = { 'content-type': 'application/cloudevents+json' }
+  await ok('POST', '/v1/events', { ...event, data: { card: 'c' } }, { key, headers }, 202)
+  const handled = ['queue="events"', 'outcome="handled"']
+  let after = await measures()
+  const grown = (name: string, ...labels: string[]) =>
+    total(after, name, ...labels) - total(before, name, ...labels)
+  while (grown('galley_messages_total', ...handled) === 0) {
+    await sleep(50)
+    after = await measures()
+  }
+  const [declared, accepted] = [
+    'function="event_types.declare"',
+    'function="/internal/events/accept"',
+  ]
+  expect(grown('galley_function_requests_total', declared, 'code="200"')).toBe(1)
+  expect(grown('galley_function_seconds_count', declared)).toBe(1)
+  expect(grown('galley_function_requests_total', accepted)).toBeGreaterThanOrEqual(1)
+  expect(total(after, 'process_resident_memory_bytes', 'process="functions"')).toBeGreaterThan(0)
+  // Durable Objects are measured by their platform.
+  if ((await product()).edge === 'workerd') return
+  for (const [name, of] of [
+    ['galley_object_calls_total', 'tenant'],
+    ['galley_object_calls_total', 'features'],
+    ['galley_object_turn_seconds_count', 'features'],
+    ['galley_object_sync_seconds_count', 'features'],
+  ] as const) {
+    expect([name, of, grown(name, 'process="objects"', `class="${of}"`) > 0]).toEqual([
+      name,
+      of,
+      true,
+    ])
+  }
 })

@@ -8,7 +8,7 @@ import { loadSync } from '@grpc/proto-loader'
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { addSub, mlp } from '#tests/models.ts'
 import type { Answer, Received } from '#tests/otlp-receiver.ts'
-import { named, newTenant, ok, publish, refused, type Tenant } from '../actions.ts'
+import { measures, named, newTenant, ok, publish, refused, type Tenant, total } from '../actions.ts'
 import { api, product } from '../product.ts'
 
 const PROTO = fileURLToPath(new URL('../../../schemas/contracts/inference.proto', import.meta.url))
@@ -232,15 +232,7 @@ test('a request over gRPC goes on with the trace of its metadata', async () => {
 })
 type Done = (error: grpc.ServiceError | null) => void
 
-async function dropped(): Promise<number> {
-  const { url, key } = await product()
-  const headers = { authorization: `Bearer ${key}` }
-  const text = await (await fetch(`${url}/metrics`, { headers })).text()
-  return text
-    .split('\n')
-    .filter(line => /^galley_spans_total\{.*"failed"/.test(line))
-    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-}
+const dropped = async () => total(await measures(), 'galley_spans_total', 'outcome="failed"')
 
 test.each<[string, Answer]>([
   ['refuses', { status: 500 }],

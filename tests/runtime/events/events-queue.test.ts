@@ -3,7 +3,9 @@ import { afterAll, expect, test } from 'vitest'
 import { partitionOf } from '#core/events/partition.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { accept, ingestDecided, ingestQueue } from '#functions/ingest.ts'
+import { openMeasures } from '#functions/metrics/measures.ts'
 import { connectionOf } from '#platform/db/postgres.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
 import type { Snapshot } from '#schemas/decision.ts'
 import type { Event } from '#schemas/event.ts'
@@ -15,7 +17,15 @@ const { db, admin, url } = await testDatabase()
 const scene = await newScene(db)
 const queue = postgresQueue({ pool: db.pool, listen: connectionOf(url) })
 afterAll(() => queue.close())
-const deps = { ...scene, queue } as unknown as FunctionsDeps
+const registry = new Registry()
+const deps = { ...scene, queue, measures: openMeasures(registry) } as unknown as FunctionsDeps
+const counted = (outcome: string) =>
+  Number(
+    registry
+      .snapshot()
+      .find(({ name }) => name === 'galley_messages_total')!
+      .series.find(([values]) => values[0] === 'events' && values[1] === outcome)?.[1] ?? 0,
+  )
 
 const TEXTS = ['', '"', '\\', '{a,b}', 'null', 'é\n\t', '\u{fffe}\u{ffff}']
 const made = (tenantId: TenantId, count: number) =>
@@ -67,7 +77,8 @@ test('thousands of events of several tenants, also with texts that queues refuse
   expect(await countOf('event_batches')).toBe(0)
 })
 
-test('a message that nobody can read and one that cannot be taken come back alone', async () => {
+test('a message that nobody can read and one that cannot be taken come back alone, and each is counted', async () => {
+  const handledBefore = counted('handled')
   const tenantId = await scene.newTenant()
   const [good, bad] = [made(tenantId, 5), made(tenantId, 1)] as [Event[], Event[]]
   const misfit: Event = { ...bad[0]!, key: 'f'.repeat(32), version: 99 }
@@ -78,6 +89,8 @@ test('a message that nobody can read and one that cannot be taken come back alon
   ])
   await consume(async () => (await countOf('queue_messages')) === 2)
   expect(await countOf('events where tenant_id = $1', [tenantId])).toBe(5)
+  expect(counted('handled') - handledBefore).toBe(5)
+  expect(counted('failed')).toBe(2)
   const { rows } = await admin.query('select body from queue_messages order by body')
   expect(rows.map(({ body }) => body.slice(0, 8))).toEqual(['not JSON', '{"tenant'])
   await admin.query('delete from queue_messages')

@@ -1,6 +1,7 @@
 /** Measures: what is counted is what is read, in whichever process, and no label grows without bound. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { Isolates } from '#platform/metrics/isolates.ts'
 import { Registry } from '#platform/metrics/registry.ts'
 import { textOf } from '#platform/metrics/text.ts'
 
@@ -125,4 +126,41 @@ test('families of several processes stand once, with a help, a type and a label 
       { process: 'runner-0', snapshot: b.snapshot() },
     ]),
   ).toBe('# HELP g Two\\nlines.\n# TYPE g gauge\ng{process="edge"} 1\ng{process="runner-0"} NaN\n')
+})
+
+test('gauges of isolates are added up as each told them last, and one that has fallen silent is gone', () => {
+  const isolates = new Isolates()
+  const told = (isolate: string, value: number, nowMs: number) => {
+    const registry = new Registry()
+    const gauge = registry.gauge('g', 'g', ['of'])
+    gauge.of('a').set(value)
+    if (isolate === 'one') gauge.of('b').set(1)
+    registry.counter('c_total', 'c').of().add()
+    const gauges = JSON.parse(JSON.stringify(registry.gauges()))
+    isolates.tell({ isolate, growth: [], gauges }, nowMs)
+  }
+  const read = (nowMs: number) => isolates.snapshot(nowMs).map(({ name, series }) => [name, series])
+  told('one', 5, 0)
+  told('two', 7, 1_000)
+  told('one', 6, 2_000)
+  expect(read(2_000)).toEqual([
+    [
+      'g',
+      [
+        [['a'], 13],
+        [['b'], 1],
+      ],
+    ],
+  ])
+  expect(read(61_500)).toEqual([
+    [
+      'g',
+      [
+        [['a'], 6],
+        [['b'], 1],
+      ],
+    ],
+  ])
+  told('three', 1, 63_000)
+  expect(read(63_000)).toEqual([['g', [[['a'], 1]]]])
 })

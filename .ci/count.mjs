@@ -27,7 +27,7 @@ function countOf(part) {
 function reported(part) {
   try {
     if (part === 'check') return steps(part)
-    if (['cloud', 'edge', 'functions'].includes(part)) return counted(part)
+    if (['cloud', 'edge', 'functions', 'images'].includes(part)) return counted(part)
     return part === 'stacks' ? rules(part) : vitest(part)
   } catch {
     return null

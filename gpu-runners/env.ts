@@ -1,5 +1,5 @@
 /** All configuration of a runner, parsed once. */
-import { totalmem } from 'node:os'
+import { hostname, totalmem } from 'node:os'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import type { BlobPlace } from '#platform/blob/open.ts'
@@ -11,7 +11,13 @@ import { PROVIDERS, type Provider } from './engines/providers.ts'
 
 const schema = z
   .object({
-    GALLEY_RUNNER: z.string().regex(/^[a-z0-9-]{1,63}$/),
+    /** Its name; after the machine or container if not given. */
+    GALLEY_RUNNER: z
+      .string()
+      .regex(/^[a-z0-9-]{1,63}$/)
+      .optional(),
+    /** Where the platform asks for its health; not given: it is asked nothing. */
+    GALLEY_HEALTH_PORT: z.coerce.number().int().min(1).max(65_535).optional(),
     /** The runner's own signing key: the one secret that it holds. */
     GALLEY_RUNNER_KEY: z.string().min(32),
     /** Where the functions are, on another machine (`lambda://name` by Lambda itself); on this one their port is enough. */
@@ -46,6 +52,7 @@ const schema = z
 
 export type RunnerEnv = {
   name: string
+  healthPort: number | null
   key: string
   functionsUrl: string
   router: string
@@ -67,8 +74,10 @@ export type RunnerEnv = {
 
 export function readEnv(from: Record<string, string | undefined> = process.env): RunnerEnv {
   const env = schema.parse(from)
+  const name = env.GALLEY_RUNNER ?? nameOf(hostname())
   return {
-    name: env.GALLEY_RUNNER,
+    name,
+    healthPort: env.GALLEY_HEALTH_PORT ?? null,
     key: env.GALLEY_RUNNER_KEY,
     functionsUrl: env.GALLEY_FUNCTIONS_URL ?? `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
     router: env.GALLEY_ROUTER,
@@ -78,9 +87,9 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
       cacheFolder: resolve('cache', 'blobs'),
     },
     queues: queueUrls(from),
-    receiptsFolder: `receipts/${env.GALLEY_RUNNER}`,
+    receiptsFolder: `receipts/${name}`,
     // Engine processes have a working directory of their own: the path must be absolute.
-    scratchFolder: resolve('scratch', env.GALLEY_RUNNER),
+    scratchFolder: resolve('scratch', name),
     // A machine is of the class that its first provider is, where nobody named it.
     hardware: env.GALLEY_HARDWARE ?? env.GALLEY_PROVIDERS[0]!,
     providers: env.GALLEY_PROVIDERS,
@@ -92,6 +101,12 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     metadataUrl: env.AWS_EC2_METADATA_SERVICE_ENDPOINT ?? null,
     ecsAgentUrl: env.ECS_AGENT_URI ?? null,
   }
+}
+
+/** The same again after a restart in place, so that what it left is found. */
+function nameOf(host: string): string {
+  const slug = host.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-')
+  return `runner-${slug}`.slice(0, 63)
 }
 
 /** What this process may use: a container's limit where there is one. */

@@ -9,6 +9,7 @@ import type { BulkDeps } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
 import { type Dialled, dialRouters } from './dialling/dial.ts'
 import { readEnv } from './env.ts'
+import { serveHealth } from './health.ts'
 import { leave, newLeaving } from './leaving/leave.ts'
 import { instanceMetadata } from './leaving/metadata.ts'
 import { watchNotices } from './leaving/notices.ts'
@@ -140,5 +141,8 @@ if (env.metadataUrl) {
     end('stop')
   }
   void watchNotices({ ...deps, metadata }, onNotice, draining)
+}
+if (env.healthPort !== null) {
+  await serveHealth(env.healthPort, () => dialled.routers() > 0 && !draining.aborted)
 }
 reportReady()

@@ -55,7 +55,7 @@ export function secrets(deployment: Deployment) {
       'database',
       'Password of the role that the functions have; migrations give it to that role',
     ),
-    router: secret('router', 'The signing key of the router'),
+    router: secret('router', 'The signing key of the edge, which routers hold too'),
     runner: secret('runner', 'The signing key of runners: the one secret that they hold'),
   }
 }

@@ -23,6 +23,7 @@ const COMMANDS = {
   check: args => [{ dev: true, entry: 'local/check.ts', args }],
   'check:cloud': args => [{ dev: true, entry: 'tests/cloud/check.ts', args }],
   'check:stacks': args => [{ dev: true, entry: 'stacks/check/check.ts', args }],
+  'check:images': args => [{ dev: true, entry: 'tests/images/check.ts', args }],
   'check:functions': args => [{ dev: true, entry: 'tests/lambda/check.ts', args }],
   operator: args => [{ dev: false, entry: 'local/operator/operator.ts', args }],
   'check:edge': args => [{ dev: true, entry: 'local/workerd/check.ts', args }],

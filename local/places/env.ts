@@ -78,30 +78,46 @@ export function readObjectsEnv(from: Record<string, string | undefined> = proces
   }
 }
 
-const router = z.object({
-  GALLEY_HOST: z.string(),
-  GALLEY_GRPC_PORT: port,
-  /** Where the tenants' objects are: in the Worker. */
-  GALLEY_FEATURES_URL: z.url(),
-  GALLEY_EDGE_KEY: z.string().min(32),
-  GALLEY_RUNNER_KEY: z.string().min(32),
-  GALLEY_FUNCTIONS_PORT: port,
-  GALLEY_ROUTER_PORT: port,
-  GALLEY_ROUTER: z.string(),
-})
+const router = z
+  .object({
+    /** Where it speaks gRPC; without a port it speaks none. */
+    GALLEY_HOST: z.string().default('127.0.0.1'),
+    GALLEY_GRPC_PORT: port.optional(),
+    /** Where the tenants' objects are: in the Worker. */
+    GALLEY_FEATURES_URL: z.url(),
+    GALLEY_EDGE_KEY: z.string().min(32),
+    GALLEY_RUNNER_KEY: z.string().min(32),
+    /** Where the functions are, on another machine; on this one their port is enough. */
+    GALLEY_FUNCTIONS_URL: z.url().optional(),
+    GALLEY_FUNCTIONS_PORT: port.optional(),
+    /** Where Workers ask it. */
+    GALLEY_ROUTER_HOST: z.string().default('127.0.0.1'),
+    GALLEY_ROUTER_PORT: port,
+    /** Where it listens for runners: a socket or an address, or a port on every address of a container. */
+    GALLEY_ROUTER: z.string().optional(),
+    GALLEY_CHANNEL_PORT: port.optional(),
+  })
+  .refine(env => env.GALLEY_FUNCTIONS_URL ?? env.GALLEY_FUNCTIONS_PORT, {
+    message:
+      'Say where the functions are: GALLEY_FUNCTIONS_URL, or GALLEY_FUNCTIONS_PORT on this machine.',
+  })
+  .refine(env => env.GALLEY_ROUTER ?? env.GALLEY_CHANNEL_PORT, {
+    message:
+      'Say where to listen for runners: GALLEY_ROUTER, or GALLEY_CHANNEL_PORT in a container.',
+  })
 
 export function readRouterEnv(from: Record<string, string | undefined> = process.env) {
   const env = router.parse(from)
   return {
     traces: traceSettings(from, 'router'),
-    host: env.GALLEY_HOST,
-    grpcPort: env.GALLEY_GRPC_PORT,
+    grpc: env.GALLEY_GRPC_PORT ? { host: env.GALLEY_HOST, port: env.GALLEY_GRPC_PORT } : null,
     objectsUrl: env.GALLEY_FEATURES_URL,
+    host: env.GALLEY_ROUTER_HOST,
     port: env.GALLEY_ROUTER_PORT,
-    channel: env.GALLEY_ROUTER,
+    channel: env.GALLEY_ROUTER ?? `0.0.0.0:${env.GALLEY_CHANNEL_PORT}`,
     edgeKey: env.GALLEY_EDGE_KEY,
     runnerKey: env.GALLEY_RUNNER_KEY,
-    functionsUrl: `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
+    functionsUrl: env.GALLEY_FUNCTIONS_URL ?? `http://127.0.0.1:${env.GALLEY_FUNCTIONS_PORT}`,
   }
 }
 

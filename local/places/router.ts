@@ -4,6 +4,7 @@ import { openGate } from '#edge/middleware/gate.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { shippedReceipts } from '#edge/response-cache/receipts.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
+import { healthAt } from '#gpu-runners/health.ts'
 import { createRouter } from '#gpu-runners/router.ts'
 import { serveRouter } from '#gpu-runners/router-http.ts'
 import { addressOf, listenForChannels } from '#platform/channel/transport.ts'
@@ -67,19 +68,28 @@ const answering = new Answering(needs, gate.models)
 
 const runners = await listenForChannels({ log }, addressOf(env.channel), env.runnerKey, attach)
 const verifier = await openVerifier({ edge: env.edgeKey })
+const serve = serveRouter({ router, readings, verifier, clock, log })
+let isStopping = false
 const server = await serveHttp({
-  host: '127.0.0.1',
+  host: env.host,
   port: env.port,
-  fetch: serveRouter({ router, readings, verifier, clock, log }),
+  fetch(request) {
+    // Ready without a runner too: requests wait for one, and are what brings one up.
+    const health = healthAt(new URL(request.url).pathname, () => !isStopping)
+    return health ? Response.json(health.body, { status: health.status }) : serve(request)
+  },
 })
 // A Worker cannot speak gRPC: it ends here, behind the same gate.
-const grpc = await serveGrpc(
-  { ...gate, answering, deps: { functions, signer, router: cached, clock, log, tracer } },
-  { host: env.host, port: env.grpcPort },
-)
+const grpc = env.grpc
+  ? await serveGrpc(
+      { ...gate, answering, deps: { functions, signer, router: cached, clock, log, tracer } },
+      env.grpc,
+    )
+  : null
 
 endWithParent(async why => {
-  if (why === 'stop') await Promise.all([server.close(), grpc.close()])
+  isStopping = true
+  if (why === 'stop') await Promise.all([server.close(), grpc?.close()])
   runners.close()
   close()
   await tracer?.close(why === 'stop' ? SHIP_MS_MAX : 0)

@@ -8,7 +8,7 @@ import * as pulumi from '@pulumi/pulumi'
 import { certificateOf, nameAt } from '../edge.ts'
 import type { Network } from '../network.ts'
 import type { Secrets } from '../secrets.ts'
-import { type Deployment, nameOf, tagsOf } from '../settings.ts'
+import { type Deployment, edgeHostOf, hostOf, nameOf, tagsOf } from '../settings.ts'
 import { taskOf } from './task.ts'
 
 const HTTP_PORT = 8080
@@ -47,9 +47,16 @@ export function router(deployment: Deployment, { network, secrets }: Needs): Rou
     name: 'router',
     part: 'router',
     image: images.router,
-    secrets: { GALLEY_ROUTER_KEY: secrets.router },
+    // It knows edge and runners by their keys, and ships what a lost runner left as the edge does.
+    secrets: { GALLEY_EDGE_KEY: secrets.router, GALLEY_RUNNER_KEY: secrets.runner },
     key: secrets.key,
-    environment: { GALLEY_PORT: String(HTTP_PORT), GALLEY_CHANNEL_PORT: String(CHANNEL_PORT) },
+    environment: {
+      GALLEY_ROUTER_PORT: String(HTTP_PORT),
+      GALLEY_CHANNEL_PORT: String(CHANNEL_PORT),
+      GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
+      GALLEY_FEATURES_URL: `https://${edgeHostOf(deployment)}`,
+    },
+    healthPort: HTTP_PORT,
     ports: [HTTP_PORT, CHANNEL_PORT],
     memoryMb: 1024,
     fargate: { cpu: '512', memory: '1024' },

@@ -3,6 +3,10 @@
  * back to nothing. How many are wanted is not decided here.
  */
 import * as ecs from '@pulumi/aws/ecs/index.js'
+import * as pulumi from '@pulumi/pulumi'
+import { queueVariable } from '../../schemas/cloud/functions.ts'
+import { QUEUES, type QueueName } from '../../schemas/queues.ts'
+import type { Buckets } from '../buckets.ts'
 import type { Network } from '../network.ts'
 import type { Queues } from '../queues.ts'
 import type { Secrets } from '../secrets.ts'
@@ -13,10 +17,18 @@ import { STOP_S, taskOf } from './task.ts'
 
 /** Of the time between the signals that stop a task: what the platform itself may take of it. */
 const STOP_MARGIN_S = 10
+/** Asked from within the container alone. */
+const HEALTH_PORT = 8081
 /** Where a machine of EC2 learns that it is taken back. */
 const METADATA_URL = 'http://169.254.169.254'
 
-type Needs = { network: Network; secrets: Secrets; queues: Queues; router: Router }
+type Needs = {
+  network: Network
+  secrets: Secrets
+  queues: Queues
+  buckets: Buckets
+  router: Router
+}
 
 export function runners(deployment: Deployment, needs: Needs): ecs.Cluster {
   const tags = tagsOf(deployment, 'runners')
@@ -54,7 +66,7 @@ type Service = {
 
 function serviceOf(
   deployment: Deployment,
-  { network, secrets, queues, router }: Needs,
+  { network, secrets, queues, buckets, router }: Needs,
   of: Service,
 ) {
   const { pool, cluster, spot, floor, joined } = of
@@ -65,13 +77,23 @@ function serviceOf(
     image: gpus > 0 ? deployment.images.runnerGpu : deployment.images.runner,
     environment: {
       GALLEY_HARDWARE: pool,
+      GALLEY_HEALTH_PORT: String(HEALTH_PORT),
       GALLEY_ROUTER: router.dialled,
       GALLEY_STOP_S: String(STOP_S - STOP_MARGIN_S),
       AWS_EC2_METADATA_SERVICE_ENDPOINT: METADATA_URL,
+      AWS_REGION: deployment.region,
+      GALLEY_BUCKET: buckets.blobs.bucket,
+      ...Object.fromEntries(
+        (Object.keys(QUEUES) as QueueName[]).map(name => [
+          queueVariable(name),
+          queues[name].live.url,
+        ]),
+      ),
       GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
     },
     secrets: { GALLEY_RUNNER_KEY: secrets.runner },
     key: secrets.key,
+    healthPort: HEALTH_PORT,
     memoryMb,
     gpus,
     may: [
@@ -84,7 +106,13 @@ function serviceOf(
         ],
         Resource: [queues.work.live.arn, queues.validate.live.arn],
       },
-      { Action: ['kms:Decrypt'], Resource: secrets.key.arn },
+      {
+        Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
+        Resource: pulumi.interpolate`${buckets.blobs.arn}/*`,
+      },
+      // Without it a blob that is not there looks like one that is forbidden.
+      { Action: ['s3:ListBucket'], Resource: buckets.blobs.arn },
+      { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: secrets.key.arn },
       // A runner that holds a lease is not scaled in.
       {
         Action: ['ecs:GetTaskProtection', 'ecs:UpdateTaskProtection'],

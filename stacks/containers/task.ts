@@ -16,6 +16,8 @@ export type Container = {
   secrets: Record<string, secretsmanager.Secret>
   key: kms.Key
   ports?: number[]
+  /** Where it answers `/health/live`. */
+  healthPort: number
   memoryMb: number
   gpus?: number
   /** On Fargate its share of a machine; otherwise it runs on machines of ours. */
@@ -27,6 +29,9 @@ export type Container = {
 const TASKS = 'ecs-tasks.amazonaws.com'
 /** The longest that the platform waits between SIGTERM and SIGKILL: time to drain. */
 export const STOP_S = 120
+/** The images have Node, and nothing else that asks over HTTP. */
+const LIVES = (port: number) =>
+  `fetch('http://127.0.0.1:${port}/health/live').then(r=>process.exit(r.ok?0:1),()=>process.exit(1))`
 /** The user that the images make. */
 const USER = '10001:10001'
 
@@ -64,6 +69,13 @@ export function taskOf(deployment: Deployment, container: Container): ecs.TaskDe
     readonlyRootFilesystem: true,
     memoryReservation: container.memoryMb,
     stopTimeout: STOP_S,
+    healthCheck: {
+      command: ['CMD', 'node', '-e', LIVES(container.healthPort)],
+      interval: 15,
+      timeout: 5,
+      retries: 4,
+      startPeriod: 60,
+    },
     portMappings: ports.map(containerPort => ({ containerPort, protocol: 'tcp' })),
     environment: Object.entries(environment).map(([name, value]) => ({ name, value })),
     secrets: secrets.map(([name, { arn }]) => ({ name, valueFrom: arn })),

@@ -265,3 +265,35 @@ test('what the control API answers is a part of the same trace', async () => {
   expectInside(functions, edge)
   expect(functions.attributes['galley.tenant.id']).toBe(tenant.id)
 })
+
+test('the call of an object is a part of its decision', async () => {
+  const { key } = tenant
+  const fields = { card: { type: 'string' }, amount: { type: 'decimal', scale: 2 } }
+  const count = { payments: { agg: 'count', window: '1h' } }
+  for (const [path, body] of [
+    ['event-types/payment', { fields, entities: { card: 'card' } }],
+    ['feature-views/velocity', { entity: 'card', event_type: 'payment', features: count }],
+    ['feature-services/fraud', { features: ['velocity:*'] }],
+    [
+      'decision-endpoints/fraud',
+      {
+        event_type: 'payment',
+        gate: 'card',
+        service: 'fraud',
+        rules: [{ name: 'often', when: 'velocity.payments >= 3', answer: 'decline' }],
+        otherwise: 'approve',
+      },
+    ],
+  ] as const) {
+    await ok('PUT', `/v1/${path}`, body, { key })
+  }
+  const trace = newTrace()
+  const headers = { traceparent: parentIn(trace) }
+  const payment = { id: 'p1', data: { card: 'c', amount: 1 } }
+  await ok('POST', '/v1/decisions/fraud', payment, { key, headers })
+  const name = 'POST /v1/decisions/:endpoint'
+  const spans = await spansOf(trace, name, 'features.decide')
+  const [edge, object] = [by(spans, name), by(spans, 'features.decide')]
+  expect(object.parentSpanId).toBe(edge.spanId)
+  expectInside(object, edge)
+})

@@ -1,5 +1,6 @@
 /** What places ask of the functions on the platform's own behalf: signed, one line each, never public. */
 import type { Call } from '#core/caller.ts'
+import * as capacity from '#core/capacity/capacity.ts'
 import * as decisions from '#core/decisions/decisions.ts'
 import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
@@ -36,6 +37,7 @@ export const INTERNAL: Internal[] = [
     snapshot: measures?.snapshot() ?? null,
   })),
   internal('/internal/first', ['supervisor'], createFirst),
+  internal('/internal/capacity', ['supervisor'], capacity.decideNow),
   internal('/internal/keys', ['edge'], lookUpKey),
   internal('/internal/revocations', ['edge'], revocations),
   internal('/internal/models/resolve', ['edge'], resolveModel),

@@ -1,7 +1,7 @@
 /** The processes of one machine as a table: what each needs first, where it starts, what it is told. */
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Edge } from './flags.ts'
+import type { Edge, Flags } from './flags.ts'
 
 export type PlaceSpec = {
   name: string
@@ -92,12 +92,17 @@ export const PLACES: PlaceSpec[] = [
 ]
 
 /** The places of a start: of runners as many as are asked for, each with a name and a log of its own. */
-export function placesFor(places: readonly PlaceSpec[], flags: { edge: Edge; runners: number }) {
+export function placesFor(
+  places: readonly PlaceSpec[],
+  flags: Pick<Flags, 'edge' | 'runners' | 'runnersMax'>,
+) {
   return places
     .filter(place => !place.edge || place.edge === flags.edge)
     .flatMap(place => {
       if (!place.env?.GALLEY_RUNNER) return [place]
-      return Array.from({ length: flags.runners }, (_, i) => {
+      // Of those the pool says how many there are.
+      const runners = flags.runnersMax === undefined ? flags.runners : 0
+      return Array.from({ length: runners }, (_, i) => {
         const env = { ...place.env, GALLEY_RUNNER: `runner-${i}` }
         return { ...place, name: i === 0 ? place.name : `${place.name}-${i}`, env }
       })

@@ -6,12 +6,12 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync
 import { fileURLToPath } from 'node:url'
 import * as z from 'zod'
 import { AppError } from '#core/error.ts'
-import { openSigner, placeKey, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { mint } from '#core/tenants/tenants.ts'
 import { newId } from '#schemas/ids.ts'
 import { Galley as Client, GalleyError } from '#sdk/client.ts'
 import type { InferInput } from '#sdk/inference/infer.ts'
 import type { Galley } from './galley.ts'
+import { openAsking } from './pool/asking.ts'
 
 export type FirstRun = {
   /** Shown again at every start. */
@@ -103,20 +103,9 @@ function parsed(text: string): First {
 }
 
 async function createTenant(galley: Galley, decided: First): Promise<void> {
-  const path = '/internal/first'
-  const signer = await openSigner('supervisor', await placeKey(galley.signingKey, 'supervisor'))
-  const { key, ...named } = decided
-  const body = JSON.stringify(named)
-  const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
-  const headers = { [TOKEN_HEADER]: await signer.sign(claims, Date.now()) }
-  const url = `http://127.0.0.1:${galley.ports.functions}${path}`
-  const response = await fetch(url, { method: 'POST', headers, body })
-  if (!response.ok) {
-    throw new AppError('internal', {
-      public: `The first tenant could not be made (status ${response.status}); the logs are in the data folder.`,
-      internal: await response.text(),
-    })
-  }
+  const ask = await openAsking(galley.signingKey, galley.ports.functions)
+  const { key: _, ...named } = decided
+  await ask('/internal/first', named)
 }
 
 function curlLine(url: string, key: string): string {

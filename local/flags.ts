@@ -20,6 +20,8 @@ export type Flags = {
   blob: BlobEngine
   /** Runners side by side; a request that one of them was lost with goes to another. */
   runners: number
+  /** Up to so many, as there is work; undefined: always as many. */
+  runnersMax: number | undefined
   bare: boolean
   help: boolean
 }
@@ -37,6 +39,7 @@ export const HELP = `Starts Galley on this machine.
   --queue postgres|sqs   where queues are; sqs takes their URLs from GALLEY_QUEUE_*  (postgres)
   --blob folder|s3       where blobs are; s3 takes the bucket from GALLEY_BUCKET     (folder)
   --runners <number>     how many runners share the work               (1)
+                         0..8: as many as queued work is worth; where none runs, no online request is answered
   --bare                 without a first tenant, key and model
   --help
 `
@@ -60,7 +63,7 @@ export function parseFlags(args: string[], cwd: string): Flags {
     edge: oneOf('--edge', EDGES, values.edge),
     queue: oneOf('--queue', QUEUE_ENGINES, values.queue),
     blob: oneOf('--blob', BLOB_ENGINES, values.blob),
-    runners: runnersOf(values.runners),
+    ...runnersOf(values.runners),
     bare: values.bare,
     help: values.help,
   }
@@ -102,10 +105,17 @@ function portOf(flag: string, text: string): number {
   throw refused(`${flag} is a number from 0 to 65535, not "${text}".`)
 }
 
-function runnersOf(text: string): number {
-  const runners = Number(text)
-  if (/^[0-9]+$/.test(text) && runners >= 1 && runners <= RUNNERS_MAX) return runners
-  throw refused(`--runners is a number from 1 to ${RUNNERS_MAX}, not "${text}".`)
+function runnersOf(text: string): Pick<Flags, 'runners' | 'runnersMax'> {
+  const [, least, most] = /^([0-9]+)(?:\.\.([0-9]+))?$/.exec(text) ?? []
+  const runners = Number(least)
+  if (most === undefined && runners >= 1 && runners <= RUNNERS_MAX) {
+    return { runners, runnersMax: undefined }
+  }
+  const runnersMax = Number(most)
+  if (runners < runnersMax && runnersMax <= RUNNERS_MAX) return { runners, runnersMax }
+  throw refused(
+    `--runners is a number from 1 to ${RUNNERS_MAX}, or two of them with the least first, from 0, as in 0..8; not "${text}".`,
+  )
 }
 
 function oneOf<T extends string>(flag: string, names: readonly T[], text: string): T {

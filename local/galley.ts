@@ -12,6 +12,8 @@ import type { Flags } from './flags.ts'
 import { type DataFolder, openFolder } from './folder.ts'
 import { type LogFile, logInto, openLogFile } from './logfile.ts'
 import { startPlace } from './place.ts'
+import type { Pool } from './pool/pool.ts'
+import { openRunners } from './pool/runners.ts'
 import { freePorts, grpcPort, publicPort } from './ports.ts'
 import { DATABASE, SUPERUSER, socketFolder } from './postgres/address.ts'
 import { startPostgres } from './postgres.ts'
@@ -78,7 +80,14 @@ export async function startGalley(
     const context: Context = { flags, deps, folder, log, logs, env, urls, keys }
     signal.throwIfAborted()
     const supervision = supervise(specs(context), { clock: deps.clock, log })
-    const stop = (graceMs?: number) => supervision.stop(graceMs).finally(close)
+    let pool: Pool | undefined
+    const stop = async (graceMs?: number) => {
+      try {
+        await pool?.stop(graceMs)
+      } finally {
+        await supervision.stop(graceMs).finally(close)
+      }
+    }
     const giveUp = () => void stop(0)
     signal.addEventListener('abort', giveUp)
     await supervision.up
@@ -86,7 +95,14 @@ export async function startGalley(
       .catch(error => stop(0).then(() => Promise.reject(error)))
     signal.removeEventListener('abort', giveUp)
     const signingKey = folder.secrets.signing_key
-    const { pids } = supervision
+    const childOf = (place: PlaceSpec) => placeSpec(place, context)
+    const asking = { signingKey, functionsPort: ports.functions }
+    pool = await openRunners(
+      { clock: deps.clock, log, childOf, places: deps.places },
+      flags,
+      asking,
+    )
+    const pids = () => ({ ...supervision.pids(), ...pool?.pids() })
     return {
       url,
       grpc: `${urlHost(flags.host)}:${grpc}`,

@@ -12,6 +12,7 @@ test('without flags it listens on this machine only and keeps its data beside th
     queue: 'postgres',
     blob: 'folder',
     runners: 1,
+    runnersMax: undefined,
   })
 })
 
@@ -24,6 +25,9 @@ test.each([
   [['--database-url', 'mysql://x'], '--database-url has the form postgres://'],
   [['--runners', '0'], '--runners is a number from 1 to'],
   [['--runners', 'two'], '--runners is a number from 1 to'],
+  [['--runners', '8..2'], 'two of them with the least first'],
+  [['--runners', '4..4'], 'two of them with the least first'],
+  [['--runners', '0..65'], 'from 0, as in 0..8; not "0..65"'],
   [['--prot', '1'], 'the flags are --port'],
   [['serve'], 'the flags are --port'],
   // What is left of `npm start --port 18555`.
@@ -34,7 +38,7 @@ test.each([
 })
 
 test('runners side by side have a name, a receipt log and a log file each', () => {
-  const places = placesFor(PLACES, { edge: 'node', runners: 3 })
+  const places = placesFor(PLACES, { edge: 'node', runners: 3, runnersMax: undefined })
   const names = places.map(place => place.name)
   expect(new Set(names).size).toBe(names.length)
   const runners = places.flatMap(place => place.env?.GALLEY_RUNNER ?? [])

@@ -61,7 +61,7 @@ const FRONT: Record<string, string[]> = {
     'source.ts',
     'tally.ts',
   ],
-  capacity: ['policy.ts'],
+  capacity: ['capacity.ts', 'policy.ts'],
   training: ['training.ts'],
   models: [
     'models.ts',

@@ -24,6 +24,7 @@ const flags = {
   blob: 'folder' as const,
   grpcPort: 0,
   runners: 1,
+  runnersMax: undefined,
   bare: true,
   help: false,
 }

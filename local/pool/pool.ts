@@ -1,0 +1,165 @@
+/**
+ * The runners of this machine, as many as capacity says: started and stopped as a cloud's service would be. It
+ * says which there are and for how long a start took; how many are wanted is decided from rows, elsewhere.
+ */
+import { setTimeout as pause } from 'node:timers/promises'
+import type { Fleet } from '#core/capacity/capacity.ts'
+import type { Decision } from '#core/capacity/policy.ts'
+import type { Clock, Log } from '#core/deps.ts'
+import { inFull } from '#core/error.ts'
+import type { Running } from '../supervisor.ts'
+
+export type PoolDeps = {
+  clock: Clock
+  log: Log
+  start(name: string, signal: AbortSignal): Promise<Running>
+  decide(fleet: Fleet): Promise<Pick<Decision, 'desired' | 'drain'>>
+}
+export type PoolSettings = {
+  least: number
+  most: number
+  everyMs: number
+  /** Those that are started first, because they have left something to be shipped. */
+  first: string[]
+}
+export type Pool = {
+  pids(): Record<string, number>
+  /** Drains them all. A second call with less grace hurries the first one. */
+  stop(graceMs?: number): Promise<void>
+}
+
+type Member = {
+  askedAt: number
+  running: Running | null
+  isDraining: boolean
+  ended: Promise<void>
+}
+
+/** As a cloud would bill: weighed against waiting, though this machine costs the same any way. */
+const PRICE = { usdPerHour: 0.07, interruptionsPerHour: 0, billedLeastS: 0 }
+const WAIT_USD_PER_HOUR = 0.2
+const MISSED_USD = 0.5
+/** What a start is taken to need until one was seen. */
+const COLD_S = 2
+const COLD_STARTS_MAX = 50
+const GRACE_MS = 10_000
+const AGAIN_MS = 1_000
+
+export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
+  const { clock, log } = deps
+  const members = new Map<string, Member>()
+  const coldStartsS: number[] = []
+  const stopping = new AbortController()
+
+  function start(name: string): void {
+    const member: Member = {
+      askedAt: clock.now(),
+      running: null,
+      isDraining: false,
+      ended: Promise.resolve(),
+    }
+    members.set(name, member)
+    member.ended = live(name, member).finally(() => members.delete(name))
+    void member.ended.then(() => again(name, member))
+  }
+
+  /** One that died has left receipts, which the next one with its name ships. */
+  async function again(name: string, { isDraining }: Member): Promise<void> {
+    if (isDraining) return
+    await pause(AGAIN_MS, undefined, { signal: stopping.signal }).catch(() => {})
+    if (!stopping.signal.aborted && !members.has(name)) start(name)
+  }
+
+  /** From the start of a runner to its end. */
+  async function live(name: string, member: Member): Promise<void> {
+    try {
+      const running = await deps.start(name, stopping.signal)
+      member.running = running
+      coldStartsS.unshift((clock.now() - member.askedAt) / 1000)
+      coldStartsS.splice(COLD_STARTS_MAX)
+      log.info('runner ready', { name, pid: running.pid, ms: clock.now() - member.askedAt })
+      if (member.isDraining) await running.stop(GRACE_MS)
+      const exit = await running.exited
+      log.info('runner ended', { name, pid: running.pid, exit, asked: member.isDraining })
+    } catch (error) {
+      if (!stopping.signal.aborted) log.error('runner failed', { name, error: inFull(error) })
+    }
+  }
+
+  function drain(name: string): void {
+    const member = members.get(name)
+    if (!member || member.isDraining) return
+    member.isDraining = true
+    void member.running?.stop(GRACE_MS)
+  }
+
+  function fleetNow(): Fleet {
+    const { least, most } = settings
+    const now = clock.now()
+    return {
+      hardware: 'cpu',
+      runners: [...members].map(([name, { askedAt, running, isDraining }]) => ({
+        name,
+        market: 'on_demand' as const,
+        state: isDraining
+          ? ('draining' as const)
+          : running
+            ? ('warm' as const)
+            : ('starting' as const),
+        ageS: (now - askedAt) / 1000,
+        onlineShare: 0,
+        warmModels: 0,
+      })),
+      coldStartsS: coldStartsS.length > 0 ? [...coldStartsS] : [COLD_S],
+      markets: { spot: null, on_demand: PRICE },
+      bounds: {
+        floor: least,
+        ceiling: most,
+        waitUsdPerHour: WAIT_USD_PER_HOUR,
+        missedUsd: MISSED_USD,
+        tenantRunnersMax: most,
+        tenants: {},
+      },
+    }
+  }
+
+  async function adjust(): Promise<void> {
+    const { desired, drain: toDrain } = await deps.decide(fleetNow())
+    if (stopping.signal.aborted) return
+    for (const { runner } of toDrain) drain(runner)
+    const present = [...members.values()].filter(member => !member.isDraining).length
+    const names = freeNames(members, settings.most)
+    for (let i = present; i < desired.spot + desired.on_demand; i++) {
+      // One that drains has its name until it is gone.
+      const name = names.shift()
+      if (name !== undefined) start(name)
+    }
+  }
+
+  async function loop(): Promise<void> {
+    while (!stopping.signal.aborted) {
+      await adjust().catch(error => log.error('capacity not decided', { error: inFull(error) }))
+      await pause(settings.everyMs, undefined, { signal: stopping.signal }).catch(() => {})
+    }
+  }
+
+  for (const name of settings.first) start(name)
+  const looping = loop()
+  return {
+    pids: () =>
+      Object.fromEntries(
+        [...members].flatMap(([name, { running }]) => (running ? [[name, running.pid]] : [])),
+      ),
+    async stop(graceMs = GRACE_MS) {
+      stopping.abort()
+      const all = [...members.values()]
+      await Promise.all(all.map(async ({ running }) => running?.stop(graceMs)))
+      await Promise.all([looping, ...all.map(({ ended }) => ended)])
+    },
+  }
+}
+
+/** The lowest first, so that what one has left on the disk is soon somebody's again. */
+function freeNames(taken: ReadonlyMap<string, unknown>, most: number): string[] {
+  return Array.from({ length: most }, (_, i) => `runner-${i}`).filter(name => !taken.has(name))
+}

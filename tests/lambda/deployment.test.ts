@@ -2,6 +2,7 @@
  * The parts of a deployment together: the edge's bundle in workerd, a gateway with the control API's bundle
  * behind it, a queue with its event source, objects in the Worker, and the log in S3.
  */
+import { randomBytes } from 'node:crypto'
 import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { openSigner, placeKey, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
@@ -130,6 +131,15 @@ test('what is larger than a function takes or gives is refused in words', async 
     code: 'payload_too_large',
     public: expect.stringContaining('larger than can be carried on to the control API'),
   })
+})
+
+test('a file larger than a function takes goes through the edge into S3, part by part, as the functions signed for it', async () => {
+  const bytes = randomBytes(9_000_000)
+  const sha256 = await sha256Hex(bytes)
+  expect(await galley.upload(bytes)).toMatchObject({ sha256, size: bytes.length })
+  const { Contents = [] } = await cloud.s3.send(new ListObjectsV2Command({ Bucket: BUCKET }))
+  const stored = Contents.filter(({ Size }) => Size === bytes.length)
+  expect(stored.map(({ Key }) => Key)).toEqual([expect.stringContaining(sha256)])
 })
 
 test('an hour that is over becomes a segment in S3 by the function of its schedule, DuckDB in its bundle', async () => {

@@ -1,0 +1,97 @@
+/** What is read of work: each step once, by what was measured for its version. */
+import { beforeEach, expect, test } from 'vitest'
+import { readWork } from '#core/capacity/rows.ts'
+import * as jobs from '#core/jobs/jobs.ts'
+import { newId, type StepId, type TenantId } from '#schemas/ids.ts'
+import { models, modelVersions } from '#schemas/tables/models.ts'
+import { callOf, handClock, inTenant } from '#tests/caller.ts'
+import { testDatabase } from '#tests/database.ts'
+
+const { db } = await testDatabase()
+const clock = handClock()
+const spec = (hardware?: string) => ({
+  model: 'm',
+  version: 1,
+  digest: 'd'.repeat(64),
+  input: { sha256: 'e'.repeat(64), size: 100, format: 'jsonl' as const },
+  ...(hardware && { hardware }),
+})
+let tenantId: TenantId
+
+beforeEach(async () => {
+  tenantId = newId('tenant')
+  const tuning = { hardware: 'cpu', threads: 1, batchRows: 100, rowUs: 994, loadMs: 5, curve: [] }
+  const of = { tenantId, model: 'm', digest: 'd', manifest: { graph: 'm.onnx', files: [] } }
+  await inTenant({ db }, tenantId, async ({ tx }) => {
+    await tx.insert(models).values({ tenantId, name: 'm', lastNumber: 2 })
+    await tx.insert(modelVersions).values([
+      { ...of, id: newId('version'), number: 1, state: 'ready', report: { tuning } },
+      { ...of, id: newId('version'), number: 2, state: 'validating' },
+    ])
+  })
+})
+
+const begin = (hardware?: string) =>
+  inTenant({ db, clock }, tenantId, unit =>
+    jobs.start(unit, callOf(tenantId), {
+      kind: 'inference',
+      first: 'plan',
+      spec: spec(hardware),
+      expiresInS: 100,
+    }),
+  )
+const lease = (stepId: StepId) =>
+  inTenant({ db, clock }, tenantId, unit =>
+    jobs.leases.lease(unit, { stepId, runner: 'runner-0', hardware: 'cpu' }),
+  )
+async function ours(hardware: string) {
+  const work = await db.system(tx => readWork(tx, { hardware, now: clock.now() }))
+  const of = <T extends { tenantId: string }>(all: readonly T[]) =>
+    all.filter(one => one.tenantId === tenantId)
+  return { waiting: of(work.waiting), leases: of(work.leases) }
+}
+
+test('a step waits, or is under way, or waits again when its lease has lapsed; never two of them', async () => {
+  await begin()
+  const { rows } = await db.system(tx => tx.execute(`select id, tenant_id from steps`))
+  const { id } = rows.find(row => row.tenant_id === tenantId) as { id: StepId }
+  const [validation, plan] = (await ours('cpu')).waiting
+  expect(validation).toMatchObject({ steps: 1, dueInS: null })
+  expect(plan).toMatchObject({ steps: 1, workS: 5, dueInS: 100 })
+
+  const leased = await lease(id)
+  if (leased.status !== 'leased') throw new Error(leased.status)
+  expect(await ours('cpu')).toMatchObject({
+    waiting: [validation],
+    leases: [{ runner: 'runner-0' }],
+  })
+
+  clock.forward(60_000)
+  expect((await ours('cpu')).leases).toEqual([])
+  expect((await ours('cpu')).waiting).toHaveLength(2)
+})
+
+test('shards by the time that was measured for a row', async () => {
+  await begin()
+  const { rows } = await db.system(tx => tx.execute(`select id, tenant_id from steps`))
+  const { id } = rows.find(row => row.tenant_id === tenantId) as { id: StepId }
+  const leased = await lease(id)
+  if (leased.status !== 'leased') throw new Error(leased.status)
+  const next = [1_000, 3_000].map((rows, number) => ({
+    kind: 'shard' as const,
+    number,
+    state: 'queued' as const,
+    input: { start: 0, end: 1, row: 0, rows },
+  }))
+  await inTenant({ db, clock }, tenantId, unit =>
+    jobs.leases.complete(unit, { stepId: id, epoch: leased.epoch, output: {}, next }),
+  )
+  expect((await ours('cpu')).waiting[1]).toMatchObject({ steps: 2, workS: 4, longestS: 3 })
+})
+
+test('work that asks for a class is that class alone', async () => {
+  await begin('gpu')
+  expect((await ours('cpu')).waiting).toHaveLength(1)
+  expect((await ours('gpu')).waiting).toHaveLength(1)
+  expect((await ours('gpu')).waiting[0]).toMatchObject({ steps: 1, workS: 5 })
+})

@@ -39,9 +39,10 @@ const ENV = {
   ORT_DISABLE_TELEMETRY: '1',
   // One arena that gives pages back: without it, 60 reloads of a 200 MB model grow to 800 MB. What a run
   // needs for a moment is kept for the next one: mapped anew each time it takes as long as the run itself.
+  // Only what is larger than activations are, most of it weights, is mapped by itself and leaves no holes.
   MALLOC_ARENA_MAX: '1',
   MALLOC_TRIM_THRESHOLD_: '67108864',
-  MALLOC_MMAP_THRESHOLD_: '33554432',
+  MALLOC_MMAP_THRESHOLD_: '16777216',
 }
 const FLAGS = ['--max-semi-space-size=1', '--v8-pool-size=0', '--no-warnings', CHILD]
 const STDERR_KEPT_CHARS = 2_000

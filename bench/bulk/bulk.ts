@@ -9,13 +9,21 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { Galley, type Job } from '#sdk/client.ts'
 import { withFile } from '#sdk/node.ts'
 import { mlp } from '#tests/models.ts'
 import { startProduct } from '../product.ts'
 import { type Loop, openLoop } from './loop.ts'
 
-const ROUNDS = 3
+const { values: given } = parseArgs({
+  args: process.argv.slice(3),
+  options: {
+    models: { type: 'string', default: 'mlp_512,mlp_64' },
+    rounds: { type: 'string', default: '3' },
+  },
+})
+const ROUNDS = Number(given.rounds)
 const FEATURES = 30
 const MODELS = {
   /** 0.5 million weights, such as a scorer of customers has: tens of microseconds a row. */
@@ -32,7 +40,8 @@ try {
   const galley = new Galley({ baseUrl: product.url, key: product.key })
   const models: Record<string, object> = {}
   let ratio = 0
-  for (const [name, { sizes, rows }] of Object.entries(MODELS)) {
+  for (const name of given.models.split(',') as (keyof typeof MODELS)[]) {
+    const { sizes, rows } = MODELS[name]
     const measured = await measure(galley, name, sizes, rows)
     ratio ||= measured.ratio
     models[name] = measured

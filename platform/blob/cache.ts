@@ -1,8 +1,10 @@
 /**
  * Local files for blobs that live elsewhere: a folder of verified copies by digest. A copy is synced
- * before it gets its name, so a name that is there holds what it says, also after a power failure.
+ * before it gets its name, so a name that is there holds what it says, also after a power failure. One that
+ * an earlier process left is read once before it is believed: a disk may forget, and a model must not change.
  */
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
 import { readdir, rename, rm, stat, utimes } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import type { Blobs } from '#core/deps.ts'
@@ -19,6 +21,8 @@ export function withLocalFiles(
   const folder = resolve(o.folder)
   const makeFolder = folderMaker(folder)
   const loading = new Map<string, Promise<string>>()
+  /** Copies that this process has written, or read in full. */
+  const proven = new Set<string>()
 
   async function load(key: string, sha256: string): Promise<string> {
     const path = join(folder, sha256)
@@ -30,11 +34,23 @@ export function withLocalFiles(
       await writeSynced(part, found.body, { sha256 })
       await rename(part, path)
       await syncFolder(folder)
+      proven.add(sha256)
     } catch (error) {
       await rm(part, { force: true })
       throw diskFault(error)
     }
     if (o.bytesMax !== undefined) await evict(folder, o.bytesMax, sha256)
+    return path
+  }
+
+  /** The copy that is there, if it holds what its name says; otherwise a new one. */
+  async function provenOrLoaded(key: string, sha256: string, isThere: boolean): Promise<string> {
+    const path = join(folder, sha256)
+    if (!isThere || (!proven.has(sha256) && (await digestOf(path)) !== sha256)) {
+      return load(key, sha256)
+    }
+    proven.add(sha256)
+    await utimes(path, new Date(), new Date()).catch(ifMissing(undefined))
     return path
   }
 
@@ -45,15 +61,22 @@ export function withLocalFiles(
       if (!info) throw new AppError('not_found', { public: `There is no blob ${key}.` })
       const path = join(folder, info.sha256)
       const there = await stat(path).catch(ifMissing(null))
-      if (there?.size === info.size) {
-        await utimes(path, new Date(), new Date()).catch(ifMissing(undefined))
-        return path
-      }
-      const pending = loading.get(info.sha256) ?? load(key, info.sha256)
+      const isThere = there?.size === info.size
+      const pending = loading.get(info.sha256) ?? provenOrLoaded(key, info.sha256, isThere)
       loading.set(info.sha256, pending)
       return pending.finally(() => loading.delete(info.sha256))
     },
   }
+}
+
+async function digestOf(path: string): Promise<string | null> {
+  const hash = createHash('sha256')
+  try {
+    for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer)
+  } catch (error) {
+    return ifMissing(null)(error as NodeJS.ErrnoException)
+  }
+  return hash.digest('hex')
 }
 
 async function evict(folder: string, bytesMax: number, keep: string): Promise<void> {

@@ -128,7 +128,8 @@ const closeAll = async (withinMs: number) => {
   const courtesies = () =>
     Promise.all([inferenceLog.close(), deps.protection.settled(), tracer?.close(withinMs)])
   await Promise.all([withinMs > 0 && Promise.race([courtesies(), late]), receipts.close(withinMs)])
-  await deps.engine.close()
+  // An engine that hangs ends with this process: its pipe closes.
+  await Promise.race([deps.engine.close(), late])
 }
 let stopMs = env.stopMs
 const end = endWithParent(why =>

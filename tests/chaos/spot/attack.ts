@@ -13,6 +13,7 @@ import { repeats, startLoad } from './load.ts'
 import {
   endingOf,
   firstGone,
+  lastWords,
   leasedShards,
   type Runner,
   runnersOf,
@@ -31,6 +32,9 @@ const LEAVES_MS_MAX = 30_000
 /** What had been asked when a runner was stopped is written by then. */
 const SETTLED_MS = 150
 const REPEATED = 2
+/** For every runner to have a shard before one of them hears a notice: one without loses nothing. */
+const AT_WORK_MS_MAX = 10_000
+const LOOK_MS = 50
 /** Runners without a shard that are let go on, in the search for one that has work to lose. */
 const IDLE_MAX = 20
 
@@ -154,10 +158,16 @@ async function takeOne(how: 'notice' | 'kill', taking: Taking): Promise<void> {
 /** One of the runners hears that its machine goes, and must be gone by itself, with 0. */
 async function notice(taking: Taking, runners: Runner[]): Promise<string> {
   const { product, metadata, found } = taking
+  const until = performance.now() + AT_WORK_MS_MAX
+  while (performance.now() < until) {
+    const held = await Promise.all(runners.map(runner => heldBy(taking, runner)))
+    if (held.every(leases => leases.length > 0)) break
+    await sleep(LOOK_MS)
+  }
   await metadata.noticeToOne(Date.now() + NOTICE_MS)
   const atWork = await Promise.all(runners.map(runner => heldBy(taking, runner)))
   const gone = await firstGone(runners, LEAVES_MS_MAX)
-  if (!gone) throw new Error('a runner that had a notice did not leave')
+  if (!gone) throw new Error(`a runner that had a notice did not leave: ${lastWords(product)}`)
   const ending = await endingOf(product, gone, LEAVES_MS_MAX)
   found.notices++
   const held = atWork[runners.indexOf(gone)]!.length

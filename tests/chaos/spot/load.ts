@@ -4,9 +4,9 @@ import { count, type Job } from '../book.ts'
 import type { Json } from '../client.ts'
 import { createJob, predict, uploadRows, type WorkloadDeps } from '../workload.ts'
 
-/** At any time, so that every runner has a shard. */
+/** At any time, each of some shards, so that every runner has one. */
 const JOBS_AT_ONCE = 6
-const JOB_ROWS = [4_000, 9_000] as const
+const JOB_ROWS = [15_000, 30_000] as const
 const CALLERS = 4
 const CALL_PAUSE_MS = [20, 60] as const
 const POLL_MS = 150

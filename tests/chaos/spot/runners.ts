@@ -10,6 +10,7 @@ export type Runner = Process & { name: string }
 type Line = Record<string, unknown> & { event: string }
 
 const POLL_MS = 20
+const RUNNER_LOG = /^runner(-\d+)?\.log/
 
 /** Those that run now. */
 export function runnersOf(product: Product): Runner[] {
@@ -77,7 +78,7 @@ export async function shardCounts(product: Product): Promise<{ shards: number; l
 export function shardOutcomes(product: Product): Map<string, number> {
   const counts = new Map<string, number>()
   for (const file of readdirSync(join(product.dataFolder, 'log'))) {
-    if (!/^runner(-\d+)?\.log/.test(file)) continue
+    if (!RUNNER_LOG.test(file)) continue
     for (const line of linesIn(join(product.dataFolder, 'log', file))) {
       if (line.event !== 'runner.step' || line.kind !== 'shard') continue
       const outcome = String(line.outcome)
@@ -85,6 +86,17 @@ export function shardOutcomes(product: Product): Map<string, number> {
     }
   }
   return counts
+}
+
+/** What each runner logged last, for a fault that is told. */
+export function lastWords(product: Product): string {
+  const logs = readdirSync(join(product.dataFolder, 'log')).filter(file => RUNNER_LOG.test(file))
+  return logs
+    .map(file => {
+      const lines = linesIn(join(product.dataFolder, 'log', file)).slice(-3)
+      return `${file}: ${lines.map(line => JSON.stringify(line)).join(' ')}`
+    })
+    .join('; ')
 }
 
 function linesOf(product: Product, place: string): Line[] {

@@ -113,6 +113,8 @@ export function openInferenceLog(
     },
     async close() {
       stopped = true
+      // Of the last turn too.
+      write()
       stop.abort()
       await running
     },

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import type { InferenceReply, LoadCall } from '#core/deps.ts'
 import { FRAME } from '#gpu-runners/online/frames.ts'
 import { replyHead } from '#gpu-runners/online/messages.ts'
+import { Placement } from '#gpu-runners/routing/placement.ts'
 import { Room } from '#gpu-runners/routing/room.ts'
 import { newPending } from '#gpu-runners/routing/runner.ts'
 import { Waiting } from '#gpu-runners/routing/waiting.ts'
@@ -53,6 +54,21 @@ describe('a model that no runner has warm', () => {
       runners.splice(at, 1)[0]!.die()
     }
     expect(await answer).toMatchObject({ code: 'unavailable', retryable: true })
+  })
+
+  test('is loaded by one with less to do only where it would have loaded it in time', () => {
+    const { model } = callFor('')
+    const runner = (warm: string[], backlogUs: number) =>
+      ({ hardware: 'cpu', warm: new Set(warm), loading: new Map(), backlogUs }) as never
+    const placement = new Placement()
+    placement.loaded(model.digest, 500_000)
+    const alsoOf = (backlogUs: number) => {
+      const [busy, idle] = [runner([model.digest], backlogUs), runner([], 0)]
+      const { warm, also } = placement.choose([busy, idle], model)
+      expect(warm).toBe(busy)
+      return also === idle
+    }
+    expect([alsoOf(400_000), alsoOf(600_000)]).toEqual([false, true])
   })
 
   test('that cannot be loaded is told to all who wait, and not tried for each who asks next', async () => {

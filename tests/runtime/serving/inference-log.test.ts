@@ -145,6 +145,48 @@ test('hours become files through any death, with every row once, to the letter',
   expect((await scene.blobs.list(`${tenantId}/inferences/`)).length).toBe(2)
 })
 
+test('who stops at any moment until another has done its work changes nothing when it goes on', async () => {
+  for (let stopsAt = 0; ; stopsAt++) {
+    const tenantId = await keeping()
+    const some = Array.from({ length: 3 }, (_, i) => logged(tenantId, `s${i}`))
+    await inferences.record({ db }, some)
+    scene.clock.forward(2 * HOUR)
+    let calls = 0
+    const around = async <T>(work: () => Promise<T>): Promise<T> => {
+      if (calls++ === stopsAt) {
+        // Its lease ends meanwhile.
+        scene.clock.forward(301_000)
+        await inferences.sealDue(scene)
+      }
+      return work()
+    }
+    const { blobs } = scene
+    const slow: typeof scene = {
+      ...scene,
+      log: { info() {}, error() {} },
+      db: {
+        ...db,
+        tenant: (id, work) =>
+          id === tenantId ? around(() => db.tenant(id, work)) : db.tenant(id, work),
+      },
+      blobs: {
+        ...blobs,
+        put: (...args: Parameters<typeof blobs.put>) =>
+          args[0].startsWith(tenantId) ? around(() => blobs.put(...args)) : blobs.put(...args),
+      },
+    }
+    await inferences.sealDue(slow)
+    expect((await all(tenantId)).map(({ id }) => id).sort()).toEqual(
+      some.map(({ id }) => id).sort(),
+    )
+    const kept = await admin.query('select 1 from inference_segments where tenant_id = $1', [
+      tenantId,
+    ])
+    expect(await scene.blobs.list(`${tenantId}/inferences/`)).toHaveLength(kept.rowCount!)
+    if (calls <= stopsAt) break
+  }
+})
+
 test('whoever dies while a subject is erased, in the end nothing holds it, and of the others all is there', async () => {
   const tenantId = await keeping()
   const people = [SUBJECT, 'other-1', 'other-2']

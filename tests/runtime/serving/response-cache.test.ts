@@ -198,6 +198,17 @@ describe('a kept answer', () => {
     expect(asked).toHaveLength(4)
   })
 
+  test('is neither made nor given of what answers no caller: shadows and trials ask the model', async () => {
+    const { asked, ask } = scene()
+    const tenantId = newId('tenant') as TenantId
+    const model = servable({ cache: CACHE })
+    for (const kind of ['shadow', 'trial', undefined, 'shadow', 'trial'] as const) {
+      const { cache } = await ask(callFor(tenantId, model, QUESTION, { kind }))
+      expect(cache).toBe(kind ? undefined : 'galley; fwd=miss; stored')
+    }
+    expect(asked).toHaveLength(5)
+  })
+
   test('is gone with the setting, and none comes of a refusal', async () => {
     const { asked, billed, ask } = scene()
     const tenantId = newId('tenant') as TenantId

@@ -92,6 +92,7 @@ function asQueue(boss: Boss): Queue {
     async dead(name) {
       return (await boss.findJobs(`${name}-dead`)).length
     },
+    redrive: () => Promise.reject(new Error('no part of the comparison')),
   }
 }
 

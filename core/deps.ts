@@ -64,6 +64,11 @@ export type Queue = {
   extend(queue: QueueName, receipt: string, visibilityS: number): Promise<boolean>
   /** Messages of the dead-letter queue, for inspection. */
   dead(queue: QueueName): Promise<number>
+  /**
+   * Sends up to `max` (≤ 1,000) dead messages back to their queue, where they are as new; resolves with how
+   * many, fewer than `max` when there are no more. Who dies meanwhile may leave one in both, and loses none.
+   */
+  redrive(queue: QueueName, max: number): Promise<number>
 }
 
 export type BlobInfo = { key: string; size: number; sha256: string }

@@ -63,7 +63,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/receipts', ['edge', 'runner'], recordReceipts),
   internal('/internal/inferences', ['runner'], recordInferences),
   internal('/internal/batch-files/store', ['edge'], storeFile),
-  internal('/internal/queue', ['runner'], useQueue),
+  internal('/internal/queue', ['runner', 'supervisor'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
   internal('/internal/steps/heartbeat', ['runner'], heartbeat),
   { ...internal('/internal/steps/finish', ['runner'], finishStep), isPromising: true },

@@ -2,6 +2,7 @@
  * Galley on one machine: the data folder, the database, the places, from the first to `up` and back.
  * What the places are is a parameter, so that tests run the same start with places of their own.
  */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
@@ -94,6 +95,8 @@ export async function startGalley(
       .then(() => signal.throwIfAborted())
       .catch(error => stop(0).then(() => Promise.reject(error)))
     signal.removeEventListener('abort', giveUp)
+    // For whoever operates this machine; a start empties the folder.
+    writeFileSync(join('run', 'functions.url'), `http://127.0.0.1:${ports.functions}`)
     const signingKey = folder.secrets.signing_key
     const childOf = (place: PlaceSpec) => placeSpec(place, context)
     const asking = { signingKey, functionsPort: ports.functions }

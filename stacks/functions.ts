@@ -29,6 +29,8 @@ type Work = {
   concurrencyMax: number
   sends?: QueueName[]
   receives?: QueueName[]
+  /** Sends dead messages back when an operator asks for it. */
+  redrives?: QueueName[]
   /** Reads, writes and deletes them. */
   keepsBlobs?: boolean
 }
@@ -41,6 +43,7 @@ const FUNCTIONS: Record<FunctionName, Work> = {
     memoryMb: 1024,
     concurrencyMax: 40,
     sends: ALL_QUEUES,
+    redrives: ALL_QUEUES,
     keepsBlobs: true,
   },
   ingest: {
@@ -159,7 +162,7 @@ function secretsOf({ secrets, database }: Needs): Record<SecretVariable, pulumi.
 function statementsOf(
   needs: Needs,
   name: FunctionName,
-  { sends = [], receives = [], keepsBlobs }: Work,
+  { sends = [], receives = [], redrives = [], keepsBlobs }: Work,
   logs: cloudwatch.LogGroup,
 ): Statement[] {
   const { secrets, queues, buckets } = needs
@@ -198,6 +201,11 @@ function statementsOf(
         'sqs:GetQueueAttributes',
       ],
       Resource: of(receives),
+    })
+  if (redrives.length > 0)
+    statements.push({
+      Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
+      Resource: redrives.map(name => queues[name].dead.arn),
     })
   if (keepsBlobs)
     statements.push(

@@ -10,6 +10,7 @@ const DELAY_S_MAX = 900
 const VISIBILITY_S_MAX = 43_200
 const MESSAGES_PER_RECEIVE_MAX = 10
 const WAIT_S_MAX = 20
+const REDRIVE_MAX = 1_000
 
 // SQS takes the characters of XML 1.0; PostgreSQL refuses NUL; a lone surrogate is no UTF-8 at all.
 const UNSENDABLE = /[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u
@@ -38,6 +39,11 @@ export function checkReceive(o: { max: number; waitS: number; visibilityS?: numb
   }
   checkSeconds('waitS', o.waitS, WAIT_S_MAX)
   if (o.visibilityS !== undefined) checkSeconds('visibilityS', o.visibilityS, VISIBILITY_S_MAX)
+}
+
+export function checkRedrive(max: number): void {
+  if (Number.isInteger(max) && max >= 1 && max <= REDRIVE_MAX) return
+  refuse(`max is ${max}; 1 to ${REDRIVE_MAX} dead messages are sent back at once.`)
 }
 
 export function checkVisibility(visibilityS: number): void {

@@ -8,7 +8,7 @@ import type { Message, Queue } from '#core/deps.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
 import { microBatch } from './batch.ts'
 import { CHANNEL, doorbell } from './listen.ts'
-import { checkOutgoing, checkReceive, checkVisibility } from './message.ts'
+import { checkOutgoing, checkReceive, checkRedrive, checkVisibility } from './message.ts'
 import { isUnavailable, storeFault } from './unavailable.ts'
 
 /** A message may become receivable without a ring (its reader died): look again after this at the latest. */
@@ -58,6 +58,16 @@ const EXTEND = `
     update queue_messages as m set visible_at = clock_timestamp() + make_interval(secs => $4)
     from held where m.id = held.id returning m.queue, m.visible_at < held.visible_at as sooner)
   select case when sooner then pg_notify('${CHANNEL}', queue)::text end from moved`
+
+const REDRIVE = `
+  with dead as materialized (
+    select id from queue_messages where queue = $1::text || '-dead'
+    order by visible_at, id limit $2 for update skip locked),
+  back as (
+    update queue_messages as m set
+      queue = $1::text, receipt = null, receive_count = 0, visible_at = now(), sent_at = now()
+    from dead where m.id = dead.id returning m.id)
+  select count(*)::int as n, (select pg_notify('${CHANNEL}', $1::text)::text) as rung from back`
 
 type Row = { id: string; body: string; receipt: string | null; receive_count: number }
 type Held = { queue: QueueName; id: string; receipt: string }
@@ -157,6 +167,10 @@ export function postgresQueue(o: {
     async dead(queue) {
       const count = 'select count(*)::int as n from queue_messages where queue = $1'
       return (await query<{ n: number }>(count, [`${queue}-dead`])).rows[0]?.n ?? 0
+    },
+    async redrive(queue, max) {
+      checkRedrive(max)
+      return (await query<{ n: number }>(REDRIVE, [queue, max])).rows[0]?.n ?? 0
     },
     async close() {
       closed = true

@@ -2,7 +2,7 @@
 import * as z from 'zod'
 import type { Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { checkOutgoing, checkReceive, checkVisibility } from './message.ts'
+import { checkOutgoing, checkReceive, checkRedrive, checkVisibility } from './message.ts'
 import type { QueueInput, QueueOperation } from './serve.ts'
 import { nap } from './unavailable.ts'
 
@@ -80,6 +80,10 @@ export function remoteQueue(o: {
     },
     async dead(queue) {
       return countSchema.parse(await ask('dead', { queue })).count
+    },
+    async redrive(queue, max) {
+      checkRedrive(max)
+      return countSchema.parse(await ask('redrive', { queue, max })).count
     },
   }
 }

@@ -18,6 +18,7 @@ const INPUTS = {
   delete: z.object({ queue, receipts: z.array(z.string().max(2_048)).max(10_000) }),
   extend: z.object({ queue, receipt: z.string().max(2_048), visibilityS: seconds }),
   dead: z.object({ queue }),
+  redrive: z.object({ queue, max: z.number() }),
 }
 export type QueueOperation = keyof typeof INPUTS
 export type QueueInput<O extends QueueOperation> = z.infer<(typeof INPUTS)[O]>
@@ -48,6 +49,10 @@ export async function serveQueue(
     }
     case 'dead':
       return { count: await driver.dead(parse('dead', input).queue) }
+    case 'redrive': {
+      const given = parse('redrive', input)
+      return { count: await driver.redrive(given.queue, given.max) }
+    }
     default:
       throw new AppError('not_found', {
         public: `A queue has no operation "${operation}"; it has ${Object.keys(INPUTS).join(', ')}.`,

@@ -14,7 +14,13 @@ import type { Message, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { QueueName } from '#schemas/queues.ts'
 import { microBatch } from './batch.ts'
-import { checkOutgoing, checkReceive, checkVisibility, type Outgoing } from './message.ts'
+import {
+  checkOutgoing,
+  checkReceive,
+  checkRedrive,
+  checkVisibility,
+  type Outgoing,
+} from './message.ts'
 import { nameOf, sqsFault } from './sqs-client.ts'
 import { nap } from './unavailable.ts'
 
@@ -24,6 +30,10 @@ const CALL_BYTES_MAX = 262_144
 const CALLS_IN_FLIGHT_MAX = 8
 const TRIES_MAX = 5
 const RETRY_MS_FIRST = 50
+/** Long enough to ask all of SQS's machines, so that nothing received means that nothing is there. */
+const REDRIVE_WAIT_S = 1
+/** For which a dead message is hidden while it is sent back. */
+const REDRIVE_HIDDEN_S = 60
 
 /** The URLs of each queue and of its dead-letter queue. */
 export type QueueUrls = Record<QueueName, { url: string; deadUrl: string }>
@@ -33,25 +43,24 @@ type Outcome = { Successful?: { Id?: string }[]; Failed?: Failure[] }
 type Failure = { Id?: string; Code?: string; Message?: string; SenderFault?: boolean }
 
 export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
-  const perQueue = <T>(
+  const perUrl = <T>(
     run: (url: string, items: T[]) => Promise<void>,
     weigh: (item: T) => number,
   ) => {
-    const batches = new Map<QueueName, (items: T[]) => Promise<void>>()
-    return (queue: QueueName, items: T[]) => {
+    const batches = new Map<string, (items: T[]) => Promise<void>>()
+    return (url: string, items: T[]) => {
       const limits = {
         itemsMax: ENTRIES_MAX,
         weightMax: CALL_BYTES_MAX,
         inFlightMax: CALLS_IN_FLIGHT_MAX,
       }
-      const batch =
-        batches.get(queue) ?? microBatch(i => run(o.urls[queue].url, i), { ...limits, weigh })
-      batches.set(queue, batch)
+      const batch = batches.get(url) ?? microBatch(i => run(url, i), { ...limits, weigh })
+      batches.set(url, batch)
       return batch(items)
     }
   }
 
-  const sendAll = perQueue<Outgoing>(
+  const sendAll = perUrl<Outgoing>(
     (QueueUrl, messages) => {
       const entries = messages.map((m, at) => ({
         Id: String(at),
@@ -67,7 +76,7 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
     m => Buffer.byteLength(m.body),
   )
 
-  const deleteAll = perQueue<string>(
+  const deleteAll = perUrl<string>(
     (QueueUrl, receipts) => {
       const entries = receipts.map((ReceiptHandle, at) => ({ Id: String(at), ReceiptHandle }))
       return untilAllDone(
@@ -82,31 +91,35 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
     () => 1,
   )
 
+  async function take(QueueUrl: string, options: Parameters<Queue['receive']>[1]) {
+    const { max, waitS, visibilityS, signal } = options
+    if (signal?.aborted) return []
+    const command = new ReceiveMessageCommand({
+      QueueUrl,
+      MaxNumberOfMessages: max,
+      WaitTimeSeconds: Math.ceil(waitS),
+      VisibilityTimeout: visibilityS === undefined ? undefined : Math.ceil(visibilityS),
+      MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+    })
+    try {
+      const { Messages = [] } = await o.client.send(command, { abortSignal: signal })
+      return Messages.map(toMessage)
+    } catch (error) {
+      if (signal?.aborted) return []
+      throw sqsFault(error, 'ReceiveMessage', QueueUrl)
+    }
+  }
+
   return {
     async send(queue, messages) {
       checkOutgoing(messages)
-      await sendAll(queue, messages)
+      await sendAll(o.urls[queue].url, messages)
     },
     async receive(queue, options) {
       checkReceive(options)
-      const { max, waitS, visibilityS, signal } = options
-      if (signal?.aborted) return []
-      const command = new ReceiveMessageCommand({
-        QueueUrl: o.urls[queue].url,
-        MaxNumberOfMessages: max,
-        WaitTimeSeconds: Math.ceil(waitS),
-        VisibilityTimeout: visibilityS === undefined ? undefined : Math.ceil(visibilityS),
-        MessageSystemAttributeNames: ['ApproximateReceiveCount'],
-      })
-      try {
-        const { Messages = [] } = await o.client.send(command, { abortSignal: signal })
-        return Messages.map(toMessage)
-      } catch (error) {
-        if (signal?.aborted) return []
-        throw sqsFault(error, 'ReceiveMessage', o.urls[queue].url)
-      }
+      return take(o.urls[queue].url, options)
     },
-    delete: (queue, receipts) => deleteAll(queue, receipts),
+    delete: (queue, receipts) => deleteAll(o.urls[queue].url, receipts),
     async extend(queue, receipt, visibilityS) {
       checkVisibility(visibilityS)
       try {
@@ -132,6 +145,25 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
         throw sqsFault(error, 'GetQueueAttributes', o.urls[queue].deadUrl)
       })
       return Number(Attributes?.ApproximateNumberOfMessages ?? 0)
+    },
+    async redrive(queue, max) {
+      checkRedrive(max)
+      const { url, deadUrl } = o.urls[queue]
+      const options = { waitS: REDRIVE_WAIT_S, visibilityS: REDRIVE_HIDDEN_S }
+      for (let sent = 0; ; ) {
+        const messages = await take(deadUrl, { ...options, max: Math.min(max - sent, ENTRIES_MAX) })
+        // In this order: who dies in between leaves a message in both queues, and never in none.
+        await sendAll(
+          url,
+          messages.map(({ body }) => ({ body })),
+        )
+        await deleteAll(
+          deadUrl,
+          messages.map(({ receipt }) => receipt),
+        )
+        sent += messages.length
+        if (messages.length === 0 || sent >= max) return sent
+      }
     },
   }
 }

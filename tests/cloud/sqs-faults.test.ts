@@ -1,5 +1,5 @@
 /** What only SQS in the cloud does: throttles, forbids, fails for a part of a batch, answers twice. */
-import { SQSClient } from '@aws-sdk/client-sqs'
+import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import type { Queue } from '#core/deps.ts'
 import { type QueueUrls, sqsQueue } from '#platform/queue/sqs.ts'
@@ -104,6 +104,19 @@ for (const { name, endpoint } of inject('clouds')) {
         expect(told.message).toContain(urls.work.url)
         expect(told.public).not.toContain('sqs')
       }
+    })
+
+    test('a dead message is deleted after it was sent back: who dies in between has it twice, never not at all', async () => {
+      const die = (body: string) =>
+        client.send(new SendMessageCommand({ QueueUrl: urls.work.deadUrl, MessageBody: body }))
+      await die('x')
+      faulty.spoil(first(1, 'SendMessageBatch', FORBIDDEN))
+      await expect(queue.redrive('work', 10)).rejects.toMatchObject({ code: 'internal' })
+      expect(faulty.asked.map(({ action }) => action)).not.toContain('DeleteMessageBatch')
+      await die('y')
+      faulty.spoil(first(1, 'DeleteMessageBatch', FORBIDDEN))
+      await expect(queue.redrive('work', 10)).rejects.toMatchObject({ code: 'internal' })
+      expect(await drain(queue)).toEqual(['y'])
     })
 
     test('a deployment whose queues or dead letters are not as they must be is refused', async () => {

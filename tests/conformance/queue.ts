@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Message, Queue } from '#core/deps.ts'
 import { BODY_BYTES_MAX } from '#platform/queue/message.ts'
-import { QUEUES } from '#schemas/queues.ts'
+import { QUEUES, type QueueName } from '#schemas/queues.ts'
 import type { QueueFlags } from './engines.ts'
 import { followsTheModel } from './queue-model.ts'
 
@@ -84,6 +84,39 @@ function nothingIsLost(q: () => Queue, flags: QueueFlags): void {
     expect(await q().receive('validate', NOW)).toEqual([])
     expect(await q().dead('validate')).toBe(1)
     expect(await q().dead('work')).toBe(0)
+  })
+
+  test('dead messages come back to their own queue as if they were new, up to so many', async () => {
+    const bodies = ['a', 'b', 'c']
+    await q().send(
+      'validate',
+      bodies.map(body => ({ body })),
+    )
+    for (let count = 1; count <= QUEUES.validate.receiveCountMax; count++) {
+      for (const { receipt } of await receiveAll(q(), 3, 'validate')) {
+        await q().extend('validate', receipt, 0)
+      }
+    }
+    expect(await q().receive('validate', NOW)).toEqual([])
+    expect(await q().dead('validate')).toBe(3)
+    expect(await q().redrive('work', 10)).toBe(0)
+    expect(await q().redrive('validate', 2)).toBe(2)
+    expect(await q().dead('validate')).toBe(1)
+    const back = await receiveAll(q(), 2, 'validate')
+    await q().delete(
+      'validate',
+      back.map(m => m.receipt),
+    )
+    expect(await q().receive('validate', NOW)).toEqual([])
+    expect(await q().redrive('validate', 1_000)).toBe(1)
+    back.push(await one(q(), SOON, 'validate'))
+    expect(back.map(m => m.body).sort()).toEqual(bodies)
+    expect(back.map(m => m.receiveCount)).toEqual([1, 1, 1])
+    expect(await q().redrive('validate', 1)).toBe(0)
+    for (const max of [0, 1.5, 1_001]) {
+      const asked = q().redrive('validate', max)
+      await expect(asked).rejects.toMatchObject({ code: 'invalid_request' })
+    }
   })
 
   test('queues do not mix, and a receipt counts in its own queue alone', async () => {
@@ -253,9 +286,13 @@ async function one(
   return messages[0]!
 }
 
-export async function receiveAll(queue: Queue, count: number): Promise<Message[]> {
+export async function receiveAll(
+  queue: Queue,
+  count: number,
+  name: QueueName = 'work',
+): Promise<Message[]> {
   const messages: Message[] = []
-  while (messages.length < count) messages.push(...(await queue.receive('work', SOON)))
+  while (messages.length < count) messages.push(...(await queue.receive(name, SOON)))
   return messages
 }
 

@@ -113,13 +113,14 @@ export function createRouter(deps: {
 
   function onError(runner: Runner, id: number, payload: Buffer): void {
     const pending = take(runner, id)
-    pending?.reject(failure(runner, pending.call, fromJsonPart<ErrorPart>(payload)))
+    const now = deps.clock.now()
+    pending?.reject(failure(runner, pending.call, fromJsonPart<ErrorPart>(payload), now))
   }
 
   function lose(runner: Runner): void {
     runners.delete(runner)
     deps.log.error('router.runner_lost', { runner: runner.name, in_flight: runner.pending.size })
-    shipCopies(runner)
+    void shipCopies(runner)
     loseQuestions(runner)
     for (const pending of runner.pending.values()) {
       pending.losses++
@@ -128,12 +129,12 @@ export function createRouter(deps: {
     runner.pending.clear()
   }
 
-  function shipCopies(runner: Runner): void {
-    const lines = runner.copies.lines()
-    if (lines.length === 0) return
-    deps.ship(`[${lines.join(',')}]`).catch(error => {
-      deps.log.error('router.copies_not_shipped', { runner: runner.name, error: String(error) })
-    })
+  async function shipCopies({ name, copies }: Runner): Promise<void> {
+    for (const lines of copies.logs()) {
+      await deps.ship(`[${lines.join(',')}]`).catch(error => {
+        deps.log.error('router.copies_not_shipped', { runner: name, error: String(error) })
+      })
+    }
   }
 
   /** A runner drops late work when its next batch forms; the caller hears of it now. */

@@ -141,14 +141,13 @@ export function deadlineMsOf(header: string | undefined): number {
   })
 }
 
-/** Of RFC 9111 the two directives that a caller has a use for; others ask for nothing that is not so. */
 /** What became of an answer in the cache, where its model has one. */
 export function cacheHeaders({ cache, ageS }: InferenceReply): Record<string, string> {
   if (cache === undefined) return NO_HEADERS
   return { 'cache-status': cache, ...(ageS !== undefined && { age: String(ageS) }) }
 }
 
-/** What the caller says of kept answers. */
+/** Of RFC 9111 the two directives that a caller has a use for; others ask for nothing that is not so. */
 export function freshOf(header: string | undefined): InferenceCall['fresh'] {
   if (header === undefined) return undefined
   return (['no-store', 'no-cache'] as const).find(each => header.toLowerCase().includes(each))

@@ -8,11 +8,11 @@ import type { FairQueue } from './fair-queue.ts'
 import type { Pace } from './pace.ts'
 
 /**
- * What holds for whoever of the tenant asks next and is no more urgent than usual: until `untilMs` nothing
- * leaves the queue, and one row more would be done at `doneMs`, what is kept in reserve with it. Both in
- * milliseconds since 1970.
+ * What holds for whoever of the tenant asks next and is no more urgent than usual: until `untilMs`, that is
+ * for `forMs`, nothing leaves the queue, and one row more would be done at `doneMs`, what is kept in reserve
+ * with it. Points in time are milliseconds since 1970.
  */
-export type Full = { untilMs: number; doneMs: number }
+export type Full = { untilMs: number; forMs: number; doneMs: number }
 
 /** Refused for what waits. */
 export class Overloaded extends AppError {
@@ -86,7 +86,7 @@ export function createAdmission(
     const sureMs = Math.min(forMs, pace.foreseenMs() - pace.errorMs())
     // Who is less urgent than usual waits behind others.
     if (level > LEVEL_USUAL || sureMs <= 0) return null
-    return { untilMs: queuedMs + sureMs, doneMs }
+    return { untilMs: queuedMs + sureMs, forMs: sureMs, doneMs }
   }
 
   function tooLate(one: Waiting): AppError | null {

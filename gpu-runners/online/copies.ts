@@ -2,6 +2,8 @@
  * The router's copies of receipts that a runner's replies carried, until the ledger has them: a spot
  * disk may be lost with its runner. If it is not, the ledger keeps one of each.
  */
+import { inCarried } from '#core/carried.ts'
+import type { ReceiptContext } from '#core/usage/receipt.ts'
 import { linesOf, type ReceiptLine } from '#core/usage/receipt-log.ts'
 import type { Shared } from './messages.ts'
 import { receiptContextOf } from './receipts.ts'
@@ -59,9 +61,11 @@ export class ReceiptCopies {
     this.#dropped = shipped
   }
 
-  /** What is left, as the lines of a receipt log with contexts numbered anew. */
-  lines(): string[] {
-    return linesOf(this.#left())
+  /** What is left, as the lines of receipt logs, none larger than can be carried, each with contexts of its own. */
+  logs(): string[][] {
+    const json = ({ context, line }: { context: ReceiptContext; line(number: number): string }) =>
+      JSON.stringify(context) + line(0)
+    return inCarried([...this.#left()], json).map(linesOf)
   }
 
   *#left() {

@@ -19,14 +19,20 @@ export class Refusals {
   /** Requests that were told so. */
   count = 0
 
-  keep(context: number, refusal: Refusal): void {
+  keep(context: number, refusal: Refusal, nowMs: number): void {
     if (this.#kept.size >= KEPT_MAX) this.#kept.clear()
-    this.#kept.set(context, refusal)
+    // The clock of another machine may be ahead of this one.
+    const untilMs = Math.min(refusal.untilMs, nowMs + refusal.forMs)
+    this.#kept.set(context, { ...refusal, untilMs })
   }
 
   /** What such a request would be told; null: it must be asked. */
-  of(context: number, asked: Pick<InferenceCall, 'deadline' | 'body'>, nowMs: number) {
-    const { deadline, body } = asked
+  of(
+    context: number,
+    asked: Pick<InferenceCall, 'deadline' | 'body' | 'jsonLength'>,
+    nowMs: number,
+  ) {
+    const { deadline, body, jsonLength } = asked
     const refusal = this.#kept.get(context)
     if (!refusal) return null
     if (refusal.untilMs <= nowMs) {
@@ -34,8 +40,8 @@ export class Refusals {
       return null
     }
     if (deadline >= refusal.doneMs) return null
-    const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-    if (bytes.includes(URGENCY)) return null
+    const { buffer, byteOffset, length } = body.subarray(0, jsonLength ?? body.length)
+    if (Buffer.from(buffer, byteOffset, length).includes(URGENCY)) return null
     this.count++
     return refusal.error
   }

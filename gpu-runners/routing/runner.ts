@@ -120,9 +120,14 @@ function runnerError(runner: Runner, error: { code: AppError['code']; public: st
 }
 
 /** Why it does not answer a request; what holds for others as well is kept. */
-export function failure(runner: Runner, asked: InferenceCall, part: ErrorPart): AppError {
+export function failure(
+  runner: Runner,
+  asked: InferenceCall,
+  part: ErrorPart,
+  nowMs: number,
+): AppError {
   const error = runnerError(runner, part)
-  if (part.full) runner.refusals.keep(runner.contexts.idOf(asked), { ...part.full, error })
+  if (part.full) runner.refusals.keep(runner.contexts.idOf(asked), { ...part.full, error }, nowMs)
   return error
 }
 

@@ -14,8 +14,8 @@ type NodeBindings = { incoming: IncomingMessage; outgoing: ServerResponse }
 
 const TOGETHER_BYTES_MAX = 65_536
 
-/** Stands for a reply that is written already. */
-const SENT = new Response(null)
+/** Each stands for replies of its status that are written already: whoever counts them looks at it. */
+const SENT = new Map<number, Response>()
 
 export const nodeHttp: Http = {
   header(c, name) {
@@ -34,8 +34,16 @@ export const nodeHttp: Http = {
     outgoing.writeHead(status, headers)
     if (isText || body.length > TOGETHER_BYTES_MAX) outgoing.end(body)
     else outgoing.end(latin1(body), 'latin1')
-    return SENT
+    return sentAs(status)
   },
+}
+
+function sentAs(status: number): Response {
+  const known = SENT.get(status)
+  if (known) return known
+  const response = new Response(null, { status })
+  SENT.set(status, response)
+  return response
 }
 
 /** Node writes a text together with the head in one call, bytes in a second one; in Latin-1 each byte is a letter. */
@@ -49,9 +57,13 @@ export function nodeListener(
 ): RequestListener {
   return (incoming, outgoing) => {
     Promise.resolve(fetch(asRequest(incoming), { incoming, outgoing }))
-      .then(response => (response === SENT ? undefined : write(response, outgoing)))
+      .then(response => (isSent(response) ? undefined : write(response, outgoing)))
       .catch(() => outgoing.destroy())
   }
+}
+
+function isSent(response: Response): boolean {
+  return response === SENT.get(response.status)
 }
 
 /** What a router needs of a request; the rest is asked of `nodeHttp`. */

@@ -157,6 +157,8 @@ export function openChannel(
   stream.on('data', read)
   stream.on('error', end)
   stream.on('close', () => end())
+  // One that broke before it came here says nothing more.
+  if (stream.destroyed) setImmediate(end)
   return {
     send,
     flush,

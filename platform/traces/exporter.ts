@@ -75,7 +75,8 @@ export function openExporter(
     const body = requestOf(resource, spans)
     const giveUpAt = clock.now() + GIVE_UP_MS
     for (let tries = 0; ; tries++) {
-      const tried = await post(body)
+      // One that hangs ends with the rest: on Workers it would be cut off, and never settled.
+      const tried = await post(body, Math.max(1, Math.min(timeoutMs, giveUpAt - clock.now())))
       if ('rejected' in tried) {
         settle(spans.length - tried.rejected, 'sent')
         settle(tried.rejected, 'rejected')
@@ -99,14 +100,14 @@ export function openExporter(
     | { rejected: number }
     | { error: string; mayPass: boolean; retryAfterMs?: number | undefined }
 
-  async function post(body: string): Promise<Tried> {
+  async function post(body: string, limitMs: number): Promise<Tried> {
     try {
       const response = await deps.fetch(url, {
         method: 'POST',
         headers: { ...headers, 'content-type': 'application/json' },
         body,
         redirect: 'manual',
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: AbortSignal.timeout(limitMs),
       })
       const text = await response.text()
       if (response.ok) return { rejected: rejectedIn(text) }

@@ -1,4 +1,5 @@
 /** The channel between router and runner: frames arrive whole and in order, however the stream cuts them. */
+import { once } from 'node:events'
 import { Duplex } from 'node:stream'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
@@ -55,6 +56,15 @@ const frame = fc.record({
   type: fc.constantFrom(...Object.values(FRAME)),
   id: fc.nat(0xffffffff),
   parts: fc.array(bytes, { maxLength: 3 }),
+})
+
+test('a stream that broke before it became a channel ends it', async () => {
+  const stream = endOf(() => {})
+  stream.destroy()
+  await once(stream, 'close')
+  const ended = Promise.withResolvers<Error | undefined>()
+  openChannel(stream, { frame() {}, end: ended.resolve })
+  expect(await ended.promise).toBe(undefined)
 })
 
 test('frames of any size, cut anywhere, arrive whole and in order', async () => {

@@ -2,7 +2,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Caller } from '#core/caller.ts'
+import { CARRIED_BYTES_MAX } from '#core/carried.ts'
 import type { Servable } from '#core/deps.ts'
+import { entriesOf, type Line } from '#core/usage/receipt-log.ts'
 import { ReceiptCopies } from '#gpu-runners/online/copies.ts'
 
 const caller = { tenantId: 'ten_1', keyId: 'key_1', project: null, tags: {} } as unknown as Caller
@@ -31,9 +33,34 @@ test('the ledger may be ahead of the replies and behind them: just what it lacks
           copies.push({ caller, model }, Buffer.from(`[0,"rcp_${number}","req",1,1,1,1,1]`))
         }
       }
-      const left = copies.lines().flatMap(line => /rcp_(\d+)/.exec(line)?.[1] ?? [])
+      const left = copies
+        .logs()
+        .flat()
+        .flatMap(line => /rcp_(\d+)/.exec(line)?.[1] ?? [])
       const expected = replies.slice(shipped).filter(number => number !== null)
       expect(left).toEqual(expected.map(String))
     }),
   )
+})
+
+test('copies of a long absence of the ledger go in logs that a gateway carries, each of which is whole by itself', () => {
+  const copies = new ReceiptCopies()
+  const count = 20_000
+  for (let i = 0; i < count; i++) {
+    const tags = { team: `é${i % 3}`.repeat(90) }
+    copies.push(
+      { caller: { ...caller, tags }, model },
+      Buffer.from(`[0,"rcp_${i}","req",1,1,1,1,1]`),
+    )
+  }
+  const logs = copies.logs()
+  const ids: string[] = []
+  for (const lines of logs) {
+    expect(Buffer.byteLength(`{"lines":[${lines}]}`)).toBeLessThan(CARRIED_BYTES_MAX)
+    const { entries, orphans } = entriesOf(lines.map(line => JSON.parse(line) as Line))
+    expect(orphans).toBe(0)
+    for (const { receipts } of entries) ids.push(...receipts.map(({ id }) => id))
+  }
+  expect(logs.length).toBeGreaterThan(1)
+  expect(new Set(ids).size).toBe(count)
 })

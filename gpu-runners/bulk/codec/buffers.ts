@@ -28,7 +28,7 @@ const SPARES_MAX = 16
 
 /**
  * Memory of batches, used again: what the collector learns of only by its size is collected late, and by
- * whole collections of everything else. Kept are those of the size that was asked for last.
+ * whole collections of everything else. Kept are those that were given back last.
  */
 export function spares() {
   let kept: ArrayBuffer[] = []

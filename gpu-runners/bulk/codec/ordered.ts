@@ -25,12 +25,14 @@ export function orderedOutput(
   function flush(): void {
     if (text === '') return
     const bytes = encoder.encode(text)
+    // Once they are handed on they have no length any more.
+    const { length } = bytes
     text = ''
-    unwritten += bytes.length
+    unwritten += length
     writing = writing
       .then(() => write(bytes))
       .then(() => {
-        unwritten -= bytes.length
+        unwritten -= length
       })
     // Heard at `room` or `end`.
     writing.catch(() => {})

@@ -50,12 +50,28 @@ test('the router refuses by itself what the runner would refuse, but for runs sh
 test('a refusal holds for its caller, for no more time than it had, until it ends, and never for more urgent ones', () => {
   const refusals = new Refusals()
   const error = new AppError('overloaded')
-  const asked = (deadline: number, body = '{}') => ({ deadline, body: Buffer.from(body) })
-  refusals.keep(1, { untilMs: 1_010, doneMs: 1_060, error })
+  const asked = (deadline: number, body = '{}', jsonLength: number | null = null) => {
+    return { deadline, body: Buffer.from(body), jsonLength }
+  }
+  refusals.keep(1, { untilMs: 1_010, forMs: 10, doneMs: 1_060, error }, 1_000)
   expect(refusals.of(1, asked(1_050), 1_000)).toBe(error)
   expect(refusals.of(2, asked(1_050), 1_000)).toBe(null)
   expect(refusals.of(1, asked(1_060), 1_000)).toBe(null)
   expect(refusals.of(1, asked(1_050, '{"parameters":{"priority":1}}'), 1_000)).toBe(null)
+  // Not the word in a tensor's bytes.
+  expect(refusals.of(1, asked(1_050, '{}"priority"', 2), 1_000)).toBe(error)
   expect(refusals.of(1, asked(1_050), 1_010)).toBe(null)
   expect(refusals.of(1, asked(1_050), 1_009)).toBe(null)
+})
+
+test('a runner whose clock is ahead refuses for no longer than it foresees, one whose is behind for less', () => {
+  const refusals = new Refusals()
+  const error = new AppError('overloaded')
+  const asked = { deadline: 1_050, body: Buffer.from('{}'), jsonLength: null }
+  const kept = { forMs: 10, doneMs: 90_000, error }
+  refusals.keep(1, { ...kept, untilMs: 61_010 }, 1_000)
+  expect(refusals.of(1, asked, 1_009)).toBe(error)
+  expect(refusals.of(1, asked, 1_010)).toBe(null)
+  refusals.keep(1, { ...kept, untilMs: 900 }, 1_000)
+  expect(refusals.of(1, asked, 1_000)).toBe(null)
 })

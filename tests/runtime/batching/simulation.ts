@@ -84,7 +84,8 @@ export async function simulate(o: {
     const deadlineMs = withinMs === undefined ? undefined : atMs + withinMs
     const body = Buffer.from(arrival.priority === undefined ? '{}' : '{"priority":1}')
     const context = contextOf(arrival)
-    const asked = { deadline: deadlineMs ?? Number.MAX_SAFE_INTEGER, body }
+    const deadline = deadlineMs ?? Number.MAX_SAFE_INTEGER
+    const asked = { deadline, body, jsonLength: null }
     const refusal = refusals.of(context, asked, clock.ms)
     if (refusal && o.onDoor) o.onDoor(arrival)
     else if (refusal) {
@@ -95,7 +96,7 @@ export async function simulate(o: {
       () => end('ok'),
       (error: AppError) => {
         const { full } = error as Overloaded
-        if (full) refusals.keep(context, { ...full, error })
+        if (full) refusals.keep(context, { ...full, error }, clock.ms)
         end(error.code, error.retryAfterS)
       },
     )

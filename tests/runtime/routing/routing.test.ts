@@ -284,7 +284,7 @@ describe('what a runner refused for all that waits there', () => {
     public: '70 rows are before this one.',
     retryable: true,
     retryAfterS: 3,
-    full: { untilMs, doneMs: clock.now() + 10_000 },
+    full: { untilMs, forMs: 60_000, doneMs: clock.now() + 10_000 },
   })
   const told = { code: 'overloaded', public: '70 rows are before this one.', retryAfterS: 3 }
 

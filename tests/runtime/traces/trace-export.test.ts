@@ -13,12 +13,12 @@ beforeEach(async () => {
 })
 afterEach(() => receiver.close())
 
-function open(more: Partial<TraceSettings> = {}) {
+function open(more: Partial<TraceSettings> = {}, clock = { now: () => Date.now() }) {
   const registry = new Registry()
   const tracer = openTracer(
     {
       fetch: (url, init) => fetch(url, init),
-      clock: { now: () => Date.now() },
+      clock,
       log: { info() {}, error: (event, fields) => errors.push({ event, ...fields }) },
       background: work => void work,
       outcomes: spanOutcomes(registry),
@@ -159,4 +159,15 @@ test('what is left is sent when it closes, and nothing is taken any more', async
   expect(receiver.spans()).toHaveLength(700)
   record(opened)
   expect(opened.outcomes()).toEqual({ sent: 700, full: 1 })
+})
+
+test('a try that hangs ends with the time that all of them have, though it alone might take longer', async () => {
+  let looks = 0
+  // The third look is how long the try may take.
+  const clock = { now: () => (++looks < 3 ? 0 : 19_950) }
+  const opened = open({ timeoutMs: 60_000 }, clock)
+  receiver.answer(() => null)
+  record(opened)
+  await opened.tracer.close(30_000)
+  expect(opened.outcomes()).toEqual({ failed: 1 })
 })

@@ -12,7 +12,7 @@ import { readEnv } from './env.ts'
 import { serveHealth } from './health.ts'
 import { leave, newLeaving } from './leaving/leave.ts'
 import { instanceMetadata } from './leaving/metadata.ts'
-import { watchNotices } from './leaving/notices.ts'
+import { leftMs, type Notice, watchNotices } from './leaving/notices.ts'
 import { openBulkModels } from './models/bulk-models.ts'
 import { openModelFiles } from './models/files.ts'
 import { openMemory } from './models/memory.ts'
@@ -25,9 +25,6 @@ import { Statistics } from './online/statistics.ts'
 import { type StepDeps, steps } from './steps.ts'
 import { openTokenizers } from './text/tokenizers.ts'
 import { validations } from './validations.ts'
-
-/** Of a notice's two minutes: for what comes between this process and the end of its machine. */
-const NOTICE_MARGIN_MS = 5_000
 
 const env = readEnv()
 const deps = await openDeps(env)
@@ -137,8 +134,8 @@ const end = endWithParent(why =>
 )
 if (env.metadataUrl) {
   const metadata = instanceMetadata(deps, env.metadataUrl)
-  const onNotice = ({ at }: { at: number }) => {
-    stopMs = Math.max(0, Math.min(stopMs, at - clock.now() - NOTICE_MARGIN_MS))
+  const onNotice = (notice: Notice) => {
+    stopMs = leftMs(notice, clock.now(), stopMs)
     end('stop')
   }
   void watchNotices({ ...deps, metadata }, onNotice, draining)

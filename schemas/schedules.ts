@@ -6,7 +6,7 @@
 export const SCHEDULES = {
   /** Sends what transactions promised and did not send at once. */
   relay: { everyS: 1, timeoutS: 58 },
-  /** Ends what expired: leases, idempotency records, uploads. */
+  /** Ends what expired: runs, leases, idempotency records. */
   sweep: { everyS: 10, timeoutS: 58 },
   /** Closes the log's hours; an hour of it may take minutes. */
   tend: { everyS: 60, timeoutS: 840 },

@@ -4,7 +4,9 @@ import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import type * as rds from '@pulumi/aws/rds/index.js'
 import * as sns from '@pulumi/aws/sns/index.js'
 import type * as pulumi from '@pulumi/pulumi'
+import type { FunctionName } from '../schemas/cloud/functions.ts'
 import { QUEUES, type QueueName } from '../schemas/queues.ts'
+import { SCHEDULES } from '../schemas/schedules.ts'
 import type { Router } from './containers/router.ts'
 import type { Functions } from './functions.ts'
 import { policyOf } from './policy.ts'
@@ -29,6 +31,8 @@ type Watched = {
   under?: number
   statistic?: 'Sum' | 'Maximum' | 'Average' | 'Minimum'
   minutes?: number
+  /** Of those minutes, not necessarily in a row; all of them where it is not said. */
+  minutesBad?: number
 }
 
 export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
@@ -59,8 +63,7 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
       runbook: 'a-function-fails',
       metric: 'Errors',
       statistic: 'Sum',
-      // Nobody repeats a deployment's step by itself.
-      over: name === 'migrate' ? 0 : 5,
+      ...failuresOf(name as FunctionName),
     })
     on(`function-${name}-throttled`, {
       ...of,
@@ -102,6 +105,15 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
   return topic
 }
 
+/** Of one that is called once a minute no more than one invocation a minute can fail. */
+function failuresOf(name: FunctionName): Pick<Watched, 'over' | 'minutes' | 'minutesBad'> {
+  // Nobody repeats a deployment's step by itself.
+  if (name === 'migrate') return { over: 0, minutes: 1 }
+  // A run may take a quarter of an hour to fail.
+  if (name in SCHEDULES) return { over: 0, minutes: 30, minutesBad: 2 }
+  return { over: 5 }
+}
+
 function alarm(deployment: Deployment, topic: sns.Topic, name: string, watched: Watched): void {
   const { runbook, metric, statistic = 'Maximum', minutes = 5, over, under } = watched
   new cloudwatch.MetricAlarm(`alarm-${name}`, {
@@ -113,6 +125,7 @@ function alarm(deployment: Deployment, topic: sns.Topic, name: string, watched: 
     statistic,
     period: 60,
     evaluationPeriods: minutes,
+    datapointsToAlarm: watched.minutesBad ?? minutes,
     comparisonOperator: under === undefined ? 'GreaterThanThreshold' : 'LessThanThreshold',
     threshold: under ?? over ?? 0,
     // Nothing happens at night in a small deployment, and nothing is what its metrics then say.

@@ -57,6 +57,13 @@ export function buckets(deployment: Deployment, { key }: Secrets): Buckets {
         filter: { prefix },
         expiration: { days: 2 },
       })),
+      // Of uploads that nobody went on with: whoever does later is told which parts are missing.
+      {
+        id: 'parts-that-nobody-joined',
+        status: 'Enabled',
+        filter: { prefix: 'uploads/' },
+        expiration: { days: 14 },
+      },
       {
         id: 'deleted-is-gone-after-a-month',
         status: 'Enabled',

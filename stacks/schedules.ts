@@ -1,4 +1,5 @@
 /** What functions do by the clock: each schedule of the table invokes its function, and nothing else. */
+import * as lambda from '@pulumi/aws/lambda/index.js'
 import * as scheduler from '@pulumi/aws/scheduler/index.js'
 import { SCHEDULES } from '../schemas/schedules.ts'
 import type { Functions } from './functions.ts'
@@ -7,11 +8,16 @@ import { type Deployment, nameOf } from './settings.ts'
 
 /** The shortest that EventBridge knows. */
 const MINUTE_S = 60
+/**
+ * A call waits while the one before it works, at Lambda: not for ever, and for as long as what is due once an
+ * hour needs.
+ */
+const WAITS_S = 3_600
 
 export function schedules(deployment: Deployment, functions: Functions): void {
   for (const name of Object.keys(SCHEDULES) as (keyof typeof SCHEDULES)[]) {
     const minutes = Math.ceil(Math.max(MINUTE_S, SCHEDULES[name].everyS) / MINUTE_S)
-    const { arn } = functions[name]
+    const { arn, name: functionName } = functions[name]
     const role = roleOf(
       deployment,
       { name: `schedule-${name}`, service: 'scheduler.amazonaws.com', part: 'functions' },
@@ -29,6 +35,12 @@ export function schedules(deployment: Deployment, functions: Functions): void {
         // The next one comes in any case: one that is late is not worth a second attempt.
         retryPolicy: { maximumRetryAttempts: 0, maximumEventAgeInSeconds: MINUTE_S },
       },
+    })
+    // What Lambda has taken it would call twice again, were it not told either.
+    new lambda.FunctionEventInvokeConfig(`calls-${name}`, {
+      functionName,
+      maximumRetryAttempts: 0,
+      maximumEventAgeInSeconds: WAITS_S,
     })
   }
 }

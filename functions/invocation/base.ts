@@ -8,6 +8,8 @@ import { readSecrets } from './secrets.ts'
 /** An invocation works on one thing at a time, and there are many functions to one database. */
 const CONNECTIONS_MAX = 4
 const APP_ROLE = 'galley_app'
+/** As on one machine: all keys of the deployment derive from it. */
+const SECRET_CHARS_MIN = 32
 /** What Lambda tells of an invocation, as far as we use it. */
 export type Invocation = { awsRequestId: string; getRemainingTimeInMillis(): number }
 
@@ -25,6 +27,11 @@ export async function openBase() {
     secret: places.GALLEY_DEPLOYMENT_SECRET_ARN,
     password: places.GALLEY_DATABASE_SECRET_ARN,
   })
+  if (secret.length < SECRET_CHARS_MIN) {
+    throw new Error(
+      `The secret ${places.GALLEY_DEPLOYMENT_SECRET_ARN} has ${secret.length} characters, and needs at least ${SECRET_CHARS_MIN}.`,
+    )
+  }
   const url = databaseUrl(places.GALLEY_DATABASE_HOST, { user: APP_ROLE, password })
   const db = openDatabase({ url, log, connectionsMax: CONNECTIONS_MAX })
   return { clock, log, db, secret }

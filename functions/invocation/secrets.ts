@@ -1,5 +1,6 @@
 /** Secrets by name, read once as a function starts: no deployment and no environment has their values. */
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
+import * as z from 'zod'
 
 /** The value of each. Throws an error that names the secret and says what would be right. */
 export async function readSecrets<N extends string>(
@@ -12,12 +13,34 @@ export async function readSecrets<N extends string>(
       .catch(cause => {
         throw new Error(`The secret ${arn} cannot be read: ${reasonOf(cause)}`, { cause })
       })
-    if (!SecretString) throw new Error(`The secret ${arn} has no text: ${PUT_IT}`)
-    return [name, SecretString] as const
+    // A file that it came from may have ended its line.
+    const value = SecretString?.trim()
+    if (!value) throw new Error(`The secret ${arn} has no text: ${PUT_IT}`)
+    return [name, value] as const
   })
   const values = Object.fromEntries(await Promise.all(read))
   client.destroy()
   return values as Record<N, string>
+}
+
+/** As RDS writes the secret of a database's owner. */
+const ownerSchema = z.object({ username: z.string(), password: z.string() })
+
+/** Throws without a word of what the secret says: the parser's own error would quote it. */
+export function ownerIn(secret: string): { user: string; password: string } {
+  const { success, data } = ownerSchema.safeParse(jsonOf(secret))
+  if (success) return { user: data.username, password: data.password }
+  throw new Error(
+    "GALLEY_OWNER_SECRET_ARN names a secret that is not what RDS writes for a database's owner: JSON with a username and a password.",
+  )
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 const PUT_IT = 'put one in with "aws secretsmanager put-secret-value".'

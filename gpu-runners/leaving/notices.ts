@@ -17,8 +17,18 @@ const NOTICE_MS = 120_000
 const ACTION_PATH = 'spot/instance-action'
 const REBALANCE_PATH = 'events/recommendations/rebalance'
 
+/** Of a notice's time: for what comes between this process and the end of its machine. */
+const MARGIN_MS = 5_000
+/** A machine whose time is up, or whose clock says so, is still there: that is enough to hand back. */
+const LEFT_MS_LEAST = 1_000
+
 /** `at`: when the machine goes, Unix milliseconds. */
 export type Notice = { action: string; at: number }
+
+/** Milliseconds that a notice leaves to go in, of those that a stop would have had; never none. */
+export function leftMs({ at }: Notice, now: number, stopMs: number): number {
+  return Math.max(LEFT_MS_LEAST, Math.min(stopMs, at - now - MARGIN_MS))
+}
 
 /** Asks until a notice has come, and tells of it once; or until the signal fires. Never throws. */
 export async function watchNotices(

@@ -78,7 +78,7 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
       coldStartsS.unshift((clock.now() - member.askedAt) / 1000)
       coldStartsS.splice(COLD_STARTS_MAX)
       log.info('runner ready', { name, pid: running.pid, ms: clock.now() - member.askedAt })
-      if (member.isDraining) await running.stop(GRACE_MS)
+      if (member.isDraining || stopping.signal.aborted) await running.stop(GRACE_MS)
       const exit = await running.exited
       log.info('runner ended', { name, pid: running.pid, exit, asked: member.isDraining })
     } catch (error) {

@@ -121,6 +121,7 @@ export function signedBlobs(o: SignedBlobsOptions): Pick<Blobs, 'put' | 'putPart
       await response.body?.cancel()
       const there = await send('GET', await o.sign({ do: 'read', key }))
       if (there.status === 404) return null
+      if (!there.ok) throw await refusal(there)
       await there.body?.cancel()
       return { info: infoOf(key, there), body: piecesOf(null) }
     },

@@ -68,7 +68,7 @@ export function openDatabase(config: {
       sessions.set(client, session)
       return await work(session)
     } catch (error) {
-      isLost = isUnavailable(translate(error))
+      isLost = isLostServer(error)
       throw error
     } finally {
       client.release(isLost)
@@ -92,7 +92,7 @@ export function openDatabase(config: {
         if (state && RETRYABLE_STATES.has(state) && attempt < RETRIES_MAX) continue
         const told = translate(withoutValues(error))
         // Before the commit was asked for nothing can have been stored. After it nobody knows.
-        const mayRunAgain = !isDone && isUnavailable(told)
+        const mayRunAgain = !isDone && isLostServer(error)
         const pauseMs = Math.random() * RECONNECT_MS_FIRST * 2 ** attempt
         if (!mayRunAgain || performance.now() + pauseMs > giveUpAt) throw told
         await sleep(pauseMs)
@@ -139,8 +139,11 @@ function stateOf(error: unknown): string | undefined {
   return (cause as { code?: string }).code
 }
 
-function isUnavailable(error: unknown): boolean {
-  return error instanceof AppError && error.code === 'unavailable'
+/** What the work says of another place is none of the server's: neither its connection nor it may be blamed. */
+function isLostServer(error: unknown): boolean {
+  if (error instanceof AppError) return false
+  const told = translate(error)
+  return told instanceof AppError && told.code === 'unavailable'
 }
 
 function translate(error: unknown): unknown {

@@ -2,7 +2,7 @@
 
 export type Functions = (request: Request) => Promise<Response>
 
-/** `lambda://<name or alias, as in name:live>` is invoked with the role that this process has. */
+/** `lambda://<name>` is invoked with the role that this process has. A URL has no room for an alias. */
 export async function openFunctions(url: string): Promise<Functions> {
   const { protocol, host } = new URL(url)
   if (protocol !== 'lambda:') return request => fetch(request)

@@ -110,6 +110,13 @@ function serviceOf(
         Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
         Resource: pulumi.interpolate`${buckets.blobs.arn}/*`,
       },
+      // What was stored while its digest was not known yet, and a file of a batch that came out empty.
+      {
+        Action: ['s3:DeleteObject'],
+        Resource: ['unfinished/*', 'blobs/*/batch-files/*'].map(
+          keys => pulumi.interpolate`${buckets.blobs.arn}/${keys}`,
+        ),
+      },
       // Without it a blob that is not there looks like one that is forbidden.
       { Action: ['s3:ListBucket'], Resource: buckets.blobs.arn },
       { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: secrets.key.arn },

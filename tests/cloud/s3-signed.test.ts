@@ -104,6 +104,13 @@ for (const { name, endpoint } of inject('clouds')) {
       }
     })
 
+    test('that a store does not answer is not taken for an empty blob', async () => {
+      const answers = [{ status: 416 }, { status: 503, body: '<Code>SlowDown</Code>' }]
+      door.spoil(({ method }) => (method === 'GET' ? answers.shift()! : null))
+      const asked = at.outside.get('ten/x', { start: 5_000, end: 6_000 })
+      await expect(asked).rejects.toMatchObject({ code: 'unavailable', retryable: true })
+    })
+
     test('carries a body that is longer or shorter than declared nowhere', async () => {
       const limits = { size: 1_000, sha256: digest, sizeMax: 5_000 }
       for (const size of [999, 1_001]) {

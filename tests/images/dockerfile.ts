@@ -12,6 +12,8 @@ export type Stage = {
   workdir: string
   env: Record<string, string>
   user: string | null
+  /** Folders whose owner a volume of the task takes. */
+  volumes: string[]
   entrypoint: string[]
 }
 
@@ -37,7 +39,7 @@ export function readDockerfile(path: string): Stage[] {
 
 function stageOf(rest: string): Stage {
   const [base, , name] = rest.split(/\s+/)
-  const empty = { steps: [], env: {}, user: null, entrypoint: [] }
+  const empty = { steps: [], env: {}, user: null, volumes: [], entrypoint: [] }
   return { name: name ?? '', base: base!, workdir: '/', ...empty }
 }
 
@@ -45,6 +47,7 @@ function apply(stage: Stage, word: string, rest: string, path: string): void {
   if (word === 'WORKDIR') stage.workdir = rest
   else if (word === 'RUN') stage.steps.push({ do: 'run', command: rest })
   else if (word === 'USER') stage.user = rest
+  else if (word === 'VOLUME') stage.volumes.push(rest)
   else if (word === 'ENTRYPOINT') stage.entrypoint = JSON.parse(rest) as string[]
   else if (word === 'ENV') {
     for (const pair of rest.split(' ')) stage.env[pair.split('=')[0]!] = pair.split('=')[1]!

@@ -33,8 +33,10 @@ export function makeImage(context: string, dockerfile: string, folder: string): 
   const root = join(folder, 'image')
   const scratch = join(folder, 'scratch')
   mkdirSync(scratch)
-  chownSync(scratch, USER, USER)
-  return { root, scratch, stage: stages.at(-1)! }
+  const stage = stages.at(-1)!
+  // As Fargate does: what is no volume of the image is root's.
+  if (stage.volumes.includes('/scratch')) chownSync(scratch, USER, USER)
+  return { root, scratch, stage }
 }
 
 /** A line of RUN, with the image's folders where they are here. */

@@ -30,6 +30,8 @@ export const SECRET = 'the secret of a deployment of the test alone'
 const OWNER = { username: 'galley_owner', password: "the owner's: p/a:s@s" }
 const APP_PASSWORD = "the application's: p/a:s@s"
 const REGION = 'eu-central-1'
+/** Neither long enough for a deployment's, nor what RDS writes for an owner. */
+export const SHORT_SECRET = 'hunter2'
 export const BUCKET = 'galley-test-blobs'
 const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' }
 const arnOf = (name: string) => `arn:aws:secretsmanager:${REGION}:123456789012:secret:${name}`
@@ -65,10 +67,12 @@ export async function startCloud(bundles: string) {
     queues[name] = endpoint + new URL(QueueUrl!).pathname
   }
   const secrets = await serveSecrets({
-    [arnOf('deployment')]: SECRET,
+    // As a file has it.
+    [arnOf('deployment')]: `${SECRET}\n`,
     [arnOf('database')]: APP_PASSWORD,
     [arnOf('owner')]: JSON.stringify({ ...OWNER, engine: 'postgres' }),
     [arnOf('empty')]: null,
+    [arnOf('short')]: SHORT_SECRET,
   })
   const values: Record<Variable, string> = {
     GALLEY_DEPLOYMENT_SECRET_ARN: arnOf('deployment'),
@@ -94,6 +98,7 @@ export async function startCloud(bundles: string) {
     s3,
     queues,
     emptySecretArn: arnOf('empty'),
+    shortSecretArn: arnOf('short'),
     /** One execution environment of a function, told what the stacks tell it and nothing else. */
     async start(
       name: FunctionName,

@@ -5,7 +5,7 @@ import { FUNCTION_NAMES } from '#schemas/cloud/functions.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { SCHEDULES } from '#schemas/schedules.ts'
 import { callerOf, tenantIn } from './caller.ts'
-import { type Cloud, startCloud } from './cloud.ts'
+import { type Cloud, SHORT_SECRET, startCloud } from './cloud.ts'
 import type { Outcome } from './host.ts'
 import { sqsEvent } from './messages.ts'
 
@@ -87,6 +87,20 @@ test('a secret without a value, and one that the role may not read, are named wi
   const denied = await cloud.start('relay', { GALLEY_DATABASE_SECRET_ARN: foreign })
   const saidOfDenied = await denied.initMs.catch(error => String(error))
   expect(saidOfDenied).toContain(`${foreign} cannot be read: the role of this function may not`)
+})
+
+test('a secret that cannot be right is named with what would be, and none of it is told', async () => {
+  const arn = cloud.shortSecretArn
+  const weak = await cloud.start('relay', { GALLEY_DEPLOYMENT_SECRET_ARN: arn })
+  const saidOfWeak = await weak.initMs.catch(error => String(error))
+  expect(saidOfWeak).toContain(`${arn} has 7 characters, and needs at least 32`)
+  const strange = await cloud.start('migrate', { GALLEY_OWNER_SECRET_ARN: arn })
+  const saidOfStrange = faultOf(await strange.invoke({}))
+  expect(saidOfStrange).toContain(
+    'GALLEY_OWNER_SECRET_ARN names a secret that is not what RDS writes',
+  )
+  const all = [saidOfWeak, saidOfStrange, weak.output(), strange.output()].join('\n')
+  expect(all).not.toContain(SHORT_SECRET)
 })
 
 test('of a batch of messages exactly those come again that could not be taken', async () => {

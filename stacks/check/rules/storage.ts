@@ -2,6 +2,7 @@
 
 import type { Graph, Inputs, Resource } from '../graph.ts'
 import { all, faulty, inputs, one, type Rule, without } from '../rule.ts'
+import { change, list, statements } from './access.ts'
 
 const buckets = (graph: Graph) => all(graph, 's3/bucket')
 /** The resource of this type that belongs to the bucket. */
@@ -99,6 +100,11 @@ export const storage: Rule[] = [
           ofBucket(graph, 's3/bucketLifecycleConfiguration', bucket)?.rules ?? []
         const enabled = rules.filter(({ status }) => status === 'Enabled')
         if (!enabled.some(each => each.abortIncompleteMultipartUpload)) return 'keeps parts forever'
+        const kept = LEFT.filter(
+          prefix =>
+            !enabled.some(each => each.filter?.prefix === prefix && each.expiration?.days > 0),
+        )
+        if (kept.length > 0) return `keeps what was left in ${kept} forever`
         if (!enabled.some(each => each.noncurrentVersionExpiration?.noncurrentDays >= 30))
           return 'keeps what was deleted forever, or too briefly'
         const versions = ofBucket(graph, 's3/bucketVersioning', bucket)
@@ -108,6 +114,10 @@ export const storage: Rule[] = [
       graph => without(graph, 'bucket-blobs-lifecycle'),
       graph => {
         inputs(graph, 'bucket-blobs-lifecycle').rules[0].status = 'Disabled'
+      },
+      graph => {
+        const of = inputs(graph, 'bucket-blobs-lifecycle')
+        of.rules = of.rules.filter(({ filter }: Inputs) => filter.prefix !== 'uploads/')
       },
       graph => without(graph, 'bucket-blobs-versions'),
     ],
@@ -166,6 +176,32 @@ export const storage: Rule[] = [
     ],
   },
   {
+    name: 'who stores blobs may remove what it made them from',
+    faults: graph => {
+      const on = (action: string) =>
+        statements(graph).filter(of => of.Effect === 'Allow' && list(of.Action).includes(action))
+      const removers = on('s3:DeleteObject')
+        .filter(({ Resource }) => list(Resource).some(each => /\/(\*|unfinished\/\*)$/.test(each)))
+        .map(({ from }) => from)
+      return on('s3:PutObject')
+        .filter(({ from }) => !removers.includes(from))
+        .map(({ from }) => `${from}: fails on a blob whose digest was not known before its bytes`)
+    },
+    plants: [
+      graph =>
+        change(graph, 'policy-runner-cpu', all => {
+          for (const each of all)
+            if (list(each.Action).includes('s3:DeleteObject'))
+              each.Resource = ['arn:aws:s3:::x/y/*']
+        }),
+      graph =>
+        change(graph, 'policy-api', all => {
+          for (const each of all)
+            each.Action = list(each.Action).filter(action => action !== 's3:DeleteObject')
+        }),
+    ],
+  },
+  {
     name: 'the database is backed up, for a week and in production for a month',
     faults: graph =>
       faulty(all(graph, 'rds/instance'), ({ backupRetentionPeriod: days }) => {
@@ -180,5 +216,7 @@ export const storage: Rule[] = [
   },
 ]
 
+/** Where parts and pieces stand until they are joined (`platform/blob/s3.ts`, `signed.ts`). */
+const LEFT = ['unfinished/', 'blobs/pieces/', 'uploads/']
 const NO_KEY = 'is not encrypted with the key of the deployment'
 const BLOCKS = ['blockPublicAcls', 'blockPublicPolicy', 'ignorePublicAcls', 'restrictPublicBuckets']

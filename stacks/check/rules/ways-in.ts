@@ -96,6 +96,47 @@ export const waysIn: Rule[] = [
     ],
   },
   {
+    name: 'a function that failed its schedule is not called for it again, and waits no longer than an hour',
+    faults: graph =>
+      Object.keys(SCHEDULES).flatMap(name => {
+        const { name: functionName } = inputs(graph, `function-${name}`)
+        const told = all(graph, 'lambda/functionEventInvokeConfig').find(
+          of => of.inputs.functionName === functionName,
+        )?.inputs
+        if (told?.maximumRetryAttempts !== 0) return [`function-${name}: is called twice more`]
+        if (told.maximumEventAgeInSeconds <= 3_600) return []
+        return [`function-${name}: hears of a schedule that is long over`]
+      }),
+    plants: [
+      graph => without(graph, 'calls-relay'),
+      graph => {
+        inputs(graph, 'calls-tend').maximumRetryAttempts = 2
+      },
+      graph => delete inputs(graph, 'calls-sweep').maximumEventAgeInSeconds,
+    ],
+  },
+  {
+    name: 'what is called once a minute, or once a deployment, calls somebody although it cannot fail more often',
+    faults: graph =>
+      ['migrate', ...Object.keys(SCHEDULES)].flatMap(name => {
+        const { threshold, datapointsToAlarm } = inputs(graph, `alarm-function-${name}-errors`)
+        const most = name === 'migrate' ? 1 : 2
+        if (threshold === 0 && datapointsToAlarm <= most) return []
+        return [`alarm-function-${name}-errors: waits for more failures than there can be`]
+      }),
+    plants: [
+      graph => {
+        inputs(graph, 'alarm-function-relay-errors').threshold = 5
+      },
+      graph => {
+        inputs(graph, 'alarm-function-tend-errors').datapointsToAlarm = 5
+      },
+      graph => {
+        inputs(graph, 'alarm-function-migrate-errors').datapointsToAlarm = 5
+      },
+    ],
+  },
+  {
     name: 'wrangler.toml names the Worker that the domain leads to, and the places by their names',
     faults: graph => {
       const { name: worker, ...urls } = wranglerOf(graph.stage)

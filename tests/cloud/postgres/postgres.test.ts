@@ -4,6 +4,7 @@ import { sql } from 'drizzle-orm'
 import pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Tx } from '#core/deps.ts'
+import { AppError } from '#core/error.ts'
 import { type OpenDatabase, openDatabase } from '#platform/db/postgres.ts'
 import { newId } from '#schemas/ids.ts'
 import { type CloudDatabase, startDatabase, strangerIn } from './database.ts'
@@ -163,6 +164,20 @@ describe('runs again', () => {
     })
     await expect(asked).rejects.toMatchObject({ code: 'unavailable', retryable: true })
     expect(runs).toBe(1)
+  })
+
+  test('nothing because another place is away: the work says so once, and its connection serves the next', async () => {
+    const single = openDatabase({ url: server.url, log, connectionsMax: 1 })
+    const pidOf = async (tx: Tx) =>
+      (await tx.execute(sql`select pg_backend_pid() as pid`)).rows[0]!.pid as number
+    const pids: number[] = []
+    const asked = single.tenant(tenant, async tx => {
+      pids.push(await pidOf(tx))
+      throw new AppError('unavailable', { public: 'The queue is away.', retryable: true })
+    })
+    await expect(asked).rejects.toMatchObject({ code: 'unavailable', public: 'The queue is away.' })
+    expect(pids).toEqual([await single.tenant(tenant, pidOf)])
+    await single.close()
   })
 
   async function endSession(tx: Tx): Promise<void> {

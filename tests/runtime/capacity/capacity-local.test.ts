@@ -8,6 +8,7 @@ import * as jobs from '#core/jobs/jobs.ts'
 import { openLogFile } from '#local/logfile.ts'
 import { startPlace } from '#local/place.ts'
 import { openPool, type Pool } from '#local/pool/pool.ts'
+import type { Exit, Running } from '#local/supervisor.ts'
 import { newId, type TenantId } from '#schemas/ids.ts'
 import { capacityDecisions } from '#schemas/tables/capacity.ts'
 import { steps } from '#schemas/tables/jobs.ts'
@@ -116,6 +117,30 @@ test('as many processes as the work is worth, one that is killed comes back, and
   expect(kept.at(-1)!.onDemand).toBe(0)
   for (const { reasons } of kept) expect(reasons.length).toBeGreaterThan(0)
 }, 120_000)
+
+test('a runner that is up just when the pool was stopped is stopped too', async () => {
+  const asked = Promise.withResolvers<void>()
+  const up = Promise.withResolvers<Running>()
+  const exited = Promise.withResolvers<Exit>()
+  const late = openPool(
+    {
+      clock,
+      log,
+      decide: async () => ({ desired: { spot: 0, on_demand: 0 }, drain: [] }),
+      start: () => {
+        asked.resolve()
+        return up.promise
+      },
+    },
+    { least: 0, most: 1, everyMs: 100, first: ['runner-0'] },
+  )
+  await asked.promise
+  const stopped = late.stop()
+  const stop = async () => exited.resolve({ code: 0, signal: null })
+  up.resolve({ pid: 1, exited: exited.promise, stop })
+  await stopped
+  expect(late.pids()).toEqual({})
+})
 
 async function decisions() {
   return db.system(tx => tx.select().from(capacityDecisions).orderBy(capacityDecisions.id))

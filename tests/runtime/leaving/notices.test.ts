@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { instanceMetadata } from '#gpu-runners/leaving/metadata.ts'
-import { type Notice, watchNotices } from '#gpu-runners/leaving/notices.ts'
+import { leftMs, type Notice, watchNotices } from '#gpu-runners/leaving/notices.ts'
 import {
   ACTION_PATH,
   noticeText,
@@ -161,3 +161,11 @@ test('each of several processes gets its own notice, and one notice goes to one 
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await sleep(5)
 }
+
+test('a notice leaves time to hand back, however late it is heard and whatever the clock says', () => {
+  const noticeIn = (ms: number) =>
+    leftMs({ action: 'terminate', at: 1_000_000 + ms }, 1_000_000, 110_000)
+  expect(noticeIn(120_000)).toBe(110_000)
+  expect(noticeIn(60_000)).toBe(55_000)
+  expect([2_000, 0, -300_000].map(noticeIn)).toEqual([1_000, 1_000, 1_000])
+})

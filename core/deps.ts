@@ -51,7 +51,7 @@ export type Message = {
 
 /** SQS semantics: at least once, unordered, hidden while in flight, dead-lettered when poisonous. */
 export type Queue = {
-  /** Durable when it resolves. Any number of messages; the driver makes batches. */
+  /** Durable when it resolves. Any number of messages, each of up to 4 MiB; the driver makes batches. */
   send(queue: QueueName, messages: { body: string; delayS?: number }[]): Promise<void>
   /** Up to `max` (≤ 10) messages; waits up to `waitS` (≤ 20) for the first; resolves early on abort. */
   receive(

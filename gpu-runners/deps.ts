@@ -34,8 +34,8 @@ export async function openDeps(env: RunnerEnv): Promise<RunnerDeps> {
   const signer = await openSigner('runner', env.key)
   const functions = await openFunctions(env.functionsUrl)
   const control = openControl({ url: env.functionsUrl, functions, signer, clock })
-  const queue = env.queues ? await openSqs(env.queues) : queueOf(control)
   const blobs = await openBlobs(env.blobs)
+  const queue = env.queues ? await openSqs(env.queues, { blobs, log }) : queueOf(control)
   const protection = env.ecsAgentUrl ? taskProtection({ log }, env.ecsAgentUrl) : UNPROTECTED
   const { usable, lacks } = await probe({ log }, env.providers)
   const engine = openOnnxRuntime({ log, providers: usable })

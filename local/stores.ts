@@ -1,7 +1,7 @@
 /** Queues and blobs of a start: on this machine, or in SQS and S3 as its environment names them. */
 import { AppError } from '#core/error.ts'
 import { openBlobs } from '#platform/blob/open.ts'
-import { openSqs, QUEUE_VARIABLES, queueUrls } from '#platform/queue/open.ts'
+import { checkSqs, QUEUE_VARIABLES, queueUrls } from '#platform/queue/open.ts'
 import type { Flags } from './flags.ts'
 
 type Engines = Pick<Flags, 'queue' | 'blob'>
@@ -33,9 +33,7 @@ export function storesEnv({ queue, blob }: Engines, inherited: Env): Env {
 /** Asks each store once. Throws `unavailable` with which of them cannot be used and why. */
 export async function reachStores({ queue, blob }: Engines, env: Env): Promise<void> {
   if (queue === 'sqs') {
-    const opened = await openSqs(queueUrls(env)!)
-    await opened.check().catch(error => refuse('The queues', error))
-    await opened.close()
+    await checkSqs(queueUrls(env)!).catch(error => refuse('The queues', error))
   }
   if (blob === 's3') {
     const bucket = env.GALLEY_BUCKET!

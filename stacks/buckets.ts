@@ -5,6 +5,11 @@ import { policyOf } from './policy.ts'
 import type { Secrets } from './secrets.ts'
 import { type Deployment, nameOf, tagsOf } from './settings.ts'
 
+/** Bodies of messages that are larger than SQS takes. */
+export const BODIES = 'blobs/messages/'
+/** A day longer than SQS keeps the dead message that needs one. */
+const BODIES_DAYS = 15
+
 export type Buckets = { blobs: s3.Bucket }
 
 export function buckets(deployment: Deployment, { key }: Secrets): Buckets {
@@ -63,6 +68,12 @@ export function buckets(deployment: Deployment, { key }: Secrets): Buckets {
         status: 'Enabled',
         filter: { prefix: 'uploads/' },
         expiration: { days: 14 },
+      },
+      {
+        id: 'left-of-messages',
+        status: 'Enabled',
+        filter: { prefix: BODIES },
+        expiration: { days: BODIES_DAYS },
       },
       {
         id: 'deleted-is-gone-after-a-month',

@@ -13,7 +13,7 @@ import {
   type Variable,
 } from '../schemas/cloud/functions.ts'
 import { type EventSource, QUEUES, type QueueName, type QueueSettings } from '../schemas/queues.ts'
-import type { Buckets } from './buckets.ts'
+import { BODIES, type Buckets } from './buckets.ts'
 import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
 import type { Queues } from './queues.ts'
@@ -191,31 +191,38 @@ function statementsOf(
     { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: secrets.key.arn },
   ]
   const of = (names: QueueName[]) => names.map(name => queues[name].live.arn)
-  if (sends.length > 0) statements.push({ Action: ['sqs:SendMessage'], Resource: of(sends) })
+  const bodies = pulumi.interpolate`${buckets.blobs.arn}/${BODIES}*`
+  if (sends.length > 0)
+    statements.push(
+      { Action: ['sqs:SendMessage'], Resource: of(sends) },
+      { Action: ['s3:PutObject'], Resource: bodies },
+    )
   if (receives.length > 0)
-    statements.push({
-      Action: [
-        'sqs:ReceiveMessage',
-        'sqs:DeleteMessage',
-        'sqs:ChangeMessageVisibility',
-        'sqs:GetQueueAttributes',
-      ],
-      Resource: of(receives),
-    })
+    statements.push(
+      {
+        Action: [
+          'sqs:ReceiveMessage',
+          'sqs:DeleteMessage',
+          'sqs:ChangeMessageVisibility',
+          'sqs:GetQueueAttributes',
+        ],
+        Resource: of(receives),
+      },
+      { Action: ['s3:GetObject'], Resource: bodies },
+    )
   if (redrives.length > 0)
     statements.push({
       Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
       Resource: redrives.map(name => queues[name].dead.arn),
     })
   if (keepsBlobs)
-    statements.push(
-      {
-        Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
-        Resource: pulumi.interpolate`${buckets.blobs.arn}/*`,
-      },
-      // Without it a blob that is not there looks like one that is forbidden.
-      { Action: ['s3:ListBucket'], Resource: buckets.blobs.arn },
-    )
+    statements.push({
+      Action: ['s3:GetObject', 's3:PutObject', 's3:DeleteObject', 's3:AbortMultipartUpload'],
+      Resource: pulumi.interpolate`${buckets.blobs.arn}/*`,
+    })
+  // Without it a blob that is not there looks like one that is forbidden.
+  if (keepsBlobs || receives.length > 0)
+    statements.push({ Action: ['s3:ListBucket'], Resource: buckets.blobs.arn })
   return statements
 }
 

@@ -2,13 +2,27 @@
 import type { FeatureObjects, Queue } from '#core/deps.ts'
 import { openSigner, placeKey } from '#core/internal/signing.ts'
 import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
+import { type Bodies, largeBodies } from '#platform/queue/bodies.ts'
 import { sqsQueue } from '#platform/queue/sqs.ts'
 import { sqsClient } from '#platform/queue/sqs-client.ts'
 import type { Base } from './base.ts'
 import { readPlaces, readQueues } from './env.ts'
 
-export function openQueue(): Queue {
-  return sqsQueue({ client: sqsClient(), urls: readQueues() })
+type Logging = Pick<Base, 'log'>
+
+export function openQueue({ log }: Logging): Queue {
+  return sqsQueue({ client: sqsClient(), urls: readQueues(), blobs: blobsOnDemand(), log })
+}
+
+/** For who is handed messages, and receives none. */
+export function openBodies({ log }: Logging): Bodies {
+  return largeBodies({ blobs: blobsOnDemand(), log })
+}
+
+/** A function starts without what few messages need. */
+function blobsOnDemand() {
+  const { GALLEY_BUCKET: bucket } = readPlaces(['GALLEY_BUCKET'])
+  return async () => (await import('./bodies.ts')).bodyBlobs(bucket)
 }
 
 /** The objects of the Worker, by signed requests. */

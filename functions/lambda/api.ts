@@ -15,7 +15,7 @@ const CACHE_BYTES_MAX = 134_217_728
 const PATIENCE_MS = 20_000
 
 const base = await openBase()
-const queue = openQueue()
+const queue = openQueue(base)
 const relay = openRelay({ ...base, queue })
 const keys = PLACES.map(async place => [place, await placeKey(base.secret, place)])
 const deps: FunctionsDeps = {

@@ -2,12 +2,13 @@
 import { ingestMessages } from '../ingest.ts'
 import { invoked, openBase } from '../invocation/base.ts'
 import { eachMessage } from '../invocation/batch.ts'
-import { openFeatures } from '../invocation/stores.ts'
+import { openBodies, openFeatures } from '../invocation/stores.ts'
 
 const base = await openBase()
 const deps = { ...base, features: await openFeatures(base) }
+const bodies = openBodies(base)
 
 export const handler = (event: unknown) =>
   invoked(base, 'ingest', () =>
-    eachMessage(event, (messages, taken) => ingestMessages(deps, messages, taken)),
+    eachMessage(event, bodies, (messages, taken) => ingestMessages(deps, messages, taken)),
   )

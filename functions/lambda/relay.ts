@@ -6,7 +6,7 @@ import { repeated } from '../invocation/repeated.ts'
 import { openQueue } from '../invocation/stores.ts'
 
 const base = await openBase()
-const deps = { ...base, queue: openQueue() }
+const deps = { ...base, queue: openQueue(base) }
 
 export const handler = (_event: unknown, invocation: Invocation) =>
   invoked(base, 'relay', () =>

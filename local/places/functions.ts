@@ -48,10 +48,10 @@ const env = readEnv()
 const clock = { now: () => Date.now() }
 const log = openLog({ place: 'functions', clock })
 const db = openDatabase({ url: env.databaseUrl, log })
-const queue = env.queues
-  ? await openSqs(env.queues)
-  : postgresQueue({ pool: db.pool, listen: connectionOf(env.databaseUrl) })
 const blobs = await openBlobs(env.blobs)
+const queue = env.queues
+  ? await openSqs(env.queues, { blobs, log })
+  : postgresQueue({ pool: db.pool, listen: connectionOf(env.databaseUrl) })
 const keys = Object.fromEntries(
   await Promise.all(PLACES.map(async place => [place, await placeKey(env.secret, place)])),
 )

@@ -4,8 +4,11 @@
  */
 import { AppError } from '#core/error.ts'
 
-/** Of one body in UTF-8: what an SQS queue takes everywhere, and enough for a reference to a blob. */
-export const BODY_BYTES_MAX = 262_144
+/**
+ * Of one body in UTF-8. Messages are meant to hold references; this is what a place can hold ten of. SQS takes
+ * less at once, and its driver puts the rest into blobs.
+ */
+export const BODY_BYTES_MAX = 4_194_304
 const DELAY_S_MAX = 900
 const VISIBILITY_S_MAX = 43_200
 const MESSAGES_PER_RECEIVE_MAX = 10

@@ -1,7 +1,8 @@
 /** Which queue a place has follows from its environment: SQS where that names the queues, else PostgreSQL. */
-import type { Queue } from '#core/deps.ts'
+import type { Log, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
+import type { BodyBlobs } from './bodies.ts'
 import type { QueueUrls } from './sqs.ts'
 
 const NAMES = Object.keys(QUEUES) as QueueName[]
@@ -31,24 +32,30 @@ export function queueUrls(from: Record<string, string | undefined>): QueueUrls |
   return Object.fromEntries(urls) as QueueUrls
 }
 
-export type OpenQueue = Queue & {
-  /** Throws unless all queues are there and have their dead-letter queues. */
-  check(): Promise<void>
-  close(): Promise<void>
-}
-
-/** Region, endpoint and credentials are the SDK's own to find. It is loaded only where it is used. */
-export async function openSqs(urls: QueueUrls): Promise<OpenQueue> {
-  const [{ sqsQueue }, { checkQueues, sqsClient }] = await Promise.all([
+/**
+ * Region, endpoint and credentials are the SDK's own to find. It is loaded only where it is used. `blobs` are
+ * for bodies that are larger than a message.
+ */
+export async function openSqs(
+  urls: QueueUrls,
+  { blobs, log }: { blobs: BodyBlobs; log: Log },
+): Promise<Queue & { close(): Promise<void> }> {
+  const [{ sqsQueue }, { sqsClient }] = await Promise.all([
     import('./sqs.ts'),
     import('./sqs-client.ts'),
   ])
   const client = sqsClient()
   return {
-    ...sqsQueue({ client, urls }),
-    check: () => checkQueues(client, urls),
+    ...sqsQueue({ client, urls, blobs: async () => blobs, log }),
     close: async () => client.destroy(),
   }
+}
+
+/** Throws unless all queues are there and have their dead-letter queues. */
+export async function checkSqs(urls: QueueUrls): Promise<void> {
+  const { checkQueues, sqsClient } = await import('./sqs-client.ts')
+  const client = sqsClient()
+  await checkQueues(client, urls).finally(() => client.destroy())
 }
 
 function variableOf(name: QueueName): string {

@@ -10,23 +10,29 @@ import {
   SendMessageBatchCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs'
-import type { Message, Queue } from '#core/deps.ts'
+import type { Log, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { QueueName } from '#schemas/queues.ts'
 import { microBatch } from './batch.ts'
 import {
-  checkOutgoing,
-  checkReceive,
-  checkRedrive,
-  checkVisibility,
-  type Outgoing,
-} from './message.ts'
+  type BodyBlobs,
+  bytesOf,
+  handleOf,
+  largeBodies,
+  MESSAGE_BYTES_MAX,
+  type Packed,
+  POINTER_ATTRIBUTE,
+  POINTER_MARK,
+  type Received,
+  saysPointer,
+} from './bodies.ts'
+import { checkOutgoing, checkReceive, checkRedrive, checkVisibility } from './message.ts'
 import { nameOf, sqsFault } from './sqs-client.ts'
 import { nap } from './unavailable.ts'
 
 const ENTRIES_MAX = 10
-/** Of the bodies of one call together. */
-const CALL_BYTES_MAX = 262_144
+/** Of the messages of one call together. */
+const CALL_BYTES_MAX = MESSAGE_BYTES_MAX
 const CALLS_IN_FLIGHT_MAX = 8
 const TRIES_MAX = 5
 const RETRY_MS_FIRST = 50
@@ -42,7 +48,14 @@ type Entry = { Id: string }
 type Outcome = { Successful?: { Id?: string }[]; Failed?: Failure[] }
 type Failure = { Id?: string; Code?: string; Message?: string; SenderFault?: boolean }
 
-export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
+/** `blobs` is for bodies that are larger than a message, and opened when there is one. */
+export function sqsQueue(o: {
+  client: SQSClient
+  urls: QueueUrls
+  blobs(): Promise<BodyBlobs>
+  log: Log
+}): Queue {
+  const bodies = largeBodies(o)
   const perUrl = <T>(
     run: (url: string, items: T[]) => Promise<void>,
     weigh: (item: T) => number,
@@ -60,38 +73,45 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
     }
   }
 
-  const sendAll = perUrl<Outgoing>(
-    (QueueUrl, messages) => {
-      const entries = messages.map((m, at) => ({
-        Id: String(at),
-        MessageBody: m.body,
-        DelaySeconds: Math.ceil(m.delayS ?? 0),
-      }))
-      return untilAllDone(entries, Entries =>
-        o.client.send(new SendMessageBatchCommand({ QueueUrl, Entries })).catch(error => {
-          throw sqsFault(error, 'SendMessage', QueueUrl)
-        }),
-      )
-    },
-    m => Buffer.byteLength(m.body),
-  )
+  const sendAll = perUrl<Packed>((QueueUrl, messages) => {
+    const entries = messages.map((m, at) => ({
+      Id: String(at),
+      MessageBody: m.body,
+      DelaySeconds: Math.ceil(m.delayS ?? 0),
+      MessageAttributes: m.isPointer ? POINTER_MARK : undefined,
+    }))
+    return untilAllDone(entries, Entries =>
+      o.client.send(new SendMessageBatchCommand({ QueueUrl, Entries })).catch(error => {
+        throw sqsFault(error, 'SendMessage', QueueUrl)
+      }),
+    )
+  }, bytesOf)
 
   const deleteAll = perUrl<string>(
-    (QueueUrl, receipts) => {
-      const entries = receipts.map((ReceiptHandle, at) => ({ Id: String(at), ReceiptHandle }))
-      return untilAllDone(
+    async (QueueUrl, receipts) => {
+      const old = new Set<string | undefined>()
+      const entries = receipts.map((receipt, at) => ({
+        Id: String(at),
+        ReceiptHandle: handleOf(receipt),
+      }))
+      await untilAllDone(
         entries,
         Entries =>
           o.client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries })).catch(error => {
             throw sqsFault(error, 'DeleteMessage', QueueUrl)
           }),
-        isOldReceipt,
+        failure => isOldReceipt(failure) && Boolean(old.add(failure.Id)),
       )
+      // Of one that is another's now the body is still wanted.
+      await bodies.forget(receipts.filter((_, at) => !old.has(String(at))))
     },
     () => 1,
   )
 
-  async function take(QueueUrl: string, options: Parameters<Queue['receive']>[1]) {
+  async function take(
+    QueueUrl: string,
+    options: Parameters<Queue['receive']>[1],
+  ): Promise<Received[]> {
     const { max, waitS, visibilityS, signal } = options
     if (signal?.aborted) return []
     const command = new ReceiveMessageCommand({
@@ -100,10 +120,11 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
       WaitTimeSeconds: Math.ceil(waitS),
       VisibilityTimeout: visibilityS === undefined ? undefined : Math.ceil(visibilityS),
       MessageSystemAttributeNames: ['ApproximateReceiveCount'],
+      MessageAttributeNames: [POINTER_ATTRIBUTE],
     })
     try {
       const { Messages = [] } = await o.client.send(command, { abortSignal: signal })
-      return Messages.map(toMessage)
+      return Messages.map(toReceived)
     } catch (error) {
       if (signal?.aborted) return []
       throw sqsFault(error, 'ReceiveMessage', QueueUrl)
@@ -113,11 +134,11 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
   return {
     async send(queue, messages) {
       checkOutgoing(messages)
-      await sendAll(o.urls[queue].url, messages)
+      await sendAll(o.urls[queue].url, await bodies.pack(queue, messages))
     },
     async receive(queue, options) {
       checkReceive(options)
-      return take(o.urls[queue].url, options)
+      return bodies.unpack(await take(o.urls[queue].url, options))
     },
     delete: (queue, receipts) => deleteAll(o.urls[queue].url, receipts),
     async extend(queue, receipt, visibilityS) {
@@ -126,7 +147,7 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
         await o.client.send(
           new ChangeMessageVisibilityCommand({
             QueueUrl: o.urls[queue].url,
-            ReceiptHandle: receipt,
+            ReceiptHandle: handleOf(receipt),
             VisibilityTimeout: Math.ceil(visibilityS),
           }),
         )
@@ -150,20 +171,23 @@ export function sqsQueue(o: { client: SQSClient; urls: QueueUrls }): Queue {
       checkRedrive(max)
       const { url, deadUrl } = o.urls[queue]
       const options = { waitS: REDRIVE_WAIT_S, visibilityS: REDRIVE_HIDDEN_S }
-      for (let sent = 0; ; ) {
-        const messages = await take(deadUrl, { ...options, max: Math.min(max - sent, ENTRIES_MAX) })
-        // In this order: who dies in between leaves a message in both queues, and never in none.
-        await sendAll(
-          url,
-          messages.map(({ body }) => ({ body })),
-        )
+      let sent = 0
+      for (let seen = 0; seen < max; ) {
+        const taken = await take(deadUrl, { ...options, max: Math.min(max - seen, ENTRIES_MAX) })
+        if (taken.length === 0) break
+        seen += taken.length
+        const messages = await bodies.unpack(taken)
+        const outgoing = messages.map(({ body }) => ({ body }))
+        // In this order: who dies in between leaves a message in both queues, and never in none. A large body is
+        // stored anew, because its message lives as long again.
+        await sendAll(url, await bodies.pack(queue, outgoing))
         await deleteAll(
           deadUrl,
           messages.map(({ receipt }) => receipt),
         )
         sent += messages.length
-        if (messages.length === 0 || sent >= max) return sent
       }
+      return sent
     },
   }
 }
@@ -191,17 +215,19 @@ async function untilAllDone<E extends Entry>(
   }
 }
 
-function toMessage(m: {
+function toReceived(m: {
   MessageId?: string
   Body?: string
   ReceiptHandle?: string
   Attributes?: Record<string, string>
-}): Message {
+  MessageAttributes?: Record<string, { StringValue?: string }>
+}): Received {
   return {
     id: m.MessageId ?? '',
     body: m.Body ?? '',
     receipt: m.ReceiptHandle ?? '',
     receiveCount: Number(m.Attributes?.ApproximateReceiveCount ?? 1),
+    isPointer: saysPointer(m.MessageAttributes?.[POINTER_ATTRIBUTE]?.StringValue),
   }
 }
 

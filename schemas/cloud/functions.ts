@@ -41,8 +41,8 @@ const FEATURES: Variable[] = ['GALLEY_FEATURES_URL', 'GALLEY_PARTITIONS_PER_OBJE
 
 export const VARIABLES: Record<FunctionName, Variable[]> = {
   api: [...DATABASE, ...FEATURES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
-  ingest: [...DATABASE, ...FEATURES],
-  relay: [...DATABASE, ...QUEUE_URLS],
+  ingest: [...DATABASE, ...FEATURES, 'GALLEY_BUCKET'],
+  relay: [...DATABASE, ...QUEUE_URLS, 'GALLEY_BUCKET'],
   sweep: [...DATABASE, ...FEATURES],
   tend: [...DATABASE, ...FEATURES, 'GALLEY_BUCKET'],
   migrate: ['GALLEY_OWNER_SECRET_ARN', 'GALLEY_DATABASE_SECRET_ARN', 'GALLEY_DATABASE_HOST'],

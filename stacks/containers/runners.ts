@@ -6,7 +6,7 @@ import * as ecs from '@pulumi/aws/ecs/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import { queueVariable } from '../../schemas/cloud/functions.ts'
 import { QUEUES, type QueueName } from '../../schemas/queues.ts'
-import type { Buckets } from '../buckets.ts'
+import { BODIES, type Buckets } from '../buckets.ts'
 import type { Network } from '../network.ts'
 import type { Queues } from '../queues.ts'
 import type { Secrets } from '../secrets.ts'
@@ -110,10 +110,11 @@ function serviceOf(
         Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],
         Resource: pulumi.interpolate`${buckets.blobs.arn}/*`,
       },
-      // What was stored while its digest was not known yet, and a file of a batch that came out empty.
+      // What was stored while its digest was not known yet, a file of a batch that came out empty, and bodies
+      // of messages that were worked off.
       {
         Action: ['s3:DeleteObject'],
-        Resource: ['unfinished/*', 'blobs/*/batch-files/*'].map(
+        Resource: ['unfinished/*', 'blobs/*/batch-files/*', `${BODIES}*`].map(
           keys => pulumi.interpolate`${buckets.blobs.arn}/${keys}`,
         ),
       },

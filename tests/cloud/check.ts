@@ -12,7 +12,11 @@ import { pythonWith } from '../conformance/clients/python.ts'
 
 /** Whose guarantees the tests of a file are. */
 const FILES = {
-  sqs: ['tests/cloud/sqs.test.ts', 'tests/cloud/sqs-faults.test.ts'],
+  sqs: [
+    'tests/cloud/sqs.test.ts',
+    'tests/cloud/sqs-bodies.test.ts',
+    'tests/cloud/sqs-faults.test.ts',
+  ],
   s3: ['tests/cloud/s3.test.ts', 'tests/cloud/s3-faults.test.ts', 'tests/cloud/s3-signed.test.ts'],
   postgres: [
     'tests/cloud/postgres/postgres.test.ts',

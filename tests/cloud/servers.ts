@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url'
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { CreateQueueCommand, GetQueueAttributesCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { buildApp } from 'fauxqs'
+import type { Blobs } from '#core/deps.ts'
+import { s3Blobs } from '#platform/blob/s3.ts'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
 import { startFaulty } from './faulty.ts'
@@ -67,6 +69,14 @@ export async function freshBucket(client: S3Client): Promise<string> {
   const Bucket = `blobs-${freshName()}`
   await client.send(new CreateBucketCommand({ Bucket }))
   return Bucket
+}
+
+/** A store for bodies that are larger than a message, in a bucket of its own on the same server. */
+export async function bodiesAt(endpoint: string): Promise<{ blobs: Blobs; close(): void }> {
+  const client = new S3Client({ ...clientConfig(endpoint), forcePathStyle: true })
+  const bucket = await freshBucket(client)
+  const blobs = s3Blobs({ client, bucket, cacheFolder: 'no file is asked for' })
+  return { blobs, close: () => client.destroy() }
 }
 
 async function createQueue(client: SQSClient, name: QueueName, suffix: string) {

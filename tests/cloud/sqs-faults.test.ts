@@ -23,7 +23,8 @@ for (const { name, endpoint } of inject('clouds')) {
       faulty = await startFaulty(endpoint)
       client = new SQSClient({ ...clientConfig(faulty.endpoint), maxAttempts: 3 })
       urls = await freshQueues(client)
-      queue = sqsQueue({ client, urls })
+      const blobs = () => Promise.reject(new Error('no body here is large'))
+      queue = sqsQueue({ client, urls, blobs, log: { info() {}, error() {} } })
       faulty.asked.length = 0
     })
     afterEach(async () => {

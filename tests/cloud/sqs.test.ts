@@ -4,7 +4,9 @@ import { inject } from 'vitest'
 import { sqsQueue } from '#platform/queue/sqs.ts'
 import { QUEUE_ENGINES } from '../conformance/engines.ts'
 import { queueSuite } from '../conformance/queue.ts'
-import { clientConfig, freshQueues } from './servers.ts'
+import { bodiesAt, clientConfig, freshQueues } from './servers.ts'
+
+const log = { info() {}, error() {} }
 
 for (const { name, endpoint } of inject('clouds')) {
   queueSuite({
@@ -12,8 +14,16 @@ for (const { name, endpoint } of inject('clouds')) {
     flags: QUEUE_ENGINES[name],
     async fresh() {
       const client = new SQSClient(clientConfig(endpoint))
-      const queue = sqsQueue({ client, urls: await freshQueues(client) })
-      return { queue, close: async () => client.destroy() }
+      const { blobs, close } = await bodiesAt(endpoint)
+      const urls = await freshQueues(client)
+      const queue = sqsQueue({ client, urls, blobs: async () => blobs, log })
+      return {
+        queue,
+        async close() {
+          client.destroy()
+          close()
+        },
+      }
     },
   })
 }

@@ -64,6 +64,16 @@ function nothingIsLost(q: () => Queue, flags: QueueFlags): void {
     )
   })
 
+  test('a body of a megabyte comes back byte for byte, and one that looks like a pointer as it is', async () => {
+    const large = 'é"\\\n漢 '.repeat(120_000)
+    const key = 'messages/work/00000000-0000-0000-0000-000000000000'
+    const alike = JSON.stringify({ key, size: 1, sha256: '0'.repeat(64) })
+    await q().send('work', [{ body: large }, { body: alike }, { body: 'small' }])
+    const bodies = await drain(q())
+    expect(bodies.length).toBe(3)
+    expect(new Set(bodies)).toEqual(new Set([large, alike, 'small']))
+  })
+
   test('a message whose reader died is received again, counted', async () => {
     await q().send('work', [{ body: 'x' }])
     const first = await one(q(), { ...SOON, visibilityS: 1 })

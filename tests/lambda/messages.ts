@@ -4,15 +4,20 @@ import type { QueueName } from '#schemas/queues.ts'
 import type { Cloud } from './cloud.ts'
 import type { Host, Outcome } from './host.ts'
 
-export type Record = { messageId: string; receiptHandle: string; body: string }
+export type Record = {
+  messageId: string
+  receiptHandle: string
+  body: string
+  messageAttributes?: { [name: string]: { stringValue: string; dataType: string } }
+}
 
 /** The event of some messages, as SQS's documentation has it. */
 export function sqsEvent(records: Record[]) {
   return {
     Records: records.map(record => ({
+      messageAttributes: {},
       ...record,
       attributes: { ApproximateReceiveCount: '1', SentTimestamp: '1545082649183' },
-      messageAttributes: {},
       eventSource: 'aws:sqs',
       eventSourceARN: 'arn:aws:sqs:eu-central-1:123456789012:galley-test-events',
       awsRegion: 'eu-central-1',

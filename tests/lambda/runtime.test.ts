@@ -1,11 +1,13 @@
 /** Every bundle as Lambda runs it: alone in its folder, told by its environment, frozen after each reply. */
+import { createHash, randomUUID } from 'node:crypto'
+import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { FUNCTION_NAMES } from '#schemas/cloud/functions.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { SCHEDULES } from '#schemas/schedules.ts'
 import { callerOf, tenantIn } from './caller.ts'
-import { type Cloud, SHORT_SECRET, startCloud } from './cloud.ts'
+import { BUCKET, type Cloud, SHORT_SECRET, startCloud } from './cloud.ts'
 import type { Outcome } from './host.ts'
 import { sqsEvent } from './messages.ts'
 
@@ -116,6 +118,25 @@ test('of a batch of messages exactly those come again that could not be taken', 
   const good = sqsEvent([records[0]!, records[2]!])
   expect(answerOf(await host.invoke(good))).toEqual({ batchItemFailures: [] })
   expect(faultOf(await host.invoke({ detail: {} }))).toContain('takes messages of SQS as "Records"')
+})
+
+test('a body that is larger than a message comes from its blob, and one that is gone fails alone', async () => {
+  const body = JSON.stringify({ tenantId, events: [], filling: 'é'.repeat(200_000) })
+  const sha256 = createHash('sha256').update(body).digest('hex')
+  const pointerTo = (key: string) => ({ key, size: Buffer.byteLength(body), sha256 })
+  const stored = { Bucket: BUCKET, Body: body, Metadata: { sha256 } }
+  const keys = [randomUUID(), randomUUID()].map(id => `messages/events/${id}`)
+  await cloud.s3.send(new PutObjectCommand({ ...stored, Key: `blobs/${keys[0]}` }))
+  const records = keys.map((key, at) => ({
+    messageId: `m${at}`,
+    receiptHandle: `r${at}`,
+    body: JSON.stringify(pointerTo(key)),
+    messageAttributes: { GalleyBody: { stringValue: 'blob', dataType: 'String' } },
+  }))
+  const host = await cloud.start('ingest')
+  const failures = [{ itemIdentifier: 'm1' }]
+  expect(answerOf(await host.invoke(sqsEvent(records)))).toEqual({ batchItemFailures: failures })
+  expect(host.output()).toContain(`the blob ${keys[1]} with its body is gone`)
 })
 
 test('what is due every second is done all through an invocation', async () => {

@@ -123,6 +123,31 @@ export const storage: Rule[] = [
     ],
   },
   {
+    name: 'the body of a message in a blob is kept for longer than any message, and not forever',
+    faults: graph => {
+      const kept = all(graph, 'sqs/queue').map(
+        ({ inputs: { messageRetentionSeconds = 345_600 } }) => messageRetentionSeconds,
+      )
+      return faulty(buckets(graph), (_, bucket) => {
+        const rules: Inputs[] =
+          ofBucket(graph, 's3/bucketLifecycleConfiguration', bucket)?.rules ?? []
+        const days = rules.find(
+          ({ status, filter }) => status === 'Enabled' && filter?.prefix === 'blobs/messages/',
+        )?.expiration?.days
+        if (!days) return 'keeps bodies of messages forever'
+        return !(days * 86_400 > Math.max(...kept)) && 'forgets bodies that a message still names'
+      })
+    },
+    plants: [
+      graph => {
+        bodiesRule(graph).status = 'Disabled'
+      },
+      graph => {
+        bodiesRule(graph).expiration = { days: 14 }
+      },
+    ],
+  },
+  {
     name: 'in production nothing that is stored goes with a deployment',
     faults: graph =>
       graph.stage !== 'production'
@@ -218,5 +243,11 @@ export const storage: Rule[] = [
 
 /** Where parts and pieces stand until they are joined (`platform/blob/s3.ts`, `signed.ts`). */
 const LEFT = ['unfinished/', 'blobs/pieces/', 'uploads/']
+
+function bodiesRule(graph: Graph): Inputs {
+  const { rules } = inputs(graph, 'bucket-blobs-lifecycle')
+  return rules.find(({ filter }: Inputs) => filter?.prefix === 'blobs/messages/')
+}
+
 const NO_KEY = 'is not encrypted with the key of the deployment'
 const BLOCKS = ['blockPublicAcls', 'blockPublicPolicy', 'ignorePublicAcls', 'restrictPublicBuckets']

@@ -38,6 +38,7 @@ export const INTERNAL: Internal[] = [
   })),
   internal('/internal/first', ['supervisor'], createFirst),
   internal('/internal/capacity', ['supervisor'], capacity.decideNow),
+  internal('/internal/capacity/decisions', ['supervisor'], keptDecisions),
   internal('/internal/keys', ['edge'], lookUpKey),
   internal('/internal/revocations', ['edge'], revocations),
   internal('/internal/models/resolve', ['edge'], resolveModel),
@@ -92,6 +93,17 @@ function joinPieces({ blobs }: FunctionsDeps, input: ToJoin) {
 
 function createFirst(deps: FunctionsDeps, input: tenants.First) {
   return inTenant(deps, input, unit => tenants.createFirst(unit, input))
+}
+
+/** Up to `max` of a class, or of each where none is named. */
+async function keptDecisions(
+  { db }: FunctionsDeps,
+  { hardware, max }: { hardware?: string; max: number },
+) {
+  const decisions = await db.system(tx =>
+    hardware ? capacity.newest(tx, { hardware, max }) : capacity.newestOfEach(tx, max),
+  )
+  return { decisions }
 }
 
 function lookUpKey(deps: FunctionsDeps, input: { publicId: string }) {

@@ -13,8 +13,7 @@ import type { Flags } from './flags.ts'
 import { type DataFolder, openFolder } from './folder.ts'
 import { type LogFile, logInto, openLogFile } from './logfile.ts'
 import { startPlace } from './place.ts'
-import type { Pool } from './pool/pool.ts'
-import { openRunners } from './pool/runners.ts'
+import { openRunners, type Sized } from './pool/runners.ts'
 import { freePorts, grpcPort, publicPort } from './ports.ts'
 import { DATABASE, SUPERUSER, socketFolder } from './postgres/address.ts'
 import { startPostgres } from './postgres.ts'
@@ -81,7 +80,7 @@ export async function startGalley(
     const context: Context = { flags, deps, folder, log, logs, env, urls, keys }
     signal.throwIfAborted()
     const supervision = supervise(specs(context), { clock: deps.clock, log })
-    let pool: Pool | undefined
+    let pool: Sized | undefined
     const stop = async (graceMs?: number) => {
       try {
         await pool?.stop(graceMs)

@@ -8,6 +8,8 @@ export const SCHEDULES = {
   relay: { everyS: 1, timeoutS: 58 },
   /** Ends what expired: runs, leases, idempotency records. */
   sweep: { everyS: 10, timeoutS: 58 },
+  /** Says how many runners there are to be; a start takes a minute or two, so that seconds do not matter more. */
+  capacity: { everyS: 5, timeoutS: 58 },
   /** Closes the log's hours; an hour of it may take minutes. */
   tend: { everyS: 60, timeoutS: 840 },
 } as const satisfies Record<string, Schedule>

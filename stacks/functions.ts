@@ -14,6 +14,7 @@ import {
 } from '../schemas/cloud/functions.ts'
 import { type EventSource, QUEUES, type QueueName, type QueueSettings } from '../schemas/queues.ts'
 import { BODIES, type Buckets } from './buckets.ts'
+import { maySizePools, poolPlaces } from './containers/capacity.ts'
 import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
 import type { Queues } from './queues.ts'
@@ -33,6 +34,8 @@ type Work = {
   redrives?: QueueName[]
   /** Reads, writes and deletes them. */
   keepsBlobs?: boolean
+  /** Says how many tasks the services of runners have. */
+  sizesPools?: boolean
 }
 const ALL_QUEUES = Object.keys(QUEUES) as QueueName[]
 const alone = { memoryMb: 512, concurrencyMax: 1 }
@@ -53,6 +56,7 @@ const FUNCTIONS: Record<FunctionName, Work> = {
   },
   relay: { ...alone, sends: ALL_QUEUES },
   sweep: alone,
+  capacity: { ...alone, sizesPools: true },
   tend: {
     ...alone,
     memoryMb: 3072,
@@ -99,11 +103,10 @@ function functionOf(
     retentionInDays: deployment.settings.logDays,
     tags,
   })
-  const role = roleOf(
-    deployment,
-    { name, service: 'lambda.amazonaws.com', part: 'functions' },
-    statementsOf(needs, name, work, logs),
-  )
+  const role = roleOf(deployment, { name, service: 'lambda.amazonaws.com', part: 'functions' }, [
+    ...statementsOf(needs, name, work, logs),
+    ...(work.sizesPools ? [maySizePools(deployment)] : []),
+  ])
   const inputs: lambda.FunctionArgs = {
     name: functionName,
     role: role.arn,
@@ -140,6 +143,8 @@ function environmentOf(deployment: Deployment, needs: Needs, name: FunctionName)
     GALLEY_BUCKET: buckets.blobs.bucket,
     GALLEY_FEATURES_URL: `https://${edgeHostOf(deployment)}`,
     GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT),
+    GALLEY_RUNNER_CLUSTER: nameOf(deployment, 'runners'),
+    GALLEY_RUNNER_POOLS: JSON.stringify(poolPlaces(deployment)),
     ...Object.fromEntries(urls),
   } as Record<Variable, pulumi.Input<string>>
   return {

@@ -2,16 +2,14 @@
  * Capacity: how many runners of a class there should be, decided from rows and written down with the reason. Who
  * runs them says which there are and what they cost; nobody is asked how long a queue is.
  */
-import { and, desc, eq, gt, lt } from 'drizzle-orm'
-import type { Clock, Database, Log, Tx } from '#core/deps.ts'
-import { capacityDecisions } from '#schemas/tables/capacity.ts'
+import type { Clock, Database, Log } from '#core/deps.ts'
+import { keep, past } from './kept.ts'
 import { type Decision, decide } from './policy.ts'
 import { readWork } from './rows.ts'
-import type { Bounds, ClassNow, Need, RunnerNow } from './snapshot.ts'
+import type { Bounds, ClassNow, RunnerNow } from './snapshot.ts'
 
-/** How far back needs are read. */
-const PAST_MS = 2 * 3_600_000
-const KEPT_MS = 30 * 86_400_000
+export * as announced from './announced.ts'
+export { type Kept, newest, newestOfEach } from './kept.ts'
 
 /** What is known by who runs the machines. */
 export type Fleet = {
@@ -21,6 +19,17 @@ export type Fleet = {
   coldStartsS: number[]
   markets: ClassNow['markets']
   bounds: Bounds
+}
+
+/** Who runs the runners of one class: the pool of this machine, or a service of a cloud. */
+export type RunnerPool = {
+  /** Which runners there are now, those included that were asked for and are not up yet. */
+  fleet(): Promise<Fleet>
+  /**
+   * Does what was decided for the fleet that was told last. Resolves when it is under way: runners come up later,
+   * and those that go drain first. Throws a retryable `unavailable` where another try may pass.
+   */
+  apply(decision: Pick<Decision, 'desired' | 'drain'>): Promise<void>
 }
 
 /**
@@ -50,50 +59,4 @@ export function decideNow(
     }
     return decision
   })
-}
-
-async function past(tx: Tx, hardware: string, now: number): Promise<Need[]> {
-  const rows = await tx
-    .select()
-    .from(capacityDecisions)
-    .where(
-      and(
-        eq(capacityDecisions.hardware, hardware),
-        gt(capacityDecisions.untilAt, new Date(now - PAST_MS)),
-      ),
-    )
-    .orderBy(desc(capacityDecisions.id))
-  const agoS = (at: Date) => Math.max(0, now - at.getTime()) / 1000
-  return rows.map(({ sinceAt, untilAt, needed, started }) => ({
-    sinceS: agoS(sinceAt),
-    untilS: agoS(untilAt),
-    runners: needed,
-    started,
-  }))
-}
-
-/** Whether it is another one than the last. */
-async function keep(tx: Tx, { hardware, desired, need, reasons }: Decision, at: Date) {
-  const [last] = await tx
-    .select()
-    .from(capacityDecisions)
-    .where(eq(capacityDecisions.hardware, hardware))
-    .orderBy(desc(capacityDecisions.id))
-    .limit(1)
-    .for('update')
-  if (last) {
-    await tx.update(capacityDecisions).set({ untilAt: at }).where(eq(capacityDecisions.id, last.id))
-  }
-  const { runners: needed, started } = need
-  const { spot, on_demand: onDemand } = desired
-  const row = { needed, started, spot, onDemand }
-  const isSame =
-    last !== undefined &&
-    Object.entries(row).every(([name, value]) => last[name as keyof typeof row] === value)
-  if (isSame) return false
-  await tx.insert(capacityDecisions).values({ hardware, sinceAt: at, untilAt: at, ...row, reasons })
-  await tx
-    .delete(capacityDecisions)
-    .where(lt(capacityDecisions.untilAt, new Date(at.getTime() - KEPT_MS)))
-  return true
 }

@@ -12,6 +12,9 @@ import type { ClassNow, Market, Need } from './snapshot.ts'
 import { mean, quantile } from './spread.ts'
 import { doneAt, type Source } from './supply.ts'
 
+/** What an hour of a run's waiting is worth, in US dollars: the one setting that is a matter of taste. */
+export const WAIT_USD_PER_HOUR = 0.2
+
 export type Decision = {
   hardware: string
   /** Runners that there should be, those that start included. */

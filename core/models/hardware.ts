@@ -1,11 +1,9 @@
 /** Classes of hardware: what runners announce, and whether a version that asks for one can be served. */
-import { asc, gt, lt } from 'drizzle-orm'
+import { asc, gt, lt, sql } from 'drizzle-orm'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import { runners } from '#schemas/tables/runners.ts'
+import { RUNNER_SILENT_MS, runners } from '#schemas/tables/runners.ts'
 
-/** A runner that announces itself every ten seconds is taken to be gone after so much silence. */
-const SILENT_MS = 45_000
 const FORGOTTEN_MS = 24 * 60 * 60_000
 
 export type Announcement = {
@@ -20,7 +18,13 @@ export type Announcement = {
 export async function announce(unit: Unit, given: Announcement): Promise<void> {
   const seenAt = new Date(unit.clock.now())
   const row = { ...given, seenAt }
-  await unit.tx.insert(runners).values(row).onConflictDoUpdate({ target: runners.name, set: row })
+  const silentSince = before(unit, RUNNER_SILENT_MS).toISOString()
+  const sinceAt = sql`case when runners.seen_at > ${silentSince}::timestamptz
+    then runners.since_at else excluded.since_at end`
+  await unit.tx
+    .insert(runners)
+    .values({ ...row, sinceAt: seenAt })
+    .onConflictDoUpdate({ target: runners.name, set: { ...row, sinceAt } })
   await unit.tx.delete(runners).where(lt(runners.seenAt, before(unit, FORGOTTEN_MS)))
 }
 
@@ -29,7 +33,7 @@ export async function demand(unit: Unit, hardware: string): Promise<void> {
   const there = await unit.tx
     .select()
     .from(runners)
-    .where(gt(runners.seenAt, before(unit, SILENT_MS)))
+    .where(gt(runners.seenAt, before(unit, RUNNER_SILENT_MS)))
     .orderBy(asc(runners.name))
   const ofClass = there.filter(runner => runner.hardware === hardware)
   if (ofClass.some(({ lacks }) => lacks === null)) return

@@ -3,10 +3,27 @@ import * as z from 'zod'
 import { QUEUE_VARIABLES, queueUrls } from '#platform/queue/open.ts'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
 import type { Variable } from '#schemas/cloud/functions.ts'
+import { POOL_PRICES, type PoolName, type PoolPlace } from '#schemas/cloud/pools.ts'
 
 const arn = z.string({ error: 'must name a secret by its ARN' }).startsWith('arn:')
 const url = z.url({ protocol: /^https?$/, error: 'must be a URL' })
 const text = z.string({ error: 'must be set' }).min(1)
+
+const pool = z.object({
+  service: z.string().min(1),
+  floor: z.int().min(0),
+  ceiling: z.int().min(1),
+}) satisfies z.ZodType<PoolPlace>
+const pools = text
+  .transform((given, context) => {
+    try {
+      return JSON.parse(given) as unknown
+    } catch {
+      context.addIssue({ code: 'custom', message: 'must be JSON' })
+      return z.NEVER
+    }
+  })
+  .pipe(z.partialRecord(z.enum(Object.keys(POOL_PRICES) as PoolName[]), pool))
 
 const PLACES = {
   GALLEY_DEPLOYMENT_SECRET_ARN: arn,
@@ -19,6 +36,10 @@ const PLACES = {
   /** Of the Worker that has the objects. */
   GALLEY_FEATURES_URL: url,
   GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
+  /** Of ECS, in which the services of runners are. */
+  GALLEY_RUNNER_CLUSTER: text,
+  /** As JSON, by class of hardware: `{"cpu":{"service":"…","floor":0,"ceiling":8}}`. */
+  GALLEY_RUNNER_POOLS: pools,
 } satisfies Partial<Record<Variable, z.ZodType>>
 
 type Places = { [N in keyof typeof PLACES]: z.output<(typeof PLACES)[N]> }

@@ -1,6 +1,7 @@
 /**
  * `npm run operator -- <command>`: what whoever deploys does with the deployment's secret, which comes on
- * standard input, so that it stands in no history: the keys of places, the first tenant, and dead messages.
+ * standard input, so that it stands in no history: the keys of places, the first tenant, dead messages, and how
+ * many runners there are and why.
  */
 import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
@@ -10,6 +11,7 @@ import { mint } from '#core/tenants/tenants.ts'
 import { remoteQueue } from '#platform/queue/remote.ts'
 import { newId } from '#schemas/ids.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
+import { capacityReport } from './capacity.ts'
 import { askFunctions, type Deployment, localDeployment } from './functions.ts'
 import { redriveAll } from './redrive.ts'
 
@@ -21,8 +23,10 @@ const HELP = `The deployment's secret on standard input, then:
   npm run operator -- first <URL of the functions>   makes the first tenant, and prints its API key once
   npm run operator -- redrive <queue> --functions <URL> [--max <number>] [--json]
                                                      sends dead messages back to their queue: ${QUEUE_NAMES}
+  npm run operator -- capacity show|explain [class] --functions <URL> [--json]
+                                                     how many runners there are to be; the last decisions, and why
 
-Without --functions, redrive needs no secret: it asks the Galley that runs on this machine, on --data (.galley).
+Without --functions, redrive and capacity need no secret: they ask the Galley that runs on this machine, on --data (.galley).
 `
 
 try {
@@ -42,10 +46,11 @@ async function run(): Promise<number> {
       json: { type: 'boolean', default: false },
     },
   })
-  const [command, argument = ''] = positionals
+  const [command, argument = '', hardware] = positionals
   if (command === 'key') await printKey(argument)
   else if (command === 'first') await makeFirst(argument)
   else if (command === 'redrive') await redrive(argument, values)
+  else if (command === 'capacity') await capacity(argument, hardware, values)
   else {
     process.stderr.write(HELP)
     return 2
@@ -83,7 +88,7 @@ async function redrive(name: string, { functions, data, max, json }: Asked): Pro
   if (max !== undefined && !/^[1-9]\d{0,8}$/.test(max)) {
     refuse(`--max is "${max}"; it must be a number of messages, 1 or more.`)
   }
-  const deployment = functions === undefined ? localDeployment(data) : await deploymentAt(functions)
+  const deployment = await deploymentOf({ functions, data })
   const queue = remoteQueue({
     request: (operation, input) =>
       askFunctions(deployment, '/internal/queue', { operation, input }),
@@ -91,6 +96,21 @@ async function redrive(name: string, { functions, data, max, json }: Asked): Pro
   const report = await redriveAll(queue, name as QueueName, Number(max ?? Infinity))
   const said = `${report.sent} messages were sent back to ${name}; ${report.dead} are still dead.`
   process.stdout.write(`${json ? JSON.stringify(report) : said}\n`)
+}
+
+async function capacity(
+  verb: string,
+  hardware: string | undefined,
+  { functions, data, json }: Asked,
+): Promise<void> {
+  if (verb !== 'show' && verb !== 'explain')
+    refuse(`"capacity" takes "show" or "explain", and not "${verb}".`)
+  const deployment = await deploymentOf({ functions, data })
+  process.stdout.write(await capacityReport(deployment, { verb, hardware, isJson: json }))
+}
+
+async function deploymentOf({ functions, data }: Pick<Asked, 'functions' | 'data'>) {
+  return functions === undefined ? localDeployment(data) : deploymentAt(functions)
 }
 
 async function deploymentAt(url: string): Promise<Deployment> {

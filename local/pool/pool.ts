@@ -3,8 +3,8 @@
  * says which there are and for how long a start took; how many are wanted is decided from rows, elsewhere.
  */
 import { setTimeout as pause } from 'node:timers/promises'
-import type { Fleet } from '#core/capacity/capacity.ts'
-import type { Decision } from '#core/capacity/policy.ts'
+import type { Fleet, RunnerPool } from '#core/capacity/capacity.ts'
+import { WAIT_USD_PER_HOUR } from '#core/capacity/policy.ts'
 import type { Clock, Log } from '#core/deps.ts'
 import { inFull } from '#core/error.ts'
 import type { Running } from '../supervisor.ts'
@@ -13,16 +13,14 @@ export type PoolDeps = {
   clock: Clock
   log: Log
   start(name: string, signal: AbortSignal): Promise<Running>
-  decide(fleet: Fleet): Promise<Pick<Decision, 'desired' | 'drain'>>
 }
 export type PoolSettings = {
   least: number
   most: number
-  everyMs: number
   /** Those that are started first, because they have left something to be shipped. */
   first: string[]
 }
-export type Pool = {
+export type Pool = RunnerPool & {
   pids(): Record<string, number>
   /** Drains them all. A second call with less grace hurries the first one. */
   stop(graceMs?: number): Promise<void>
@@ -37,7 +35,6 @@ type Member = {
 
 /** As a cloud would bill: weighed against waiting, though this machine costs the same any way. */
 const PRICE = { usdPerHour: 0.07, interruptionsPerHour: 0, billedLeastS: 0 }
-const WAIT_USD_PER_HOUR = 0.2
 const MISSED_USD = 0.5
 /** What a start is taken to need until one was seen. */
 const COLD_S = 2
@@ -123,8 +120,7 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
     }
   }
 
-  async function adjust(): Promise<void> {
-    const { desired, drain: toDrain } = await deps.decide(fleetNow())
+  const apply: RunnerPool['apply'] = async ({ desired, drain: toDrain }) => {
     if (stopping.signal.aborted) return
     for (const { runner } of toDrain) drain(runner)
     const present = [...members.values()].filter(member => !member.isDraining).length
@@ -136,16 +132,10 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
     }
   }
 
-  async function loop(): Promise<void> {
-    while (!stopping.signal.aborted) {
-      await adjust().catch(error => log.error('capacity not decided', { error: inFull(error) }))
-      await pause(settings.everyMs, undefined, { signal: stopping.signal }).catch(() => {})
-    }
-  }
-
   for (const name of settings.first) start(name)
-  const looping = loop()
   return {
+    fleet: async () => fleetNow(),
+    apply,
     pids: () =>
       Object.fromEntries(
         [...members].flatMap(([name, { running }]) => (running ? [[name, running.pid]] : [])),
@@ -154,7 +144,7 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
       stopping.abort()
       const all = [...members.values()]
       await Promise.all(all.map(async ({ running }) => running?.stop(graceMs)))
-      await Promise.all([looping, ...all.map(({ ended }) => ended)])
+      await Promise.all(all.map(({ ended }) => ended))
     },
   }
 }

@@ -1,7 +1,6 @@
 /** The pool of `--runners 0..8`: the runner of the table of places, as often as capacity says. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Fleet } from '#core/capacity/capacity.ts'
 import type { Decision } from '#core/capacity/policy.ts'
 import type { Clock, Log } from '#core/deps.ts'
 import type { PlaceSpec } from '../children.ts'
@@ -9,6 +8,7 @@ import type { Flags } from '../flags.ts'
 import type { ChildSpec } from '../supervisor.ts'
 import { openAsking } from './asking.ts'
 import { openPool, type Pool } from './pool.ts'
+import { keepSized } from './sizing.ts'
 
 /** A decision is a few queries; a start takes a second or two here. */
 const EVERY_MS = 2_000
@@ -20,12 +20,14 @@ type Deps = {
   places: readonly PlaceSpec[]
 }
 
+export type Sized = Pick<Pool, 'pids' | 'stop'>
+
 /** Undefined where their number is fixed: then the supervisor has them. */
 export async function openRunners(
   { childOf, places, ...deps }: Deps,
   flags: Pick<Flags, 'runners' | 'runnersMax'>,
   functions: { signingKey: string; functionsPort: number },
-): Promise<Pool | undefined> {
+): Promise<Sized | undefined> {
   const runner = places.find(place => place.env?.GALLEY_RUNNER)
   if (flags.runnersMax === undefined || !runner) return undefined
   const ask = await openAsking(functions.signingKey, functions.functionsPort)
@@ -36,19 +38,22 @@ export async function openRunners(
     if (!specs.has(name)) specs.set(name, childOf({ ...runner, name, env }))
     return specs.get(name)!
   }
-  return openPool(
-    {
-      ...deps,
-      start: (name, signal) => specOf(name).start(signal),
-      decide: (fleet: Fleet) => ask<Decision>('/internal/capacity', fleet),
-    },
-    {
-      least: flags.runners,
-      most: flags.runnersMax,
-      everyMs: EVERY_MS,
-      first: withReceipts('receipts'),
-    },
+  const pool = openPool(
+    { ...deps, start: (name, signal) => specOf(name).start(signal) },
+    { least: flags.runners, most: flags.runnersMax, first: withReceipts('receipts') },
   )
+  const stopping = new AbortController()
+  const sizing = keepSized(
+    { ...deps, decide: fleet => ask<Decision>('/internal/capacity', fleet) },
+    { pool, everyMs: EVERY_MS, signal: stopping.signal },
+  )
+  return {
+    pids: pool.pids,
+    async stop(graceMs) {
+      stopping.abort()
+      await Promise.all([pool.stop(graceMs), sizing])
+    },
+  }
 }
 
 /** Runners that ended before the ledger had what they did. The data folder is the working directory. */

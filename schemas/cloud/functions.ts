@@ -27,6 +27,8 @@ export type Variable =
   | 'GALLEY_BUCKET'
   | 'GALLEY_FEATURES_URL'
   | 'GALLEY_PARTITIONS_PER_OBJECT'
+  | 'GALLEY_RUNNER_CLUSTER'
+  | 'GALLEY_RUNNER_POOLS'
 
 /** Of a tenant's 1,024; the Worker is told the same in `wrangler.toml`. It never changes once there is data. */
 export const PARTITIONS_PER_OBJECT = 1
@@ -44,6 +46,7 @@ export const VARIABLES: Record<FunctionName, Variable[]> = {
   ingest: [...DATABASE, ...FEATURES, 'GALLEY_BUCKET'],
   relay: [...DATABASE, ...QUEUE_URLS, 'GALLEY_BUCKET'],
   sweep: [...DATABASE, ...FEATURES],
+  capacity: [...DATABASE, 'GALLEY_RUNNER_CLUSTER', 'GALLEY_RUNNER_POOLS'],
   tend: [...DATABASE, ...FEATURES, 'GALLEY_BUCKET'],
   migrate: ['GALLEY_OWNER_SECRET_ARN', 'GALLEY_DATABASE_SECRET_ARN', 'GALLEY_DATABASE_HOST'],
 }

@@ -2,6 +2,9 @@
 import { sql } from 'drizzle-orm'
 import { integer, jsonb, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
 
+/** A runner that announces itself every ten seconds is taken to be gone after so much silence. */
+export const RUNNER_SILENT_MS = 45_000
+
 export const runners = pgTable('runners', {
   name: text('name').primaryKey(),
   /** Its class: versions may ask for one. */
@@ -12,5 +15,7 @@ export const runners = pgTable('runners', {
   lacks: text('lacks'),
   cores: integer('cores').notNull(),
   modelMemoryMb: integer('model_memory_mb').notNull(),
+  /** When it announced itself first since it was last taken to be gone. */
+  sinceAt: timestamp('since_at', { withTimezone: true }).notNull().default(sql`now()`),
   seenAt: timestamp('seen_at', { withTimezone: true }).notNull().default(sql`now()`),
 })

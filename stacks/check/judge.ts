@@ -4,10 +4,12 @@ import { type Graph, graphOf } from './graph.ts'
 import type { Rule } from './rule.ts'
 import { access } from './rules/access.ts'
 import { containerRules } from './rules/containers.ts'
+import { lifecycle } from './rules/lifecycle.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
 import { queueRules } from './rules/queues.ts'
 import { secretRules } from './rules/secrets.ts'
+import { sizingRules } from './rules/sizing.ts'
 import { storage } from './rules/storage.ts'
 import { waysIn } from './rules/ways-in.ts'
 
@@ -16,8 +18,10 @@ const RULES: Rule[] = [
   ...secretRules,
   ...queueRules,
   ...storage,
+  ...lifecycle,
   ...networkRules,
   ...containerRules,
+  ...sizingRules,
   ...waysIn,
   ...order,
 ]

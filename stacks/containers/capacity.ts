@@ -4,15 +4,16 @@ import * as ec2 from '@pulumi/aws/ec2/index.js'
 import type * as ecs from '@pulumi/aws/ecs/index.js'
 import { CapacityProvider } from '@pulumi/aws/ecs/index.js'
 import * as iam from '@pulumi/aws/iam/index.js'
+import type { PoolName, PoolPlace } from '../../schemas/cloud/pools.ts'
 import type { Network } from '../network.ts'
-import { roleOf } from '../policy.ts'
+import { roleOf, type Statement } from '../policy.ts'
 import { type Deployment, nameOf, tagsOf } from '../settings.ts'
 
 /**
  * Machines of a pool are alike, because one task fills one of them and what was measured on a class holds on
  * its like. Several types, because a zone that is out of one has another.
  */
-export const POOLS = {
+export const POOLS: Record<PoolName, Pool> = {
   cpu: {
     types: ['c7i.xlarge', 'c7a.xlarge', 'c6i.xlarge', 'c6a.xlarge'],
     memoryMb: 6_500,
@@ -26,7 +27,7 @@ export const POOLS = {
     ami: 'amazon-linux-2023/gpu/recommended/image_id',
   },
 }
-export type PoolName = keyof typeof POOLS
+type Pool = { types: string[]; memoryMb: number; gpus: number; ami: string }
 export const CAPACITIES = ['spot', 'floor'] as const
 type Capacity = (typeof CAPACITIES)[number]
 
@@ -57,9 +58,38 @@ export function profileOf(deployment: Deployment, cluster: ecs.Cluster): iam.Ins
   })
 }
 
-/** Everything of a kind in the cluster of the runners. */
-export const within = (deployment: Deployment, kind: string) =>
-  `arn:aws:ecs:${deployment.region}:${deployment.account}:${kind}/${nameOf(deployment, 'runners')}/*`
+/** Everything of a kind in the cluster of the runners, or the one of that name. */
+export const within = (deployment: Deployment, kind: string, name = '*') =>
+  `arn:aws:ecs:${deployment.region}:${deployment.account}:${kind}/${nameOf(deployment, 'runners')}/${name}`
+
+/** The service of a pool, and within what bounds it is sized. */
+export function poolPlaceOf(deployment: Deployment, pool: PoolName): PoolPlace {
+  const { onDemandFloor, runnersMax } = deployment.settings
+  return {
+    service: nameOf(deployment, `runners-${pool}`),
+    // A floor of machines with a GPU would be the dearest part of a deployment that does nothing.
+    floor: pool === 'cpu' ? onDemandFloor : 0,
+    ceiling: runnersMax,
+  }
+}
+
+export function poolPlaces(deployment: Deployment): Record<PoolName, PoolPlace> {
+  const pools = Object.keys(POOLS) as PoolName[]
+  return Object.fromEntries(pools.map(pool => [pool, poolPlaceOf(deployment, pool)])) as Record<
+    PoolName,
+    PoolPlace
+  >
+}
+
+/** For whoever says how large the pools are: of these services alone. */
+export function maySizePools(deployment: Deployment): Statement {
+  return {
+    Action: ['ecs:DescribeServices', 'ecs:UpdateService'],
+    Resource: Object.values(poolPlaces(deployment)).map(({ service }) =>
+      within(deployment, 'service', service),
+    ),
+  }
+}
 
 export function providerOf(
   deployment: Deployment,

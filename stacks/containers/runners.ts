@@ -1,17 +1,18 @@
 /**
  * Runners: spot capacity over several instance types and zones, with a floor on on-demand; from nothing and
- * back to nothing. How many are wanted is not decided here.
+ * back to nothing. How many there are is what the function `capacity` says.
  */
 import * as ecs from '@pulumi/aws/ecs/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import { queueVariable } from '../../schemas/cloud/functions.ts'
+import type { PoolName } from '../../schemas/cloud/pools.ts'
 import { QUEUES, type QueueName } from '../../schemas/queues.ts'
 import { BODIES, type Buckets } from '../buckets.ts'
 import type { Network } from '../network.ts'
 import type { Queues } from '../queues.ts'
 import type { Secrets } from '../secrets.ts'
 import { type Deployment, hostOf, nameOf, tagsOf } from '../settings.ts'
-import { CAPACITIES, POOLS, type PoolName, profileOf, providerOf, within } from './capacity.ts'
+import { CAPACITIES, POOLS, poolPlaceOf, profileOf, providerOf, within } from './capacity.ts'
 import type { Router } from './router.ts'
 import { STOP_S, taskOf } from './task.ts'
 
@@ -71,6 +72,7 @@ function serviceOf(
 ) {
   const { pool, cluster, spot, floor, joined } = of
   const { memoryMb, gpus } = POOLS[pool]
+  const { service, floor: base } = poolPlaceOf(deployment, pool)
   const task = taskOf(deployment, {
     name: `runner-${pool}`,
     part: 'runners',
@@ -131,12 +133,12 @@ function serviceOf(
   new ecs.Service(
     `runners-${pool}`,
     {
-      name: nameOf(deployment, `runners-${pool}`),
+      name: service,
       cluster: cluster.arn,
       taskDefinition: task.arn,
       desiredCount: 0,
       capacityProviderStrategies: [
-        { capacityProvider: floor.name, base: floorOf(deployment, pool), weight: 0 },
+        { capacityProvider: floor.name, base, weight: 0 },
         { capacityProvider: spot.name, base: 0, weight: 1 },
       ],
       networkConfiguration: {
@@ -155,7 +157,3 @@ function serviceOf(
     { dependsOn: joined, ignoreChanges: ['desiredCount'] },
   )
 }
-
-/** A floor of machines with a GPU would be the dearest part of a deployment that does nothing. */
-const floorOf = ({ settings }: Deployment, pool: PoolName) =>
-  pool === 'cpu' ? settings.onDemandFloor : 0

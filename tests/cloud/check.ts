@@ -24,6 +24,7 @@ const FILES = {
     'tests/conformance/queue.test.ts',
   ],
   lambda: ['tests/cloud/invoke.test.ts'],
+  ecs: ['tests/cloud/ecs/ecs.test.ts'],
   objects: ['tests/cloud/durable-objects.test.ts', 'tests/cloud/kv.test.ts'],
 } satisfies Record<string, string[]>
 type Driver = keyof typeof FILES

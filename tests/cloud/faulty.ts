@@ -85,8 +85,8 @@ export function first(count: number, action: string, fault: Fault): (asked: Aske
   return asked => (asked.action === action && left-- > 0 ? fault : null)
 }
 
-/** Of SQS by its header, of S3 by the method. */
+/** Of SQS and ECS by their header, of S3 by the method. */
 function actionOf(request: IncomingMessage): string {
   const target = request.headers['x-amz-target']
-  return typeof target === 'string' ? target.replace('AmazonSQS.', '') : request.method!
+  return typeof target === 'string' ? target.split('.').at(-1)! : request.method!
 }

@@ -1,5 +1,5 @@
 /**
- * Servers that speak the protocols of SQS and S3, on loopback and in memory: fauxqs in this process, and
+ * Servers that speak the protocols of SQS and S3 (moto that of ECS too), on loopback and in memory: fauxqs in this process, and
  * moto in a process of its own where there is a Python. They are independent of each other, so that
  * what both agree on is not one author's reading of the documentation.
  */

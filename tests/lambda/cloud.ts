@@ -23,6 +23,7 @@ import {
   type Variable,
 } from '#schemas/cloud/functions.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
+import { serveEcs } from '../cloud/ecs/ecs-server.ts'
 import { type Host, startHost } from './host.ts'
 import { serveSecrets } from './secrets-server.ts'
 
@@ -33,6 +34,9 @@ const REGION = 'eu-central-1'
 /** Neither long enough for a deployment's, nor what RDS writes for an owner. */
 export const SHORT_SECRET = 'hunter2'
 export const BUCKET = 'galley-test-blobs'
+/** As the stacks call them. */
+export const RUNNERS = 'galley-test-runners'
+const placeOf = (pool: string) => ({ service: `${RUNNERS}-${pool}`, floor: 0, ceiling: 4 })
 const CREDENTIALS = { accessKeyId: 'test', secretAccessKey: 'test' }
 const arnOf = (name: string) => `arn:aws:secretsmanager:${REGION}:123456789012:secret:${name}`
 
@@ -74,6 +78,11 @@ export async function startCloud(bundles: string) {
     [arnOf('empty')]: null,
     [arnOf('short')]: SHORT_SECRET,
   })
+  const wanted = new Map([
+    [`${RUNNERS}-cpu`, 0],
+    [`${RUNNERS}-gpu`, 0],
+  ])
+  const ecs = await serveEcs(RUNNERS, wanted)
   const values: Record<Variable, string> = {
     GALLEY_DEPLOYMENT_SECRET_ARN: arnOf('deployment'),
     GALLEY_DATABASE_SECRET_ARN: arnOf('database'),
@@ -82,6 +91,8 @@ export async function startCloud(bundles: string) {
     GALLEY_BUCKET: BUCKET,
     GALLEY_FEATURES_URL: 'http://127.0.0.1:9',
     GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT),
+    GALLEY_RUNNER_CLUSTER: RUNNERS,
+    GALLEY_RUNNER_POOLS: JSON.stringify({ cpu: placeOf('cpu'), gpu: placeOf('gpu') }),
     ...(Object.fromEntries(
       Object.entries(queues).map(([name, url]) => [queueVariable(name as QueueName), url]),
     ) as Record<`GALLEY_QUEUE_${Uppercase<QueueName>}`, string>),
@@ -97,6 +108,8 @@ export async function startCloud(bundles: string) {
     sqs,
     s3,
     queues,
+    /** How many runners each service has been told to have. */
+    wanted,
     emptySecretArn: arnOf('empty'),
     shortSecretArn: arnOf('short'),
     /** One execution environment of a function, told what the stacks tell it and nothing else. */
@@ -114,6 +127,7 @@ export async function startCloud(bundles: string) {
         AWS_SESSION_TOKEN: 'of the role',
         AWS_ENDPOINT_URL_SQS: endpoint,
         AWS_ENDPOINT_URL_S3: endpoint,
+        AWS_ENDPOINT_URL_ECS: ecs.endpoint,
         AWS_ENDPOINT_URL_SECRETS_MANAGER: secrets.url,
         ...told,
         ...changed,
@@ -153,6 +167,7 @@ export async function startCloud(bundles: string) {
       await edge?.close()
       await Promise.all(hosts.map(each => each.close()))
       secrets.close()
+      await ecs.close()
       await protocols.close()
       await admin.end()
       await server.stop()

@@ -8,6 +8,7 @@ import * as jobs from '#core/jobs/jobs.ts'
 import { openLogFile } from '#local/logfile.ts'
 import { startPlace } from '#local/place.ts'
 import { openPool, type Pool } from '#local/pool/pool.ts'
+import { keepSized } from '#local/pool/sizing.ts'
 import type { Exit, Running } from '#local/supervisor.ts'
 import { newId, type TenantId } from '#schemas/ids.ts'
 import { capacityDecisions } from '#schemas/tables/capacity.ts'
@@ -30,6 +31,7 @@ const SPEC = {
 const MOST = 8
 let tenantId: TenantId
 let pool: Pool | undefined
+const stopping = new AbortController()
 mkdirSync(join(folder, 'run'))
 
 beforeAll(async () => {
@@ -50,6 +52,7 @@ beforeAll(async () => {
   })
 })
 afterAll(async () => {
+  stopping.abort()
   await pool?.stop(0)
   rmSync(folder, { recursive: true, force: true })
 })
@@ -59,7 +62,6 @@ const startPool = () =>
     {
       clock,
       log,
-      decide: fleet => capacity.decideNow(deps, fleet),
       start: (name, signal) =>
         startPlace(
           {
@@ -71,7 +73,7 @@ const startPool = () =>
           signal,
         ),
     },
-    { least: 0, most: MOST, everyMs: 100, first: [] },
+    { least: 0, most: MOST, first: [] },
   )
 
 /** A run of so many shards, each a minute of one runner by what was measured. */
@@ -96,6 +98,8 @@ async function queue(shards: number): Promise<string> {
 
 test('as many processes as the work is worth, one that is killed comes back, and none a while after it is done', async () => {
   pool = startPool()
+  const decide = (fleet: capacity.Fleet) => capacity.decideNow(deps, fleet)
+  void keepSized({ log, decide }, { pool, everyMs: 100, signal: stopping.signal })
   await vi.waitFor(async () => expect(await decisions()).toHaveLength(1), 20_000)
   expect(Object.keys(pool.pids())).toHaveLength(0)
 

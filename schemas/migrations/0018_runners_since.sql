@@ -1,0 +1,1 @@
+ALTER TABLE "runners" ADD COLUMN "since_at" timestamp with time zone DEFAULT now() NOT NULL;

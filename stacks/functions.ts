@@ -38,6 +38,7 @@ type Work = {
   sizesPools?: boolean
 }
 const ALL_QUEUES = Object.keys(QUEUES) as QueueName[]
+const READS = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes']
 const alone = { memoryMb: 512, concurrencyMax: 1 }
 
 const FUNCTIONS: Record<FunctionName, Work> = {
@@ -205,19 +206,14 @@ function statementsOf(
   if (receives.length > 0)
     statements.push(
       {
-        Action: [
-          'sqs:ReceiveMessage',
-          'sqs:DeleteMessage',
-          'sqs:ChangeMessageVisibility',
-          'sqs:GetQueueAttributes',
-        ],
+        Action: [...READS, 'sqs:ChangeMessageVisibility'],
         Resource: of(receives),
       },
       { Action: ['s3:GetObject'], Resource: bodies },
     )
   if (redrives.length > 0)
     statements.push({
-      Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes'],
+      Action: READS,
       Resource: redrives.map(name => queues[name].dead.arn),
     })
   if (keepsBlobs)

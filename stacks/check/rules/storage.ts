@@ -1,5 +1,6 @@
 /** What is kept: encrypted, closed to the public, and not gone by accident. */
 
+import type { Inputs } from '../graph.ts'
 import { all, faulty, inputs, one, type Rule, without } from '../rule.ts'
 import { change, list, statements } from './access.ts'
 import { buckets, ofBucket } from './lifecycle.ts'
@@ -146,9 +147,12 @@ export const storage: Rule[] = [
       const on = (action: string) =>
         statements(graph).filter(of => of.Effect === 'Allow' && list(of.Action).includes(action))
       const removers = on('s3:DeleteObject')
-        .filter(({ Resource }) => list(Resource).some(each => /\/(\*|unfinished\/\*)$/.test(each)))
+        .filter(({ Resource }) =>
+          list(Resource).some(each => /^[^/]+\/(\*|unfinished\/\*)$/.test(each)),
+        )
         .map(({ from }) => from)
       return on('s3:PutObject')
+        .filter(({ Resource }) => list(Resource).some(each => !each.endsWith('/messages/*')))
         .filter(({ from }) => !removers.includes(from))
         .map(({ from }) => `${from}: fails on a blob whose digest was not known before its bytes`)
     },

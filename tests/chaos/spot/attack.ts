@@ -24,11 +24,13 @@ import {
 export const RUNNERS = 3
 /** As the cloud gives it. */
 const NOTICE_MS = 120_000
+/** As the stacks give it: a shard has a quarter of it, and beside others on two cores needs more than at home. */
+const STOP_S = '110'
 const PAUSE_MS = [100, 900] as const
 /** A runner that left or was killed is started again within this. */
 const BACK_MS_MAX = 60_000
 /** What a runner has of the supervisor, and then some. */
-const LEAVES_MS_MAX = 30_000
+const LEAVES_MS_MAX = 60_000
 /** What had been asked when a runner was stopped is written by then. */
 const SETTLED_MS = 150
 const REPEATED = 2
@@ -71,7 +73,7 @@ export type Found = {
 
 export async function attack(o: Attack): Promise<Found> {
   const metadata = await startMetadataServer()
-  const env = { AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url }
+  const env = { AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url, GALLEY_STOP_S: STOP_S }
   const product = await openProduct({ ...o, runners: RUNNERS, env })
   const onInterrupt = () => {
     product.remove()

@@ -130,13 +130,12 @@ test('a runner that is up just when the pool was stopped is stopped too', async 
     {
       clock,
       log,
-      decide: async () => ({ desired: { spot: 0, on_demand: 0 }, drain: [] }),
       start: () => {
         asked.resolve()
         return up.promise
       },
     },
-    { least: 0, most: 1, everyMs: 100, first: ['runner-0'] },
+    { least: 0, most: 1, first: ['runner-0'] },
   )
   await asked.promise
   const stopped = late.stop()

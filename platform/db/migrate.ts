@@ -40,6 +40,8 @@ export async function migrate(config: {
 }): Promise<Migrated> {
   const migrationsFolder = config.migrationsFolder ?? OURS
   const client = new pg.Client(connectionOf(config.adminUrl))
+  // What is under way when the connection ends is told so itself.
+  client.on('error', () => {})
   await client.connect()
   try {
     // A migration takes the time that it takes, whatever the server allows a request.

@@ -17,6 +17,9 @@ const folders: string[] = []
 beforeAll(async () => {
   server = await startDatabase()
   admin = new pg.Pool({ ...server.admin, max: 4 })
+  // The server may end while they say goodbye.
+  admin.on('error', () => {})
+  admin.on('connect', client => client.on('error', () => {}))
 })
 afterAll(async () => {
   await admin.end()

@@ -32,6 +32,15 @@ const MODELS = {
   mlp_64: { sizes: [FEATURES, 64, 32, 1], rows: 300_000 },
 }
 
+const named = given.models.split(',')
+const unknown = named.filter(name => !Object.hasOwn(MODELS, name))
+if (unknown.length > 0) {
+  process.stderr.write(
+    `bench bulk: there is no model ${unknown}; --models takes ${Object.keys(MODELS)}.\n`,
+  )
+  process.exit(2)
+}
+
 type Rates = { galley: number[]; bare: number[]; script: number[] }
 
 const folder = mkdtempSync(join(tmpdir(), 'galley-bulk-'))
@@ -40,7 +49,7 @@ try {
   const galley = new Galley({ baseUrl: product.url, key: product.key })
   const models: Record<string, object> = {}
   let ratio = 0
-  for (const name of given.models.split(',') as (keyof typeof MODELS)[]) {
+  for (const name of named as (keyof typeof MODELS)[]) {
     const { sizes, rows } = MODELS[name]
     const measured = await measure(galley, name, sizes, rows)
     ratio ||= measured.ratio

@@ -2,6 +2,7 @@
  * Capacity: how many runners of a class there should be, decided from rows and written down with the reason. Who
  * runs them says which there are and what they cost; nobody is asked how long a queue is.
  */
+import { sql } from 'drizzle-orm'
 import type { Clock, Database, Log } from '#core/deps.ts'
 import { keep, past } from './kept.ts'
 import { type Decision, decide } from './policy.ts'
@@ -41,6 +42,7 @@ export function decideNow(
   fleet: Fleet,
 ): Promise<Decision> {
   return deps.db.system(async tx => {
+    await tx.execute(sql`select pg_advisory_xact_lock(hashtext(${`capacity ${fleet.hardware}`}))`)
     const now = deps.clock.now()
     const work = await readWork(tx, { hardware: fleet.hardware, now })
     const working = new Set(work.leases.map(({ runner }) => runner))

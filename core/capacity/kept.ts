@@ -53,7 +53,7 @@ export async function past(tx: Tx, hardware: string, now: number): Promise<Need[
   }))
 }
 
-/** Whether it is another one than the last. */
+/** Whether it is another one than the last. Nobody else may keep one of this class meanwhile. */
 export async function keep(
   tx: Tx,
   { hardware, desired, need, reasons }: Decision,
@@ -62,7 +62,6 @@ export async function keep(
   const [last] = await rowsWhere(tx, eq(capacityDecisions.hardware, hardware))
     .orderBy(desc(capacityDecisions.id))
     .limit(1)
-    .for('update')
   if (last) {
     await tx.update(capacityDecisions).set({ untilAt: at }).where(eq(capacityDecisions.id, last.id))
   }

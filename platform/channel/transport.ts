@@ -52,6 +52,8 @@ export async function listenForChannels(
     server.once('error', reject)
     server.listen({ ...address, backlog: BACKLOG }, resolve)
   })
+  // One that could not be accepted dials again; those that are open go on.
+  server.on('error', error => deps.log.error('channel.not_accepted', { error: String(error) }))
   return server
 }
 

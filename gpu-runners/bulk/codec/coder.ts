@@ -39,9 +39,9 @@ export function codeInThread(job: ShardJob, io: ShardIo, signal: AbortSignal): P
       } else if (message.kind === 'fault') {
         fail(new AppError(message.fault.code, message.fault))
       } else {
-        answer(message, io).then(([value, transfer]) => {
-          worker.postMessage({ id: message.id, value }, transfer)
-        }, fail)
+        answer(message, io)
+          .then(([value, transfer]) => worker.postMessage({ id: message.id, value }, transfer))
+          .catch(fail)
       }
     },
     error: (error: Error) => fail(broken(error)),

@@ -1,8 +1,11 @@
 /** What is read of work: each step once, by what was measured for its version. */
+import { eq } from 'drizzle-orm'
 import { beforeEach, expect, test } from 'vitest'
+import { decideNow, type Fleet } from '#core/capacity/capacity.ts'
 import { readWork } from '#core/capacity/rows.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import { newId, type StepId, type TenantId } from '#schemas/ids.ts'
+import { capacityDecisions } from '#schemas/tables/capacity.ts'
 import { models, modelVersions } from '#schemas/tables/models.ts'
 import { callOf, handClock, inTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
@@ -94,4 +97,32 @@ test('work that asks for a class is that class alone', async () => {
   expect((await ours('cpu')).waiting).toHaveLength(1)
   expect((await ours('gpu')).waiting).toHaveLength(1)
   expect((await ours('gpu')).waiting[0]).toMatchObject({ steps: 1, workS: 5 })
+})
+
+test('of several that decide for a class at once, one writes the decision down', async () => {
+  const { hardware } = capacityDecisions
+  const market = { usdPerHour: 0.07, interruptionsPerHour: 0, billedLeastS: 0 }
+  const fleet: Fleet = {
+    hardware: 'contended',
+    runners: [],
+    coldStartsS: [2],
+    markets: { spot: null, on_demand: market },
+    bounds: {
+      floor: 1,
+      ceiling: 4,
+      waitUsdPerHour: 1,
+      missedUsd: 1,
+      tenantRunnersMax: 4,
+      tenants: {},
+    },
+  }
+  const log = { info: () => {}, error: () => {} }
+  const atOnce = <T>(what: () => Promise<T>) => Promise.all(Array.from({ length: 4 }, what))
+  // Each has its connection already, or they would come one after the other by opening theirs.
+  await atOnce(() => db.system(tx => tx.execute(`select pg_sleep(0.1)`)))
+  await atOnce(() => decideNow({ db, clock, log }, fleet))
+  const kept = await db.system(tx =>
+    tx.select().from(capacityDecisions).where(eq(hardware, fleet.hardware)),
+  )
+  expect(kept).toHaveLength(1)
 })

@@ -8,6 +8,7 @@ import { migrate as applyMigrations } from 'drizzle-orm/node-postgres/migrator'
 import pg from 'pg'
 import { AppError } from '#core/error.ts'
 import { connectionOf } from './postgres.ts'
+import { isVerifierOf, verifierOf } from './verifier.ts'
 
 /** Any constant will do as long as every version of the code uses the same one. */
 const ADVISORY_LOCK = 4_741_553
@@ -28,7 +29,8 @@ export type Migrated = { applied: number; newest: string }
 /**
  * Applies what is missing under an advisory lock, and gives the application's role its password.
  * Needs a role that may create tables and roles, and a connection of its own. All of it is stored, or
- * nothing. Throws `unavailable` while others hold a table that it changes.
+ * nothing. Throws `unavailable` while others hold a table that it changes, and `invalid_request` for a
+ * password that is not printable ASCII.
  */
 export async function migrate(config: {
   adminUrl: string
@@ -53,11 +55,30 @@ export async function migrate(config: {
     await whileLocked(config.giveUpMs ?? GIVE_UP_MS, () =>
       applyMigrations(drizzle({ client }), { migrationsFolder }),
     )
-    await client.query(`alter role galley_app password ${client.escapeLiteral(config.appPassword)}`)
+    await givePassword(client, config.appPassword)
     return { applied: (await countOf(client)) - before, newest: newestOf(migrationsFolder) }
   } finally {
     await client.end()
   }
+}
+
+/**
+ * Only its verifier leaves this process: a server may log each statement. One that the role has already
+ * stays; an owner who is no superuser, as RDS makes it, cannot see it and writes another one.
+ */
+async function givePassword(client: pg.Client, password: string): Promise<void> {
+  const may = await client.query(
+    `select has_column_privilege('pg_catalog.pg_authid', 'rolpassword', 'select') as see`,
+  )
+  if (may.rows[0].see) {
+    const { rows } = await client.query(
+      `select rolpassword from pg_catalog.pg_authid where rolname = 'galley_app'`,
+    )
+    const kept: string | null = rows[0]?.rolpassword ?? null
+    if (kept !== null && (await isVerifierOf(kept, password))) return
+  }
+  const verifier = client.escapeLiteral(await verifierOf(password))
+  await client.query(`alter role galley_app password ${verifier}`)
 }
 
 /** Each try is one transaction, so that one which gave up has changed nothing. */

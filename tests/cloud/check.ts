@@ -21,6 +21,7 @@ const FILES = {
   postgres: [
     'tests/cloud/postgres/postgres.test.ts',
     'tests/cloud/postgres/postgres-migrations.test.ts',
+    'tests/cloud/postgres/postgres-password.test.ts',
     'tests/conformance/queue.test.ts',
   ],
   lambda: ['tests/cloud/invoke.test.ts'],

@@ -4,7 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
-import { type Postgres, startPostgres } from '#local/postgres.ts'
+import { type Postgres, type PostgresOptions, startPostgres } from '#local/postgres.ts'
 import { migrate } from '#platform/db/migrate.ts'
 import { connectionOf } from '#platform/db/postgres.ts'
 import { newAuthority } from './certificates.ts'
@@ -26,7 +26,10 @@ export type CloudDatabase = {
 const APP_PASSWORD = 'a password of the test alone'
 const HOST = 'localhost'
 
-export async function startDatabase(): Promise<CloudDatabase> {
+/** `output` is an open file for what the server says. */
+export async function startDatabase(
+  given: Pick<PostgresOptions, 'output' | 'settings'> = {},
+): Promise<CloudDatabase> {
   const folder = mkdtempSync(join(tmpdir(), 'galley-cloud-db-'))
   const log = { info() {}, error() {} }
   const port = await freePort()
@@ -55,9 +58,10 @@ export async function startDatabase(): Promise<CloudDatabase> {
     ssl: 'on',
     ssl_cert_file: 'server.pem',
     ssl_key_file: 'server.key',
+    ...given.settings,
   }
   const start = async () => {
-    running = await startPostgres({ dataFolder: folder, log, settings })
+    running = await startPostgres({ dataFolder: folder, log, output: given.output, settings })
   }
   await start()
   const url = new URL(`postgres://galley_app@${HOST}:${port}/${first.database}`)

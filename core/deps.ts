@@ -117,7 +117,12 @@ export type Blobs = {
 }
 
 /** What most verbs need: the transaction that they are part of, bound to the caller's tenant, and the time. */
-export type Unit = { tx: Tx; clock: Clock }
+export type Unit = {
+  tx: Tx
+  clock: Clock
+  /** Gathers the ids of messages that the transaction promises, where somebody sends them as it commits. */
+  promised?: bigint[]
+}
 
 /** Tokens that an edge isolate may spend by itself, debited before they are given. */
 export type RateLease = {

@@ -1,32 +1,44 @@
 /** Messages promised by a transaction, and the relay that keeps the promise. */
-import { asc, inArray } from 'drizzle-orm'
+import { and, asc, inArray } from 'drizzle-orm'
 import type { Database, Queue, Unit } from '#core/deps.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
 import { outbox } from '#schemas/tables/jobs.ts'
 
-const RELAY_BATCH = 500
+/** Sent in one transaction. */
+export const RELAY_BATCH = 500
 const NAMES = Object.keys(QUEUES) as QueueName[]
 
 export type Promised = { queue: QueueName; body: Record<string, unknown>; delayS?: number }
 
-/** Writes messages in the caller's transaction: they are sent if, and only if, it commits. */
+/**
+ * Writes messages in the caller's transaction: they are sent if, and only if, it commits. None of them waits
+ * for another: who needs an order promises the second when the first is done.
+ */
 export async function promise(unit: Unit, tenantId: TenantId, messages: Promised[]): Promise<void> {
   if (messages.length === 0) return
-  await unit.tx.insert(outbox).values(messages.map(message => ({ tenantId, ...message })))
+  const rows = await unit.tx
+    .insert(outbox)
+    .values(messages.map(message => ({ tenantId, ...message })))
+    .returning({ id: outbox.id })
+  unit.promised?.push(...rows.map(({ id }) => id))
 }
 
 /**
- * Sends what was promised, oldest first, and returns how many. A crash between send and delete sends
- * twice, which every consumer bears; it never sends less.
+ * Sends up to 500 messages, the oldest first, and returns how many; of `only` these, where they are named. What
+ * another relay is sending now is left to it. A crash between send and delete sends twice, which every
+ * consumer bears; it never sends less.
  */
-export async function relay(deps: { db: Database; queue: Queue }): Promise<number> {
+export async function relay(
+  deps: { db: Database; queue: Queue },
+  only?: readonly bigint[],
+): Promise<number> {
   return deps.db.system(async tx => {
     const rows = await tx
       .select()
       .from(outbox)
       // A newer version of the code may promise on queues that this one does not know: not ours to lose.
-      .where(inArray(outbox.queue, NAMES))
+      .where(and(inArray(outbox.queue, NAMES), only && inArray(outbox.id, [...only])))
       .orderBy(asc(outbox.id))
       .limit(RELAY_BATCH)
       .for('update', { skipLocked: true })

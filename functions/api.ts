@@ -1,7 +1,6 @@
 /** The control API: every route of the contract that the functions answer, behind the edge's signature. */
 import { Hono } from 'hono'
 import type { Call } from '#core/caller.ts'
-import type { Unit } from '#core/deps.ts'
 import { AppError, inFull, problem } from '#core/error.ts'
 import { TOKEN_HEADER, type Verified } from '#core/internal/signing.ts'
 import type { OpenSpan, Tracer } from '#core/trace.ts'
@@ -10,6 +9,7 @@ import type { Route } from '#schemas/route.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { type Handler, handlers } from './handlers.ts'
 import * as idempotency from './idempotency.ts'
+import { inTenant } from './in-tenant.ts'
 import { type Input, inputOf } from './input.ts'
 import { INTERNAL } from './internal.ts'
 
@@ -25,7 +25,7 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
       return answer(deps, { route, handler, request, params: c.req.param() })
     })
   }
-  for (const { path, from, handle, isPromising } of INTERNAL) {
+  for (const { path, from, handle } of INTERNAL) {
     app.post(path, async c => {
       const began = performance.now()
       let status = 500
@@ -34,7 +34,6 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
         if (!from.includes(claims.from)) throw new AppError('unauthenticated')
         const input = JSON.parse(new TextDecoder().decode(body))
         const reply = await handle(deps, input, c.req.raw.signal)
-        if (isPromising) deps.promised()
         status = 200
         return c.json(reply ?? {})
       } catch (error) {
@@ -129,23 +128,16 @@ async function dispatch(
   { claims, body }: Signed,
 ): Promise<Response> {
   const input = inputOf(route, { url: request.url, params, body })
-  const promised = () => route.method !== 'GET' && deps.promised()
-  if ('run' in handler) {
-    const reply = await handler.run(deps, call, input)
-    promised()
-    return json(route.status, reply)
-  }
+  if ('run' in handler) return json(route.status, await handler.run(deps, call, input))
   const { tenantId } = call.caller
   const key = route.idempotent ? idempotency.keyOf(request.headers.get('idempotency-key')) : null
-  const { reply: stored, replayed } = await deps.db.tenant(tenantId, async tx => {
-    const unit: Unit = { tx, clock: deps.clock }
+  const { reply: stored, replayed } = await inTenant(deps, call.caller, async unit => {
     const work = () => handler.tx(unit, call, input)
     if (key === null) return { reply: await work(), replayed: false }
     const fingerprint = `${claims.method} ${claims.path} ${claims.body}`
     const seal = route.secret ? sealOf(claims) : undefined
     return idempotency.once(unit, { tenantId, route: route.name, key, fingerprint, seal }, work)
   })
-  promised()
   const final = handler.settle ? await handler.settle(deps, call, stored) : stored
   return json(route.status, final, replayed ? { 'idempotent-replayed': 'true' } : {})
 }

@@ -33,6 +33,6 @@ export type FunctionsDeps = {
   patienceMs: number
   /** Goes on with work when the reply has left; null where nothing runs then. */
   afterReply: ((work: Promise<unknown>) => void) | null
-  /** Wakes the outbox relay after a commit, so that promised messages leave at once. */
-  promised(): void
+  /** Hears which messages a commit has promised, so that they leave at once. */
+  promised(messages: readonly bigint[]): void
 }

@@ -6,11 +6,19 @@ import type { FunctionsDeps } from './deps.ts'
 
 export type OfTenant<T> = T & { tenantId: TenantId }
 
-export function inTenant<T>(
+/** What the work promised begins to be sent when it has committed. */
+export async function inTenant<T>(
   deps: FunctionsDeps,
   { tenantId }: { tenantId: TenantId },
   work: (unit: Unit) => Promise<T>,
 ): Promise<T> {
   if (!tenantId) throw new AppError('invalid_request', { internal: 'no tenant' })
-  return deps.db.tenant(tenantId, tx => work({ tx, clock: deps.clock }))
+  let promised: bigint[] = []
+  const result = await deps.db.tenant(tenantId, tx => {
+    // It may run again: only what committed counts.
+    promised = []
+    return work({ tx, clock: deps.clock, promised })
+  })
+  if (promised.length > 0) deps.promised(promised)
+  return result
 }

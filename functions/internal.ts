@@ -27,8 +27,6 @@ type Internal = {
   path: string
   from: readonly Place[]
   handle: Handle<unknown>
-  /** What it commits may promise messages. */
-  isPromising: boolean
 }
 
 export const INTERNAL: Internal[] = [
@@ -67,8 +65,8 @@ export const INTERNAL: Internal[] = [
   internal('/internal/queue', ['runner', 'supervisor'], useQueue),
   internal('/internal/steps/lease', ['runner'], leaseStep),
   internal('/internal/steps/heartbeat', ['runner'], heartbeat),
-  { ...internal('/internal/steps/finish', ['runner'], finishStep), isPromising: true },
-  { ...internal('/internal/steps/fail', ['runner'], failStep), isPromising: true },
+  internal('/internal/steps/finish', ['runner'], finishStep),
+  internal('/internal/steps/fail', ['runner'], failStep),
   internal('/internal/runners', ['runner'], announceRunner),
   internal('/internal/validations/open', ['runner'], openValidation),
   internal('/internal/validations/judge', ['runner'], judgeVersion),
@@ -76,7 +74,7 @@ export const INTERNAL: Internal[] = [
 
 /** The one place where a body becomes its type: it comes from a place of ours, signed. */
 function internal<I>(path: string, from: readonly Place[], handle: Handle<I>): Internal {
-  return { path, from, handle: handle as Handle<unknown>, isPromising: false }
+  return { path, from, handle: handle as Handle<unknown> }
 }
 
 /** For one request of the edge, which has no credentials of the store. */

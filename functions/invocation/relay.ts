@@ -1,36 +1,46 @@
 /** Sends what a request has promised as soon as it commits, and before the reply leaves. */
-import type { Database, Queue } from '#core/deps.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Database, Log, Queue } from '#core/deps.ts'
 import { inFull } from '#core/error.ts'
 import * as outbox from '#core/outbox.ts'
-import type { Base } from './base.ts'
+
+/**
+ * A reply waits for no more messages than these and for no longer; the schedule sends the others, a second
+ * later. What is being sent when the function is frozen stays locked until the database ends its transaction.
+ */
+const SENT_MAX = outbox.RELAY_BATCH
+const WAIT_MS_MAX = 5_000
 
 export type Relay = {
-  /** Begins to send. */
-  promised(): void
-  /** Resolves when all that was promised is sent, or left to the schedule because it cannot be sent now. */
+  /** Begins to send these messages, and none of anybody else's. */
+  promised(messages: readonly bigint[]): void
+  /** Resolves when they are sent, or left to the schedule because they cannot be sent now. */
   settled(): Promise<void>
 }
 
-export function openRelay(deps: Pick<Base, 'log'> & { db: Database; queue: Queue }): Relay {
-  let sending: Promise<void> | null = null
-  let again = false
-  async function send(): Promise<void> {
-    do {
-      again = false
-      while ((await outbox.relay(deps)) > 0);
-    } while (again)
+export function openRelay(
+  deps: { db: Database; queue: Queue; log: Log },
+  waitMsMax = WAIT_MS_MAX,
+): Relay {
+  let sending: Promise<unknown> = Promise.resolve()
+  async function send(messages: readonly bigint[]): Promise<void> {
+    try {
+      await outbox.relay(deps, messages.slice(0, SENT_MAX))
+    } catch (error) {
+      deps.log.error('functions.relay_failed', { error: inFull(error) })
+    }
   }
   return {
-    promised() {
-      again = true
-      sending ??= send()
-        .catch(error => deps.log.error('functions.relay_failed', { error: inFull(error) }))
-        .finally(() => {
-          sending = null
-        })
+    promised(messages) {
+      sending = Promise.all([sending, send(messages)])
     },
     async settled() {
-      await sending
+      const own = sending
+      sending = Promise.resolve()
+      const enough = new AbortController()
+      const waited = sleep(waitMsMax, undefined, { signal: enough.signal }).catch(() => {})
+      await Promise.race([own, waited])
+      enough.abort()
     },
   }
 }

@@ -4,7 +4,7 @@ import { PutObjectCommand } from '@aws-sdk/client-s3'
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { FUNCTION_NAMES } from '#schemas/cloud/functions.ts'
-import type { TenantId } from '#schemas/ids.ts'
+import { newId, type TenantId } from '#schemas/ids.ts'
 import { SCHEDULES } from '#schemas/schedules.ts'
 import { callerOf, tenantIn } from './caller.ts'
 import { BUCKET, type Cloud, SHORT_SECRET, startCloud } from './cloud.ts'
@@ -34,6 +34,30 @@ async function promise(text: string): Promise<void> {
     `insert into outbox (tenant_id, queue, body, delay_s) values ($1, 'work', $2, 0)`,
     [tenantId, JSON.stringify({ stepId: text })],
   )
+}
+/** What a job needs to be made. */
+async function modelAndFile(): Promise<string> {
+  const sha256 = 'e'.repeat(64)
+  await cloud.admin.query(`insert into files (tenant_id, sha256, size) values ($1, $2, 9)`, [
+    tenantId,
+    sha256,
+  ])
+  await cloud.admin.query(`insert into models (tenant_id, name, last_number) values ($1, 'm', 1)`, [
+    tenantId,
+  ])
+  const version = { digest: 'd'.repeat(64), manifest: { graph: 'm.onnx', files: [] } }
+  await cloud.admin.query(
+    `insert into model_versions (tenant_id, id, model, number, digest, state, manifest, signature)
+     values ($1, $2, 'm', 1, $3, 'ready', $4, $5)`,
+    [
+      tenantId,
+      newId('version'),
+      version.digest,
+      version.manifest,
+      { inputs: [], outputs: [], batching: 'invariant' },
+    ],
+  )
+  return sha256
 }
 async function sent(): Promise<string[]> {
   const bodies: string[] = []
@@ -181,15 +205,16 @@ test('a request reaches its route by the path that was signed, and its body as i
   expect((await ask('POST', '/internal/first', { body, as: 'runner' })).status).toBe(401)
 })
 
-test('what a request promised is sent when its reply leaves, and nothing is left to do', async () => {
+test('what a request promised is sent when its reply leaves, nothing of others, and nothing is left to do', async () => {
   const host = await cloud.start('api')
   const ask = await callerOf(host, tenantId)
-  await promise('by a request')
-  const body = Buffer.from(JSON.stringify({ name: 'promising', scopes: ['models:read'] }))
-  expect((await ask('POST', '/v1/keys', { body })).status).toBe(201)
+  await promise('by another request')
+  const sha256 = await modelAndFile()
+  const body = Buffer.from(JSON.stringify({ model: 'm', input: { sha256, format: 'jsonl' } }))
+  expect((await ask('POST', '/v1/jobs', { body })).status).toBe(202)
   expect(host.isFrozen()).toBe(true)
-  expect(await promisedRows()).toBe(0)
-  expect(await sent()).toEqual(['by a request'])
+  expect(await sent()).toEqual([expect.stringMatching(/^stp_/)])
+  expect(await promisedRows()).toBe(1)
   expect(host.output()).toContain('"event":"functions.request"')
   const { rows } = await cloud.admin.query(
     `select count(*)::int as n from pg_stat_activity where usename = 'galley_app' and state <> 'idle'`,

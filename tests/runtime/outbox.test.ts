@@ -4,11 +4,12 @@ import type pg from 'pg'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import type { Queue } from '#core/deps.ts'
 import * as outbox from '#core/outbox.ts'
+import { openRelay } from '#functions/invocation/relay.ts'
 import { connectionOf } from '#platform/db/postgres.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
 import { newId } from '#schemas/ids.ts'
 import type { QueueName } from '#schemas/queues.ts'
-import { inTenant } from '#tests/caller.ts'
+import { inTenant, systemClock } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
 
 const { db, admin, url } = await testDatabase()
@@ -34,9 +35,10 @@ const dead: Queue = { ...queue, send: () => Promise.reject(new Error('died befor
 
 type Work = { messages: number; commits: boolean }
 const works = fc.array(fc.record({ messages: fc.nat(4), commits: fc.boolean() }), { maxLength: 6 })
-const relays = fc.array(fc.constantFrom('well', 'dies before', 'dies after', 'two at once'), {
-  maxLength: 5,
-})
+const turns = ['well', 'dies before', 'dies after', 'two at once', 'some', 'some and all'] as const
+const relays = fc.array(fc.constantFrom(...turns), { maxLength: 5 })
+const someIds = async () =>
+  (await admin.query('select id from outbox where id % 2 = 0')).rows.map(({ id }) => BigInt(id))
 
 async function promiseAll(tenantId: ReturnType<typeof newId<'tenant'>>, work: Work[]) {
   const committed: string[] = []
@@ -69,6 +71,10 @@ test('what committed is delivered at least once, what did not never, wherever th
         if (turn === 'well') await outbox.relay({ db, queue })
         else if (turn === 'two at once') {
           await Promise.all([outbox.relay({ db, queue }), outbox.relay({ db, queue })])
+        } else if (turn === 'some') await outbox.relay({ db, queue }, await someIds())
+        else if (turn === 'some and all') {
+          const own = await someIds()
+          await Promise.all([outbox.relay({ db, queue }, own), outbox.relay({ db, queue })])
         } else {
           const broken = turn === 'dies after' ? forgetful : dead
           await outbox.relay({ db, queue: broken }).catch(() => {})
@@ -78,7 +84,7 @@ test('what committed is delivered at least once, what did not never, wherever th
       const seen = await delivered()
       expect(new Set(seen.map(one => one.id))).toEqual(new Set(committed))
       for (const one of seen) expect(one.tenantId).toBe(tenantId)
-      if (turns.every(turn => turn === 'well' || turn === 'two at once')) {
+      if (!turns.some(turn => turn.startsWith('dies'))) {
         expect(seen).toHaveLength(committed.length)
       }
       expect((await admin.query('select 1 from outbox')).rowCount).toBe(0)
@@ -132,4 +138,90 @@ test('a message for a queue that only a newer version knows stays for that versi
   expect(await outbox.relay({ db, queue })).toBe(1)
   expect((await delivered()).map(one => one.id)).toEqual(['of today'])
   expect((await admin.query('select queue from outbox')).rows).toEqual([{ queue: 'of tomorrow' }])
+})
+
+/** What a reply waits for, as the control API of a cloud does it. */
+async function replied(
+  tenantId: ReturnType<typeof newId<'tenant'>>,
+  bodies: string[],
+  relay: ReturnType<typeof openRelay>,
+) {
+  const promised: bigint[] = []
+  await db.tenant(tenantId, tx =>
+    outbox.promise(
+      { tx, clock: systemClock, promised },
+      tenantId,
+      bodies.map(id => ({ queue: 'work' as const, body: { id } })),
+    ),
+  )
+  relay.promised(promised)
+  await relay.settled()
+}
+
+const log = { info() {}, error() {} }
+const BACKLOG = 20_000
+const backlog = () =>
+  admin.query(
+    `insert into outbox (tenant_id, queue, body)
+     select 'ten_' || n % 7, 'work', jsonb_build_object('id', n) from generate_series(1, $1) as n`,
+    [BACKLOG],
+  )
+const left = async () =>
+  (await admin.query('select count(*)::int as n from outbox')).rows[0].n as number
+
+test('a reply sends what its own transaction promised, and leaves a backlog of others where it is', async () => {
+  const tenantId = newId('tenant')
+  await backlog()
+  let sends = 0
+  const counted: Queue = {
+    ...queue,
+    send(name, messages) {
+      sends += messages.length
+      return queue.send(name, messages)
+    },
+  }
+  const relay = openRelay({ db, queue: counted, log })
+  await replied(tenantId, ['first', 'second'], relay)
+  expect((await delivered()).map(({ id }) => id)).toEqual(['first', 'second'])
+  expect([sends, await left()]).toEqual([2, BACKLOG])
+  await replied(tenantId, [], relay)
+  await replied(tenantId, ['third'], relay)
+  expect([sends, await left()]).toEqual([3, BACKLOG])
+  while ((await outbox.relay({ db, queue: counted })) > 0);
+  expect([sends, await left()]).toEqual([3 + BACKLOG, 0])
+  const ids = new Set((await delivered()).map(({ id }) => id))
+  expect(ids.size).toBe(3 + BACKLOG)
+})
+
+test('of very many own messages a reply waits for one batch, and the schedule sends the others', async () => {
+  const bodies = Array.from({ length: 1_300 }, (_, i) => String(i))
+  await replied(newId('tenant'), bodies, openRelay({ db, queue, log }))
+  expect((await delivered()).map(({ id }) => id)).toEqual(bodies.slice(0, 500))
+  while ((await outbox.relay({ db, queue })) > 0);
+  expect((await delivered()).map(({ id }) => id)).toEqual(bodies)
+})
+
+test('a queue that fails or does not answer holds no reply up, and loses nothing', async () => {
+  const tenantId = newId('tenant')
+  await replied(tenantId, ['refused'], openRelay({ db, queue: dead, log }))
+  let answer = () => {}
+  const silent: Queue = {
+    ...queue,
+    async send(name, messages) {
+      await new Promise<void>(resolve => {
+        answer = resolve
+      })
+      return queue.send(name, messages)
+    },
+  }
+  const relay = openRelay({ db, queue: silent, log }, 50)
+  await replied(tenantId, ['unheard'], relay)
+  // The next reply does not wait for what the one before it has given up.
+  await replied(tenantId, [], relay)
+  expect(await delivered()).toEqual([])
+  expect(await left()).toBe(2)
+  expect(await outbox.relay({ db, queue })).toBe(1)
+  answer()
+  while ((await left()) > 0) await outbox.relay({ db, queue })
+  expect((await delivered()).map(({ id }) => id).sort()).toEqual(['refused', 'unheard'])
 })

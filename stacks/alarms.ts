@@ -7,6 +7,7 @@ import type * as pulumi from '@pulumi/pulumi'
 import type { FunctionName } from '../schemas/cloud/functions.ts'
 import { QUEUES, type QueueName } from '../schemas/queues.ts'
 import { SCHEDULES } from '../schemas/schedules.ts'
+import { connectionsOf } from './connections.ts'
 import type { Router } from './containers/router.ts'
 import type { Functions } from './functions.ts'
 import { policyOf } from './policy.ts'
@@ -92,6 +93,12 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
     statistic: 'Average',
     over: 85,
     minutes: 15,
+  })
+  on('database-connections', {
+    ...of,
+    runbook: 'connections-run-out',
+    metric: 'DatabaseConnections',
+    over: Math.floor(0.8 * connectionsOf(deployment.settings)),
   })
   const balancer = {
     namespace: 'AWS/ApplicationELB',

@@ -3,6 +3,7 @@
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as rds from '@pulumi/aws/rds/index.js'
+import { connectionsOf } from './connections.ts'
 import type { Network } from './network.ts'
 import type { Secrets } from './secrets.ts'
 import { type Deployment, nameOf, tagsOf } from './settings.ts'
@@ -10,6 +11,8 @@ import { type Deployment, nameOf, tagsOf } from './settings.ts'
 const PORT = 5432
 /** A statement of the control API that takes longer has lost its caller. */
 const STATEMENT_MS = 30_000
+/** An invocation that is frozen or gone keeps its connections until then; one that goes on opens others. */
+const IDLE_MS = 60_000
 
 export function database(deployment: Deployment, { network, secrets }: Needs): rds.Instance {
   const { settings } = deployment
@@ -26,7 +29,14 @@ export function database(deployment: Deployment, { network, secrets }: Needs): r
       { name: 'rds.force_ssl', value: '1' },
       { name: 'statement_timeout', value: String(STATEMENT_MS) },
       { name: 'idle_in_transaction_session_timeout', value: String(STATEMENT_MS) },
+      { name: 'idle_session_timeout', value: String(IDLE_MS) },
       { name: 'log_min_duration_statement', value: '1000' },
+      {
+        name: 'max_connections',
+        value: String(connectionsOf(settings)),
+        // Taken over when the server starts again.
+        applyMethod: 'pending-reboot',
+      },
     ],
     tags,
   })

@@ -14,6 +14,7 @@ import {
 } from '../schemas/cloud/functions.ts'
 import { type EventSource, QUEUES, type QueueName, type QueueSettings } from '../schemas/queues.ts'
 import { BODIES, type Buckets } from './buckets.ts'
+import { invocationsOf } from './connections.ts'
 import { maySizePools, poolPlaces } from './containers/capacity.ts'
 import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
@@ -26,8 +27,6 @@ export type Functions = Record<FunctionName, lambda.Function>
 /** What a function does to queues and blobs; all of them speak to the database. */
 type Work = {
   memoryMb: number
-  /** Invocations side by side, so that the database is never out of connections. */
-  concurrencyMax: number
   sends?: QueueName[]
   receives?: QueueName[]
   /** Sends dead messages back when an operator asks for it. */
@@ -39,31 +38,22 @@ type Work = {
 }
 const ALL_QUEUES = Object.keys(QUEUES) as QueueName[]
 const READS = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes']
-const alone = { memoryMb: 512, concurrencyMax: 1 }
+const small = { memoryMb: 512 }
 
 const FUNCTIONS: Record<FunctionName, Work> = {
   // It sends what a transaction promised as soon as it commits.
   api: {
     memoryMb: 1024,
-    concurrencyMax: 40,
     sends: ALL_QUEUES,
     redrives: ALL_QUEUES,
     keepsBlobs: true,
   },
-  ingest: {
-    memoryMb: 1024,
-    concurrencyMax: QUEUES.events.source.concurrencyMax,
-    receives: ['events'],
-  },
-  relay: { ...alone, sends: ALL_QUEUES },
-  sweep: alone,
-  capacity: { ...alone, sizesPools: true },
-  tend: {
-    ...alone,
-    memoryMb: 3072,
-    keepsBlobs: true,
-  },
-  migrate: alone,
+  ingest: { memoryMb: 1024, receives: ['events'] },
+  relay: { ...small, sends: ALL_QUEUES },
+  sweep: small,
+  capacity: { ...small, sizesPools: true },
+  tend: { memoryMb: 3072, keepsBlobs: true },
+  migrate: small,
 }
 
 type Needs = {
@@ -117,7 +107,7 @@ function functionOf(
     code: new pulumi.asset.FileArchive(deployment.bundleOf(name)),
     timeout: timeoutS(name),
     memorySize: work.memoryMb,
-    reservedConcurrentExecutions: work.concurrencyMax,
+    reservedConcurrentExecutions: invocationsOf(deployment.settings)[name],
     // For segments on their way: DuckDB writes there what does not fit in memory.
     ephemeralStorage: { size: name === 'tend' ? 4096 : 512 },
     environment: { variables: environmentOf(deployment, needs, name) },

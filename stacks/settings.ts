@@ -3,6 +3,7 @@ export const STAGES = {
   dev: {
     zones: 2,
     natGateways: 1,
+    requests: 20,
     database: { class: 'db.t4g.small', storageGb: 20, standby: false, backupDays: 7 },
     routers: 1,
     runnersMax: 4,
@@ -14,6 +15,7 @@ export const STAGES = {
   staging: {
     zones: 2,
     natGateways: 1,
+    requests: 40,
     database: { class: 'db.t4g.medium', storageGb: 50, standby: false, backupDays: 7 },
     routers: 2,
     runnersMax: 8,
@@ -25,6 +27,7 @@ export const STAGES = {
   production: {
     zones: 3,
     natGateways: 3,
+    requests: 100,
     database: { class: 'db.m7g.large', storageGb: 200, standby: true, backupDays: 35 },
     routers: 2,
     runnersMax: 64,
@@ -40,6 +43,8 @@ export type StageSettings = {
   zones: number
   /** One, or one a zone where a zone's failure must not cut off the others. */
   natGateways: number
+  /** Of the control API side by side: each holds connections, for which the class of the database has room. */
+  requests: number
   database: { class: string; storageGb: number; standby: boolean; backupDays: number }
   routers: number
   runnersMax: number

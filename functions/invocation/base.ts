@@ -2,11 +2,11 @@
 import { inFull } from '#core/error.ts'
 import { openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
+import { CONNECTIONS } from '#schemas/cloud/connections.ts'
+import type { FunctionName } from '#schemas/cloud/functions.ts'
 import { readPlaces } from './env.ts'
 import { readSecrets } from './secrets.ts'
 
-/** An invocation works on one thing at a time, and there are many functions to one database. */
-const CONNECTIONS_MAX = 4
 const APP_ROLE = 'galley_app'
 /** As on one machine: all keys of the deployment derive from it. */
 const SECRET_CHARS_MIN = 32
@@ -16,7 +16,7 @@ export type Invocation = { awsRequestId: string; getRemainingTimeInMillis(): num
 export type Base = Awaited<ReturnType<typeof openBase>>
 
 /** The database as the application's role, and the deployment's secret. */
-export async function openBase() {
+export async function openBase(name: FunctionName) {
   const { clock, log } = openClockAndLog()
   const places = readPlaces([
     'GALLEY_DEPLOYMENT_SECRET_ARN',
@@ -33,7 +33,7 @@ export async function openBase() {
     )
   }
   const url = databaseUrl(places.GALLEY_DATABASE_HOST, { user: APP_ROLE, password })
-  const db = openDatabase({ url, log, connectionsMax: CONNECTIONS_MAX })
+  const db = openDatabase({ url, log, connectionsMax: CONNECTIONS[name] })
   return { clock, log, db, secret }
 }
 

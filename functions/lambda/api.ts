@@ -14,7 +14,7 @@ const CACHE_BYTES_MAX = 134_217_728
 /** The gateway gives up after 30 s, and the function is ended after 29. */
 const PATIENCE_MS = 20_000
 
-const base = await openBase()
+const base = await openBase('api')
 const queue = openQueue(base)
 const relay = openRelay({ ...base, queue })
 const keys = PLACES.map(async place => [place, await placeKey(base.secret, place)])

@@ -5,7 +5,7 @@ import { type Invocation, invoked, openBase } from '../invocation/base.ts'
 import { openPools } from '../invocation/pools.ts'
 import { repeated } from '../invocation/repeated.ts'
 
-const base = await openBase()
+const base = await openBase('capacity')
 const pools = openPools(base)
 
 export const handler = (_event: unknown, invocation: Invocation) =>

@@ -4,7 +4,7 @@ import { invoked, openBase } from '../invocation/base.ts'
 import { eachMessage } from '../invocation/batch.ts'
 import { openBodies, openFeatures } from '../invocation/stores.ts'
 
-const base = await openBase()
+const base = await openBase('ingest')
 const deps = { ...base, features: await openFeatures(base) }
 const bodies = openBodies(base)
 

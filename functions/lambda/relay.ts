@@ -5,7 +5,7 @@ import { type Invocation, invoked, openBase } from '../invocation/base.ts'
 import { repeated } from '../invocation/repeated.ts'
 import { openQueue } from '../invocation/stores.ts'
 
-const base = await openBase()
+const base = await openBase('relay')
 const deps = { ...base, queue: openQueue(base) }
 
 export const handler = (_event: unknown, invocation: Invocation) =>

@@ -5,7 +5,7 @@ import { repeated } from '../invocation/repeated.ts'
 import { openFeatures } from '../invocation/stores.ts'
 import { sweep } from '../sweep.ts'
 
-const base = await openBase()
+const base = await openBase('sweep')
 const deps = { ...base, features: await openFeatures(base) }
 
 export const handler = (_event: unknown, invocation: Invocation) =>

@@ -8,7 +8,7 @@ import { tendLog } from '../seal.ts'
 /** Of the 4 GB that the function has for files. */
 const CACHE_BYTES_MAX = 1_073_741_824
 
-const base = await openBase()
+const base = await openBase('tend')
 const deps = {
   ...base,
   features: await openFeatures(base),

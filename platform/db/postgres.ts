@@ -19,9 +19,12 @@ const RECONNECT_MS_FIRST = 50
 const RECONNECT_MS_MAX = 2_000
 /** Serialization failure, deadlock: the transaction did nothing and may simply run again. */
 const RETRYABLE_STATES = new Set(['40001', '40P01'])
+/** The server ended a session that idled: that of an invocation which was frozen for a while. */
+const IDLED = '57P05'
 /** The server is going down, starting, or out of connections; nothing was committed. */
 const UNAVAILABLE_STATES = new Set([
   ...['57P01', '57P02', '57P03', '53300', '08006', '08001', '08003'],
+  IDLED,
   // A standby: the server was the primary, or is about to be.
   '25006',
 ])
@@ -54,7 +57,10 @@ export function openDatabase(config: {
     application_name: 'galley',
   })
   // Idle connections report the server's end here; without a listener the process would end too.
-  pool.on('error', error => config.log.error('db.connection_lost', { error: String(error) }))
+  pool.on('error', error => {
+    if (stateOf(error) === IDLED) return
+    config.log.error('db.connection_lost', { error: String(error) })
+  })
   // Those in use as well; who uses one hears it from its query.
   pool.on('connect', client => client.on('error', () => {}))
   const sessions = new WeakMap<pg.PoolClient, NodePgDatabase>()

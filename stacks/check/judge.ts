@@ -4,6 +4,7 @@ import { type Graph, graphOf } from './graph.ts'
 import type { Rule } from './rule.ts'
 import { access } from './rules/access.ts'
 import { containerRules } from './rules/containers.ts'
+import { databaseRules } from './rules/database.ts'
 import { lifecycle } from './rules/lifecycle.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
@@ -20,6 +21,7 @@ const RULES: Rule[] = [
   ...storage,
   ...lifecycle,
   ...networkRules,
+  ...databaseRules,
   ...containerRules,
   ...sizingRules,
   ...waysIn,

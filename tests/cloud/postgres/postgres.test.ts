@@ -1,4 +1,5 @@
 /** PostgreSQL in its production form: TLS, a bounded pool, time-outs, retries, and a server that is lost and comes back. */
+import { execFileSync } from 'node:child_process'
 import { setTimeout as pause } from 'node:timers/promises'
 import { sql } from 'drizzle-orm'
 import pg from 'pg'
@@ -237,4 +238,38 @@ async function writeUntil(writer: number, acknowledged: string[], stop: AbortSig
       expect(error).toMatchObject({ code: 'unavailable', retryable: true })
     }
   }
+}
+
+test('a function that was frozen for longer than the server keeps its session goes on as if nothing were', async () => {
+  const lines: string[] = []
+  await admin.query(`alter role galley_app set idle_session_timeout = '500ms'`)
+  const other = openDatabase({
+    url: server.url,
+    log: { info() {}, error: line => lines.push(line) },
+  })
+  try {
+    const { rows } = await other.tenant(tenant, tx =>
+      tx.execute<{ pid: number }>(sql`select pg_backend_pid() as pid`),
+    )
+    await admin.query('alter role galley_app reset idle_session_timeout')
+    freezeWhileThereIs(rows[0]!.pid)
+    // The connection is still thought to be open, and what the server said on it was not read yet.
+    await other.tenant(tenant, tx => tx.execute(sql`insert into probe values ('thawed', 1)`))
+    expect(await ids()).toEqual(['thawed'])
+    expect(lines).toEqual([])
+  } finally {
+    await other.close()
+  }
+})
+
+/** This process does nothing at all until the server has no such session. */
+function freezeWhileThereIs(pid: number): void {
+  const asks = `
+    import pg from 'pg'
+    const client = new pg.Client(${JSON.stringify(server.admin)})
+    await client.connect()
+    const found = () => client.query('select from pg_stat_activity where pid = ${pid}')
+    while ((await found()).rowCount > 0) await new Promise(go => setTimeout(go, 20))
+    await client.end()`
+  execFileSync(process.execPath, ['--input-type=module', '--eval', asks])
 }

@@ -1,0 +1,92 @@
+/** What the database has room for. */
+import { CONNECTIONS } from '../../../schemas/cloud/connections.ts'
+import type { FunctionName } from '../../../schemas/cloud/functions.ts'
+import type { Graph, Inputs } from '../graph.ts'
+import { all, faulty, inputs, plant, type Rule } from '../rule.ts'
+
+/** Memory of each class by AWS's list. */
+const MEMORY_GIB: Record<string, number> = {
+  'db.t4g.small': 2,
+  'db.t4g.medium': 4,
+  'db.m7g.large': 8,
+}
+/** By RDS's own formula for a connection, of three quarters of the memory: the rest is the system's and its own. */
+const allowedBy = (memoryGib: number) => Math.floor((0.75 * memoryGib * 2 ** 30) / 9_531_392)
+
+/** A parameter of the group that the instance has. */
+const parameter = (graph: Graph, instance: Inputs, wanted: string): Inputs | undefined =>
+  all(graph, 'rds/parameterGroup')
+    .find(({ inputs: { name } }) => name === instance.parameterGroupName)
+    ?.inputs.parameters.find(({ name }: Inputs) => name === wanted)
+
+/** Of all functions together, each with as many invocations as are reserved for it. */
+function held(graph: Graph): number {
+  const each = all(graph, 'lambda/function').map(({ name, inputs: of }) => {
+    const pool =
+      CONNECTIONS[name.replace('function-', '') as FunctionName] ?? Number.POSITIVE_INFINITY
+    return pool * (of.reservedConcurrentExecutions ?? Number.POSITIVE_INFINITY)
+  })
+  return each.reduce((sum, connections) => sum + connections, 0)
+}
+
+function change(graph: Graph, wanted: string, value: string): void {
+  parameter(graph, inputs(graph, 'database'), wanted)!.value = value
+}
+
+export const databaseRules: Rule[] = [
+  {
+    name: 'all functions of two versions together find a connection, and the class of the database bears as many',
+    faults: graph =>
+      faulty(all(graph, 'rds/instance'), instance => {
+        const most = Number(parameter(graph, instance, 'max_connections')?.value)
+        const needed = 2 * held(graph)
+        if (!(needed < most))
+          return `takes ${most} connections, and functions may ask for ${needed}`
+        const memory = MEMORY_GIB[instance.instanceClass]
+        if (memory === undefined)
+          return `is a ${instance.instanceClass}, whose memory is in no table`
+        const allowed = allowedBy(memory)
+        return most > allowed && `takes ${most} connections, and ${allowed} fit in its memory`
+      }),
+    plants: [
+      graph => {
+        inputs(graph, 'function-api').reservedConcurrentExecutions = 1_000
+      },
+      graph => delete inputs(graph, 'function-ingest').reservedConcurrentExecutions,
+      graph => {
+        inputs(graph, 'database').instanceClass = 'db.t4g.small'
+      },
+      graph => {
+        inputs(graph, 'database').instanceClass = 'db.t4g.nano'
+      },
+      graph => change(graph, 'max_connections', '100'),
+      graph => change(graph, 'max_connections', '5000'),
+      graph => plant(graph, 'aws:lambda/function:Function', { reservedConcurrentExecutions: 1 }),
+    ],
+  },
+  {
+    name: 'a connection whose invocation is frozen or gone is free again within minutes, and somebody hears before the last is taken',
+    faults: graph =>
+      faulty(all(graph, 'rds/instance'), instance => {
+        const idleMs = Number(parameter(graph, instance, 'idle_session_timeout')?.value)
+        if (!(idleMs > 0 && idleMs <= 300_000)) return 'keeps sessions that nobody uses'
+        const most = Number(parameter(graph, instance, 'max_connections')?.value)
+        const watched = all(graph, 'cloudwatch/metricAlarm').some(
+          ({ inputs: { metricName, threshold, dimensions } }) =>
+            metricName === 'DatabaseConnections' &&
+            dimensions.DBInstanceIdentifier === instance.identifier &&
+            threshold <= 0.9 * most,
+        )
+        return !watched && 'runs out of connections and calls nobody'
+      }),
+    plants: [
+      graph => change(graph, 'idle_session_timeout', '0'),
+      graph => {
+        inputs(graph, 'alarm-database-connections').threshold = 1_000
+      },
+      graph => {
+        inputs(graph, 'alarm-database-connections').metricName = 'ReadIOPS'
+      },
+    ],
+  },
+]

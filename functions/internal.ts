@@ -68,6 +68,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/steps/finish', ['runner'], finishStep),
   internal('/internal/steps/fail', ['runner'], failStep),
   internal('/internal/runners', ['runner'], announceRunner),
+  internal('/internal/runners/call', ['edge'], callRunner),
   internal('/internal/validations/open', ['runner'], openValidation),
   internal('/internal/validations/judge', ['runner'], judgeVersion),
 ]
@@ -213,6 +214,11 @@ function storeFile(deps: FunctionsDeps, input: OfTenant<batches.files.Uploaded>)
 async function announceRunner({ db, clock }: FunctionsDeps, input: models.hardware.Announcement) {
   await db.system(tx => models.hardware.announce({ tx, clock }, input))
   return {}
+}
+
+/** A request found none: who starts runners takes it into account. */
+function callRunner({ db, clock }: FunctionsDeps, input: { hardware: string | null }) {
+  return db.system(tx => capacity.call({ tx, clock }, input))
 }
 
 function openValidation(deps: FunctionsDeps, input: OfTenant<{ versionId: VersionId }>) {

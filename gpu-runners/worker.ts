@@ -1,5 +1,6 @@
 /** A runner: online batches over its channel to the router, bulk steps and validations from the queue. */
 import { mkdirSync, rmSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addressOf } from '#platform/channel/transport.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
@@ -13,6 +14,8 @@ import { serveHealth } from './health.ts'
 import { leave, newLeaving } from './leaving/leave.ts'
 import { instanceMetadata } from './leaving/metadata.ts'
 import { leftMs, type Notice, watchNotices } from './leaving/notices.ts'
+import { alsoHolding } from './leaving/protection.ts'
+import { openLoad } from './load.ts'
 import { openBulkModels } from './models/bulk-models.ts'
 import { openModelFiles } from './models/files.ts'
 import { openMemory } from './models/memory.ts'
@@ -111,13 +114,21 @@ const work: StepDeps['work'] = async (assignment, signal, on) => {
   const { runStep } = await import('./bulk/bulk.ts')
   return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.nearlyDone)
 }
+const load = openLoad({
+  now: () => performance.now(),
+  slots: () => deps.engine.processes().filter(({ lane }) => lane === 'online'),
+  loopMs: () => performance.eventLoopUtilization().active,
+  cores: availableParallelism(),
+})
+const protection = alsoHolding(deps.protection, load.other)
+const warmModels = () => [...residents.all()].length
 const loops = [
   steps(
-    { ...deps, runner: env.name, hardware, work },
+    { ...deps, protection, runner: env.name, hardware, work },
     { draining, givingUp: leaving.givingUp.signal },
   ),
-  validations({ ...deps, files, hardware }, draining),
-  announcing(deps, env, draining),
+  validations({ ...deps, protection, files, hardware }, draining),
+  announcing({ ...deps, load, warmModels }, env, draining),
 ]
 
 const closeAll = async (withinMs: number) => {

@@ -136,6 +136,7 @@ function momentOf(pool: Pool, { waitUsdPerHour }: GalleySettings, needed: Need[]
     },
     needed,
     arrivals: arrivalsOf(pool),
+    unmetS: null,
     bounds: {
       floor: 0,
       ceiling,

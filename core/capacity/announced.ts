@@ -6,7 +6,7 @@ import { desc, eq } from 'drizzle-orm'
 import type { Tx } from '#core/deps.ts'
 import { RUNNER_SILENT_MS, runners } from '#schemas/tables/runners.ts'
 import { newest } from './kept.ts'
-import type { RunnerNow } from './snapshot.ts'
+import type { PoolRunner } from './online/load.ts'
 
 /** Of decisions: a day of a pool that changes every few minutes. */
 const ASKED_MAX = 500
@@ -54,32 +54,28 @@ export async function read(tx: Tx, { hardware, now }: { hardware: string; now: n
 export function runnersOf(
   { announced, asked }: Told,
   { wanted, floor, now }: { wanted: number; floor: number; now: number },
-): Omit<RunnerNow, 'idleS'>[] {
+): PoolRunner[] {
   const heard = announced
     .filter(({ seenAt }) => seenAt > now - RUNNER_SILENT_MS)
     .toSorted((a, b) => b.seenAt - a.seenAt || order(a, b))
   const warm = heard.slice(0, wanted).toSorted((a, b) => a.sinceAt - b.sinceAt || order(a, b))
   const missing = Array.from({ length: wanted - warm.length }, (_, i) => warm.length + i + 1)
-  const of = { onlineShare: 0, warmModels: 0 }
   const marketOf = (rank: number) => (rank <= floor ? ('on_demand' as const) : ('spot' as const))
   const ageS = (since: number) => Math.max(0, now - since) / 1000
   return [
     ...warm.map(({ name, sinceAt }, i) => ({
-      ...of,
       name,
       market: marketOf(i + 1),
       state: 'warm' as const,
       ageS: ageS(sinceAt),
     })),
     ...missing.map(rank => ({
-      ...of,
       name: `missing-${rank}`,
       market: marketOf(rank),
       state: 'starting' as const,
       ageS: ageS(askedAt(asked, rank) ?? now),
     })),
     ...heard.slice(wanted).map(({ name, sinceAt }) => ({
-      ...of,
       name,
       market: 'spot' as const,
       state: 'draining' as const,

@@ -1,13 +1,10 @@
 /** What steps call for: those under way, those that wait, and those that are about to come. */
 import { expected, usual } from './forecast.ts'
 import { breakEvenS, type HoldCost } from './hold.ts'
-import { dueOf, queuedDemand, shareable, sourcesOf, staffing } from './reading.ts'
+import { dueOf, IN_TIME, queuedDemand, shareable, sourcesOf, staffing } from './reading.ts'
 import type { ClassNow, RunnerNow } from './snapshot.ts'
 import { leftOf, quantile } from './spread.ts'
 import { wantedInTime, worthHaving } from './worth.ts'
-
-/** Work that is due is planned with a cold start that so large a part of them does not pass. */
-export const IN_TIME = 0.9
 
 export type BulkCall = {
   /** Runners that hold a lease. */

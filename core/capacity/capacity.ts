@@ -5,17 +5,21 @@
 import { sql } from 'drizzle-orm'
 import type { Clock, Database, Log } from '#core/deps.ts'
 import { keep, past } from './kept.ts'
+import { lastCallS } from './online/calls.ts'
+import { type PoolRunner, withLoad } from './online/load.ts'
 import { type Decision, decide } from './policy.ts'
 import { readWork } from './rows.ts'
-import type { Bounds, ClassNow, RunnerNow } from './snapshot.ts'
+import type { Bounds, ClassNow } from './snapshot.ts'
+import { mean } from './spread.ts'
 
 export * as announced from './announced.ts'
 export { type Kept, newest, newestOfEach } from './kept.ts'
+export { call } from './online/calls.ts'
 
 /** What is known by who runs the machines. */
 export type Fleet = {
   hardware: string
-  runners: Omit<RunnerNow, 'idleS'>[]
+  runners: PoolRunner[]
   /** Seconds from asking for a runner until it took work, the newest ones; never empty. */
   coldStartsS: number[]
   markets: ClassNow['markets']
@@ -46,17 +50,16 @@ export function decideNow(
     const now = deps.clock.now()
     const work = await readWork(tx, { hardware: fleet.hardware, now })
     const working = new Set(work.leases.map(({ runner }) => runner))
+    const { hardware, coldStartsS } = fleet
     const decision = decide({
       ...work,
       ...fleet,
-      runners: fleet.runners.map(runner => ({
-        ...runner,
-        idleS: working.has(runner.name) ? 0 : runner.ageS,
-      })),
-      needed: await past(tx, fleet.hardware, now),
+      runners: await withLoad(tx, fleet.runners, { working, now }),
+      unmetS: await lastCallS(tx, { hardware, now }),
+      needed: await past(tx, hardware, now),
     })
-    if (await keep(tx, decision, new Date(now))) {
-      const { hardware, desired, need, reasons } = decision
+    if (await keep(tx, decision, { at: new Date(now), coldS: mean(coldStartsS) })) {
+      const { desired, need, reasons } = decision
       deps.log.info('capacity.decided', { hardware, ...desired, needed: need.runners, reasons })
     }
     return decision

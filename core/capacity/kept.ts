@@ -57,13 +57,14 @@ export async function past(tx: Tx, hardware: string, now: number): Promise<Need[
 export async function keep(
   tx: Tx,
   { hardware, desired, need, reasons }: Decision,
-  at: Date,
+  { at, coldS }: { at: Date; coldS: number },
 ): Promise<boolean> {
   const [last] = await rowsWhere(tx, eq(capacityDecisions.hardware, hardware))
     .orderBy(desc(capacityDecisions.id))
     .limit(1)
   if (last) {
-    await tx.update(capacityDecisions).set({ untilAt: at }).where(eq(capacityDecisions.id, last.id))
+    const set = { untilAt: at, coldS }
+    await tx.update(capacityDecisions).set(set).where(eq(capacityDecisions.id, last.id))
   }
   const { runners: needed, started } = need
   const { spot, on_demand: onDemand } = desired
@@ -72,7 +73,9 @@ export async function keep(
     last !== undefined &&
     Object.entries(row).every(([name, value]) => last[name as keyof typeof row] === value)
   if (isSame) return false
-  await tx.insert(capacityDecisions).values({ hardware, sinceAt: at, untilAt: at, ...row, reasons })
+  await tx
+    .insert(capacityDecisions)
+    .values({ hardware, sinceAt: at, untilAt: at, ...row, coldS, reasons })
   await tx
     .delete(capacityDecisions)
     .where(lt(capacityDecisions.untilAt, new Date(at.getTime() - KEPT_MS)))

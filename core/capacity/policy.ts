@@ -2,11 +2,11 @@
  * How many runners a class of hardware should have: a pure function of one moment in PostgreSQL. It weighs
  * money against waiting; the times that it uses are observed ones, or follow from prices.
  */
-import { calledFor, IN_TIME } from './called.ts'
+import { calledFor } from './called.ts'
 import { type Drain, drains, isPaid } from './drains.ts'
 import { type HoldCost, held } from './hold.ts'
 import { cheapest, split } from './markets.ts'
-import { dueOf, onlineNeed, sourcesOf } from './reading.ts'
+import { dueOf, IN_TIME, onlineNeed, sourcesOf } from './reading.ts'
 import { reasonsOf } from './reasons.ts'
 import type { ClassNow, Market, Need } from './snapshot.ts'
 import { mean, quantile } from './spread.ts'
@@ -33,7 +33,7 @@ export function decide(now: ClassNow): Decision {
   const cost = costOf(now)
   const sources = sourcesOf(now, alive)
   const bulk = calledFor(now, alive, cost)
-  const online = onlineNeed(alive, cost.waitUsdPerS / cost.usdPerS)
+  const online = onlineNeed(now, alive, cost.waitUsdPerS / cost.usdPerS)
   const needed = Math.max(bulk.runners, online)
   const paid = alive.filter(runner => isPaid(now, runner)).length
   const kept = Math.max(held(now.needed, alive.length, cost), paid)

@@ -1,8 +1,15 @@
 /** What a moment says of work and of runners, in the terms in which it is weighed. */
 import type { ClassNow, RunnerNow, WaitingRun } from './snapshot.ts'
-import { leftOf } from './spread.ts'
+import { leftOf, quantile } from './spread.ts'
 import type { Source } from './supply.ts'
 import type { Demand, Due } from './worth.ts'
+
+/** What has a time is planned with a cold start that so large a part of them does not pass. */
+export const IN_TIME = 0.9
+/** Part of its time beyond which a runner is taken to have more to do than it can: how much cannot be seen. */
+const SATURATED = 0.9
+/** Later than it was told to. */
+const COMES_AGAIN_S = 5
 
 /** When each of the runners is free for steps, and how much of it. */
 export function sourcesOf(now: ClassNow, alive: readonly RunnerNow[]): Source[] {
@@ -64,9 +71,18 @@ export function shareable({ waiting, leases, bounds }: ClassNow): number {
 }
 
 /** Runners for requests that want an answer now. */
-export function onlineNeed(alive: readonly RunnerNow[], waitByPrice: number): number {
+export function onlineNeed(now: ClassNow, alive: readonly RunnerNow[], waitByPrice: number) {
   const load = alive.reduce((sum, { onlineShare }) => sum + onlineShare, 0)
-  return load === 0 ? 0 : Math.max(1, staffing(load, waitByPrice))
+  const least = load > 0 || isCalled(now) ? 1 : 0
+  return Math.max(least, staffing(load, waitByPrice), Math.ceil(load / SATURATED))
+}
+
+/**
+ * Whether a request has found no runner so lately that who sent it still waits, or comes again when it was told
+ * to. Until then one is needed, were it only to be there: the past may say that nobody comes for an hour.
+ */
+export function isCalled({ unmetS, coldStartsS }: ClassNow): boolean {
+  return unmetS !== null && unmetS <= quantile(coldStartsS, IN_TIME) + COMES_AGAIN_S
 }
 
 /**

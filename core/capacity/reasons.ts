@@ -2,6 +2,7 @@
 import type { BulkCall } from './called.ts'
 import type { Drain } from './drains.ts'
 import type { HoldCost } from './hold.ts'
+import { isCalled } from './reading.ts'
 import type { ClassNow } from './snapshot.ts'
 
 type Called = {
@@ -36,6 +37,7 @@ export function reasonsOf(now: ClassNow, called: Called, drain: readonly Drain[]
     )
   }
   if (staffed > busy) lines.push(`${count(staffed, 'runner')} for what usually arrives.`)
+  if (isCalled(now)) lines.push(`An online request found no runner ${seconds(now.unmetS!)} ago.`)
   if (online > 0) lines.push(`Online requests want ${count(online, 'runner')}.`)
   if (kept > needed) {
     lines.push(

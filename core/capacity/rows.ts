@@ -4,7 +4,7 @@ import type { Tx } from '#core/deps.ts'
 import type { ClassNow, HeldLease, WaitingRun } from './snapshot.ts'
 
 /** What runners of this class do where no version asks for another. */
-const USUAL_CLASS = 'cpu'
+export const USUAL_CLASS = 'cpu'
 /** Of a step that nobody has measured: a plan, a merge, a training set. */
 const UNKNOWN_S = 5
 const VALIDATION_S = 5

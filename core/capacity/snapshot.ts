@@ -94,5 +94,7 @@ export type ClassNow = {
   /** What was needed in the last hours, the newest first, without gaps. */
   needed: readonly Need[]
   arrivals: Arrivals
+  /** Seconds since an online request found no runner; null: none ever did. */
+  unmetS: number | null
   bounds: Bounds
 }

@@ -13,18 +13,25 @@ export type Announcement = {
   lacks: string | null
   cores: number
   modelMemoryMb: number
+  /** Part of its time that online requests take, 0 to 1. */
+  onlineShare: number
+  /** Models of online requests that it has in memory. */
+  warmModels: number
 }
 
 export async function announce(unit: Unit, given: Announcement): Promise<void> {
   const seenAt = new Date(unit.clock.now())
-  const row = { ...given, seenAt }
+  // One of the version before says nothing of its load.
+  const { onlineShare = 0, warmModels = 0 } = given
+  const row = { ...given, onlineShare, warmModels, seenAt }
   const silentSince = before(unit, RUNNER_SILENT_MS).toISOString()
   const sinceAt = sql`case when runners.seen_at > ${silentSince}::timestamptz
     then runners.since_at else excluded.since_at end`
+  const onlineAt = onlineShare > 0 ? { onlineAt: seenAt } : {}
   await unit.tx
     .insert(runners)
-    .values({ ...row, sinceAt: seenAt })
-    .onConflictDoUpdate({ target: runners.name, set: { ...row, sinceAt } })
+    .values({ ...row, ...onlineAt, sinceAt: seenAt })
+    .onConflictDoUpdate({ target: runners.name, set: { ...row, ...onlineAt, sinceAt } })
   await unit.tx.delete(runners).where(lt(runners.seenAt, before(unit, FORGOTTEN_MS)))
 }
 

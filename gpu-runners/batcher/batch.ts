@@ -44,6 +44,8 @@ type Run = {
   signature: Signature
   clock: Clock
   pace: Pace
+  /** Of a run of so many rows, the part that counts as work of the engine. */
+  worth(rows: number): number
   /** Whether nobody waits for its answer any more; whoever asks has it told. */
   isDead(ask: Ask): boolean
   /** Called once, as soon as the engine can take another batch. */
@@ -72,11 +74,12 @@ export async function runBatch(o: Run, taken: Taken, gone: Gone): Promise<BatchM
       o.signature,
       live.map(ask => ask.inputs),
     )
-    const end = o.pace.begin(live.reduce((sum, ask) => sum + ask.rows, 0))
+    const rows = live.reduce((sum, ask) => sum + ask.rows, 0)
+    const end = o.pace.begin(rows)
     const since = traced?.now()
     let isDone = false
     try {
-      const result = await o.model.run(inputs, live[0]!.outputs)
+      const result = await o.model.run(inputs, live[0]!.outputs, o.worth(rows))
       isDone = true
       return result
     } finally {

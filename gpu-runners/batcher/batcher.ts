@@ -85,7 +85,8 @@ export function createBatcher(given: {
   const pace = createPace(stopwatch)
   const admission = createAdmission(queue, pace, limits, { isDead, isShared: () => batched })
   const keyOf = keyer(signature)
-  const run = { model, signature, clock, pace, isDead, free, mixes, tracer }
+  const worth = (rows: number) => (batched ? pace.fullness(rows, limits.batchRowsMax) : 1)
+  const run = { model, signature, clock, pace, worth, isDead, free, mixes, tracer }
   const budget: Budget = {
     rowsMax: limits.batchRowsMax,
     bytesMax: limits.batchBytesMax,

@@ -9,6 +9,8 @@ export type Pace = {
   runMs(rows: number): number
   /** So many rows in runs of at most `batchRowsMax`. */
   rowsMs(rows: number, batchRowsMax: number): number
+  /** Of the time of a run of so many rows, the part that its rows would take in full batches: 0 to 1. */
+  fullness(rows: number, batchRowsMax: number): number
   /** The most rows that a run of this length holds, at least one. */
   rowsIn(ms: number): number
   /** What a run takes before its first row. */
@@ -88,6 +90,12 @@ export function createPace(stopwatch: { now(): number }): Pace {
     rowsIn(ms) {
       const [a, b] = line
       return a > 0 ? Math.max(1, Math.floor((ms - b) / a)) : Number.POSITIVE_INFINITY
+    },
+    fullness(rows, batchRowsMax) {
+      const [a, b] = line
+      const part = Math.max(rows, 1)
+      const alone = a * part + b
+      return alone > 0 ? Math.min(1, (a * part + (b * part) / batchRowsMax) / alone) : 1
     },
     fixedMs: () => line[1],
     leftMs() {

@@ -38,9 +38,10 @@ export type LoadedModel = {
   /**
    * `inputs` in the signature's order; `outputs` are names.
    * Throws `inference_failed` when the model refuses the input, and `EngineCrash` when its process
-   * ended underneath.
+   * ended underneath. `worth`, from 0 to 1: the part of its time that counts as work of the engine, less than
+   * all of it where more rows would have taken hardly longer.
    */
-  run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<RunResult>
+  run(inputs: readonly Tensor[], outputs: readonly string[], worth?: number): Promise<RunResult>
   /** Waits for runs in flight, then gives the memory back. */
   close(): Promise<void>
 }
@@ -53,14 +54,24 @@ export type HostedModel = LoadedModel & {
   residentBytes(): number
 }
 
+export type EngineHost = {
+  pid: number
+  lane: string
+  models: string[]
+  /** Inside one run, of the model that has the most. */
+  threads: number
+  /** How long it has worked on runs since it started, up to now. */
+  workedMs: number
+}
+
 export type Engine = {
   /**
    * Throws `invalid_model` with the engine's words when it cannot load the graph, and `EngineCrash` when
    * its process ended underneath.
    */
   load(model: ModelFiles, options?: LoadOptions): Promise<HostedModel>
-  /** The processes that run models now, for supervision and tests. */
-  processes(): { pid: number; lane: string; models: string[] }[]
+  /** The processes that run models now. */
+  processes(): EngineHost[]
   /** What processes hold beside their models, measured. */
   overheadBytes(): number
   close(): Promise<void>

@@ -4,7 +4,7 @@
  * its memory. Two versions of one model never share: what the new one does to its process, the old one
  * serves through.
  */
-import type { ModelFiles } from './engine.ts'
+import type { EngineHost, ModelFiles } from './engine.ts'
 import { type EngineProcess, startProcess } from './process.ts'
 import { residentBytes } from './resident.ts'
 
@@ -76,6 +76,16 @@ export function openHosts(onEnd: (orphans: Model[], reason: string) => void): Ho
     async close() {
       await Promise.all([...hosts].map(host => host.process.close()))
     },
+  }
+}
+
+export function shown({ process, lane, models }: Host): EngineHost {
+  return {
+    pid: process.pid,
+    lane,
+    models: [...models].map(model => model.files.digest),
+    threads: Math.max(1, ...[...models].map(model => model.threads)),
+    workedMs: process.workedMs(),
   }
 }
 

@@ -14,7 +14,7 @@ import {
   type ModelFiles,
 } from './engine.ts'
 import { EMPTY } from './frames.ts'
-import { heldBy, type Model, openHosts, overheadOf, type Place } from './hosts.ts'
+import { heldBy, type Model, openHosts, overheadOf, type Place, shown } from './hosts.ts'
 import { grownBytes, loadFrame, resultOf, runFrame } from './messages.ts'
 import { type EngineProcess, ProcessEnded } from './process.ts'
 
@@ -79,12 +79,18 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
     return { process, modelId }
   }
 
-  async function run(model: Model, inputs: readonly Tensor[], names: readonly string[]) {
+  async function run(
+    model: Model,
+    inputs: readonly Tensor[],
+    names: readonly string[],
+    worth: number | undefined,
+  ) {
     const frame = runFrame(model.files.signature, inputs, names)
     for (let attempt = 1; ; attempt++) {
       try {
         const place = await placeOf(model)
-        const reply = await place.process.request({ ...frame, model: place.modelId }, runMsMax)
+        const asked = { ...frame, model: place.modelId }
+        const reply = await place.process.request(asked, runMsMax, worth)
         return resultOf(reply, names, model.files)
       } catch (error) {
         if (!(error instanceof ProcessEnded)) throw error
@@ -133,9 +139,9 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
         return model.inFlight.size > 0
       },
       residentBytes: () => heldBy(model),
-      async run(inputs, outputs) {
+      async run(inputs, outputs, worth) {
         if (model.closed || closed) throw new AppError('unavailable', UNLOADED)
-        const running = run(model, inputs, outputs)
+        const running = run(model, inputs, outputs, worth)
         const settled: Promise<unknown> = running
           .then(noop, noop)
           .then(() => model.inFlight.delete(settled))
@@ -180,12 +186,7 @@ export function openOnnxRuntime(options: EngineOptions): Engine {
 
   return {
     load: open,
-    processes: () =>
-      hosts.all().map(({ process, lane, models }) => ({
-        pid: process.pid,
-        lane,
-        models: [...models].map(model => model.files.digest),
-      })),
+    processes: () => hosts.all().map(shown),
     overheadBytes: () => overheadOf(hosts.all()),
     async close() {
       closed = true

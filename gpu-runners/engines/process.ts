@@ -21,8 +21,13 @@ export class ProcessEnded extends Error {
 export type EngineProcess = {
   readonly pid: number
   readonly alive: boolean
-  /** Resolves with the reply, `done` or `failed`; rejects with `ProcessEnded`. */
-  request(frame: Omit<Frame, 'id'>, limitMs: number): Promise<Frame>
+  /**
+   * Resolves with the reply, `done` or `failed`; rejects with `ProcessEnded`. `worth`: of the time of a run, the
+   * part that counts in `workedMs`.
+   */
+  request(frame: Omit<Frame, 'id'>, limitMs: number, worth?: number): Promise<Frame>
+  /** How long it has worked on runs since it started, up to now. */
+  workedMs(): number
   /** Ends when all replies have come; resolves when the process is gone. */
   close(): Promise<void>
   readonly ended: Promise<string>
@@ -32,6 +37,8 @@ type Pending = {
   resolve(frame: Frame): void
   reject(error: ProcessEnded): void
   limitMs: number
+  /** 0 of what is no run. */
+  worth: number
 }
 
 const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url))
@@ -65,6 +72,9 @@ export function startProcess(): EngineProcess {
   let timer: NodeJS.Timeout | undefined
   let overdue = ''
   let stderr = ''
+  let workedMs = 0
+  /** Since when it works on the first that is pending. */
+  let headSinceMs = 0
 
   const ended = new Promise<string>(resolve => {
     child.once('exit', (code, signal) => end(signal ?? `code ${code}`))
@@ -88,6 +98,9 @@ export function startProcess(): EngineProcess {
   for (const stream of [socket, guard, child.stderr!]) stream.on('error', () => {})
   readFrames(socket, frame => {
     const done = pending.shift()!
+    const now = performance.now()
+    workedMs += done.worth * (frame.computeUs > 0 ? frame.computeUs / 1_000 : now - headSinceMs)
+    headSinceMs = now
     watch()
     done.resolve(frame)
   })
@@ -109,17 +122,21 @@ export function startProcess(): EngineProcess {
       return alive
     },
     ended,
-    request(frame, limitMs) {
+    request(frame, limitMs, worth = 1) {
       if (!alive) return Promise.reject(new ProcessEnded('the engine process has ended', false))
       const { promise, resolve, reject } = Promise.withResolvers<Frame>()
       const chunks = encodeFrame({ ...frame, id: nextId++ })
-      pending.push({ resolve, reject, limitMs })
-      if (pending.length === 1) watch()
+      pending.push({ resolve, reject, limitMs, worth: frame.kind === 'run' ? worth : 0 })
+      if (pending.length === 1) {
+        headSinceMs = performance.now()
+        watch()
+      }
       if (chunks.length > 1) socket.cork()
       for (const chunk of chunks) if (chunk.length > 0) socket.write(chunk)
       if (chunks.length > 1) socket.uncork()
       return promise
     },
+    workedMs: () => workedMs + (pending[0]?.worth ?? 0) * (performance.now() - headSinceMs),
     async close() {
       // The engine reads what is left in the socket before it sees the end.
       socket.end()

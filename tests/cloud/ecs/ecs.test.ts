@@ -87,7 +87,16 @@ for (const { name, open } of PLACES) {
         db.system(tx =>
           models.hardware.announce(
             { tx, clock },
-            { name, hardware, providers: ['cpu'], lacks: null, cores: 4, modelMemoryMb: 512 },
+            {
+              name,
+              hardware,
+              providers: ['cpu'],
+              lacks: null,
+              cores: 4,
+              modelMemoryMb: 512,
+              onlineShare: 0,
+              warmModels: 0,
+            },
           ),
         )
       return {

@@ -16,6 +16,7 @@ import { testDatabase } from '#tests/database.ts'
 
 const { db } = await testDatabase()
 const NOW = 10_000_000
+const IDLE = { onlineShare: 0, warmModels: 0 }
 const announced = fc.uniqueArray(
   fc.record({
     name: fc.integer({ min: 0, max: 99 }).map(i => `runner-${i}`),
@@ -101,7 +102,15 @@ test('a runner that comes back after it was taken to be gone is another start, a
     db.system(tx =>
       models.hardware.announce(
         { tx, clock },
-        { name: 'r', hardware, providers: ['cpu'], lacks: null, cores: 4, modelMemoryMb: 512 },
+        {
+          name: 'r',
+          hardware,
+          providers: ['cpu'],
+          lacks: null,
+          cores: 4,
+          modelMemoryMb: 512,
+          ...IDLE,
+        },
       ),
     )
   const sinceAt = async () => {
@@ -123,7 +132,8 @@ test('what was asked for is read from the decisions that were kept, the newest f
   const decision = { hardware, need: { runners: 1, started: 1 }, drain: [], reasons: ['because'] }
   for (const spot of [2, 3]) {
     const desired = { spot, on_demand: 1 }
-    await db.system(tx => keep(tx, { ...decision, desired }, new Date(spot * 1_000)))
+    const at = new Date(spot * 1_000)
+    await db.system(tx => keep(tx, { ...decision, desired }, { at, coldS: 2 }))
   }
   const { asked } = await db.system(tx => read(tx, { hardware, now: NOW }))
   expect(asked).toEqual([

@@ -15,6 +15,7 @@ const NOTHING: ClassNow = {
   },
   needed: [],
   arrivals: { bucketS: 10, runs: [], workS: [] },
+  unmetS: null,
   bounds: {
     floor: 0,
     ceiling: 16,
@@ -104,6 +105,7 @@ export const anyMoment: fc.Arbitrary<ClassNow> = fc
     coldStartsS: fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 8 }),
     residualStepS: seconds(100),
     needed: anyNeeds,
+    unmetS: fc.option(seconds(400)),
     buckets: fc.array(fc.record({ runs: fc.nat(5), workS: seconds(200) }), { maxLength: 40 }),
     floor: fc.nat(2),
     ceiling: fc.integer({ min: 2, max: 20 }),
@@ -122,6 +124,7 @@ export const anyMoment: fc.Arbitrary<ClassNow> = fc
       coldStartsS: given.coldStartsS,
       residualStepS: given.residualStepS,
       needed: given.needed,
+      unmetS: given.unmetS,
       arrivals: {
         bucketS: 10,
         runs: given.buckets.map(bucket => bucket.runs),

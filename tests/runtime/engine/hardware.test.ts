@@ -48,7 +48,16 @@ const announce = (name: string, hardware: string, lacks: string | null = null) =
   db.system(tx =>
     models.hardware.announce(
       { tx, clock },
-      { name, hardware, providers: [hardware], lacks, cores: 2, modelMemoryMb: 1_000 },
+      {
+        name,
+        hardware,
+        providers: [hardware],
+        lacks,
+        cores: 2,
+        modelMemoryMb: 1_000,
+        onlineShare: 0,
+        warmModels: 0,
+      },
     ),
   )
 

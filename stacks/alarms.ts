@@ -108,6 +108,16 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
   }
   on('router-errors', { ...balancer, metric: 'HTTPCode_ELB_5XX_Count', over: 20 })
   on('router-faults', { ...balancer, metric: 'HTTPCode_Target_5XX_Count', over: 50 })
+  // What fails over gRPC is a 200 to the balancer: whether routers answer at all, it knows.
+  for (const [protocol, { arnSuffix: TargetGroup }] of Object.entries(needs.router.targets))
+    on(`router-${protocol}-unhealthy`, {
+      ...balancer,
+      dimensions: { ...balancer.dimensions, TargetGroup },
+      metric: 'UnHealthyHostCount',
+      statistic: 'Maximum',
+      over: 0,
+      minutes: 10,
+    })
   spend(deployment, topic)
   return topic
 }

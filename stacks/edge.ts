@@ -7,10 +7,12 @@ import { DnsRecord } from '@pulumi/cloudflare/dnsRecord.js'
 import { WorkersCustomDomain } from '@pulumi/cloudflare/workersCustomDomain.js'
 import { ZoneSetting } from '@pulumi/cloudflare/zoneSetting.js'
 import type * as pulumi from '@pulumi/pulumi'
-import { type Deployment, edgeHostOf, hostOf, tagsOf } from './settings.ts'
+import { type Deployment, edgeHostOf, hostOf, type Place, tagsOf } from './settings.ts'
 
 /** As long as a client may remember what it was told of a name. */
 const TTL_S = 300
+/** Of a name that Cloudflare answers for: it says itself how long. */
+const TTL_AUTOMATIC = 1
 
 /** Settings of a zone count for every stage in it, so that production alone makes them. */
 const ZONE = {
@@ -34,15 +36,12 @@ export function edge(deployment: Deployment): void {
 }
 
 /** The ARN of a certificate for the place, once the zone has shown that the name is ours. */
-export function certificateOf(
-  deployment: Deployment,
-  place: 'functions' | 'router',
-): pulumi.Output<string> {
+export function certificateOf(deployment: Deployment, place: Place): pulumi.Output<string> {
   const { zoneId } = deployment.cloudflare
   const certificate = new acm.Certificate(`certificate-${place}`, {
     domainName: hostOf(deployment, place),
     validationMethod: 'DNS',
-    tags: tagsOf(deployment, place),
+    tags: tagsOf(deployment, place === 'functions' ? 'functions' : 'router'),
   })
   const asked = certificate.domainValidationOptions.apply(options => options[0]!)
   const proof = new DnsRecord(`certificate-${place}-proof`, {
@@ -59,17 +58,19 @@ export function certificateOf(
   ).certificateArn
 }
 
-/** The place's name leads to its host at AWS. */
+/** The place's name leads to its host at AWS, or to Cloudflare's proxy in front of it. */
 export function nameAt(
   deployment: Deployment,
-  place: 'functions' | 'router',
+  place: Place,
   content: pulumi.Input<string>,
+  { isProxied } = { isProxied: false },
 ): void {
   new DnsRecord(`name-${place}`, {
     zoneId: deployment.cloudflare.zoneId,
     name: hostOf(deployment, place),
     type: 'CNAME',
     content,
-    ttl: TTL_S,
+    proxied: isProxied,
+    ttl: isProxied ? TTL_AUTOMATIC : TTL_S,
   })
 }

@@ -78,9 +78,15 @@ export type Deployment = {
   bundleOf(name: string): string
 }
 
-/** Where the edge finds the functions and the router, as `wrangler.toml` has it. */
-export function hostOf({ stage, domain }: Deployment, place: 'functions' | 'router'): string {
-  return stage === 'production' ? `${place}.${domain}` : `${place}.${stage}.${domain}`
+export type Place = 'functions' | 'router' | 'grpc'
+
+/**
+ * Where the edge finds the functions and the router, as `wrangler.toml` has it, and where callers speak gRPC: at
+ * Cloudflare, whose own certificate is for names of one level below the zone.
+ */
+export function hostOf({ stage, domain }: Deployment, place: Place): string {
+  if (stage === 'production') return `${place}.${domain}`
+  return place === 'grpc' ? `grpc-${stage}.${domain}` : `${place}.${stage}.${domain}`
 }
 
 /** Where callers find the edge. */

@@ -93,7 +93,7 @@ function madeUp(type: string, name: string, inputs: Inputs): Inputs {
     keyId: `${name}-key`,
     invokeArn: `arn:aws:apigateway:${REGION}:lambda:${called}`,
     executionArn: `arn:aws:execute-api:${REGION}:${ACCOUNT}:${called}`,
-    arnSuffix: `app/${called}`,
+    arnSuffix: `${type.split(':')[1]}/${called}`,
     dnsName: `${called}.elb.amazonaws.com`,
     domainValidationOptions: [
       {

@@ -3,6 +3,7 @@ import { STAGES, type Stage } from '../settings.ts'
 import { type Graph, graphOf } from './graph.ts'
 import type { Rule } from './rule.ts'
 import { access } from './rules/access.ts'
+import { balancerRules } from './rules/balancer.ts'
 import { containerRules } from './rules/containers.ts'
 import { databaseRules } from './rules/database.ts'
 import { lifecycle } from './rules/lifecycle.ts'
@@ -21,6 +22,7 @@ const RULES: Rule[] = [
   ...storage,
   ...lifecycle,
   ...networkRules,
+  ...balancerRules,
   ...databaseRules,
   ...containerRules,
   ...sizingRules,

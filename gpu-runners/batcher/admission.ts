@@ -9,8 +9,8 @@ import type { Pace } from './pace.ts'
 
 /**
  * What holds for whoever of the tenant asks next and is no more urgent than usual: until `untilMs`, that is
- * for `forMs`, nothing leaves the queue, and one row more would be done at `doneMs`, what is kept in reserve
- * with it. Points in time are milliseconds since 1970.
+ * for `forMs`, nothing leaves the queue, and not even one row is taken whose deadline is before `doneMs`.
+ * Points in time are milliseconds since 1970.
  */
 export type Full = { untilMs: number; forMs: number; doneMs: number }
 
@@ -35,6 +35,10 @@ const ERRORS_KEPT = 2
 const FIXED_PARTS = 10
 /** Of a request's time; runs do not end exactly where they were foreseen. */
 const SLACK = 1 / 8
+/** Of a request's time, at most what is to spare of it. */
+const SPARE_MAX = 1 / 4
+/** So many runs as long as suits a request have room in its time. */
+const RUNS = 8
 /** What a request brings towards looking through the queue for those who have left. */
 const SWEPT_PER_REQUEST = 16
 
@@ -77,16 +81,23 @@ export function createAdmission(
     return new Overloaded(
       `${queue.rows} rows wait for this model, ${own.rows} of them yours; its queue does not take these ${rows} as well.`,
       waitMs,
-      takesNone ? full(one, Number.MAX_SAFE_INTEGER, Number.POSITIVE_INFINITY) : null,
+      takesNone ? full(one, Number.POSITIVE_INFINITY, () => Number.MAX_SAFE_INTEGER) : null,
     )
   }
 
-  /** `forMs`: so long one of a single row would be refused, if nothing left the queue. */
-  function full({ level, queuedMs }: Waiting, doneMs: number, forMs: number): Full | null {
+  /**
+   * `forMs`: so long one of a single row that has as much time would be refused, if nothing left the queue.
+   * `withinMs` gives the least time, from now on, of one that is taken in so many milliseconds at most.
+   */
+  function full(
+    { level, queuedMs }: Waiting,
+    forMs: number,
+    withinMs: (sureMs: number) => number,
+  ): Full | null {
     const sureMs = Math.min(forMs, pace.foreseenMs() - pace.errorMs())
     // Who is less urgent than usual waits behind others.
     if (level > LEVEL_USUAL || sureMs <= 0) return null
-    return { untilMs: queuedMs + sureMs, forMs: sureMs, doneMs }
+    return { untilMs: queuedMs + sureMs, forMs: sureMs, doneMs: queuedMs + withinMs(sureMs) }
   }
 
   function tooLate(one: Waiting): AppError | null {
@@ -102,21 +113,51 @@ export function createAdmission(
     const needMs = neededMs(one.rows, before)
     if (needMs <= inMs) return null
     const least = { ...one, rows: Math.min(one.rows, 1) }
-    const leastMs = neededMs(least.rows, queue.rowsBefore(least))
+    const leastBefore = queue.rowsBefore(least)
+    const forMs = neededMs(least.rows, leastBefore) - inMs
     return new Overloaded(
       `${Math.ceil(before)} rows are before these ${one.rows}: they would be done in about ${Math.ceil(needMs)} ms, and the deadline is in ${Math.floor(inMs)} ms.`,
       needMs - inMs,
-      full(one, one.queuedMs + leastMs, leastMs - inMs),
+      full(one, forMs, sureMs => takenWithinMs(least.rows, leastBefore, runningMs, sureMs)),
     )
+  }
+
+  /**
+   * When the first deadline is that `tooLate` takes at some moment of the next `sureMs`, from now on, while
+   * nothing leaves the queue. Who has more time waits for longer runs, of which there are fewer: so each length is
+   * tried, for those whose time it suits. The longer one of them waits to ask, the less is left of the
+   * run that goes on, and of their time: they are taken with least when both are just enough.
+   */
+  function takenWithinMs(rows: number, before: number, runningMs: number, sureMs: number): number {
+    if (!isShared()) return sureMs + timeFor(runningMs + aloneMs(rows, before) - sureMs)
+    let firstMs = Number.POSITIVE_INFINITY
+    let suitsMs = 0
+    const { batchRowsMax } = limits
+    for (let rowsMax = Math.min(batchRowsMax, pace.rowsIn(0)); suitsMs < firstMs; rowsMax++) {
+      const nextMs = rowsMax < batchRowsMax ? timeForRuns(rowsMax + 1) : Number.POSITIVE_INFINITY
+      const doneMs = runningMs + sharedMs(rows, before, rowsMax)
+      const askedMs = Math.min(sureMs, Math.max(0, doneMs - suitsMs + spareMs(suitsMs)))
+      const neededMs = Math.max(suitsMs, timeFor(doneMs - askedMs))
+      if (neededMs < nextMs) firstMs = Math.min(firstMs, askedMs + neededMs)
+      suitsMs = nextMs
+    }
+    return firstMs
   }
 
   /** The runs for so many rows before it, and its own, which others may fill up behind it. */
   function runsMs(rows: number, before: number, inMs: number): number {
-    if (!isShared()) {
-      const requests = queue.rows === 0 ? 0 : (queue.size * before) / queue.rows
-      return pace.runMs(before + rows) + pace.fixedMs() * requests
-    }
+    if (!isShared()) return aloneMs(rows, before)
     const rowsMax = Math.min(limits.batchRowsMax, pace.rowsIn(longestRunMs(inMs)))
+    return sharedMs(rows, before, rowsMax)
+  }
+
+  function aloneMs(rows: number, before: number): number {
+    const requests = queue.rows === 0 ? 0 : (queue.size * before) / queue.rows
+    return pace.runMs(before + rows) + pace.fixedMs() * requests
+  }
+
+  /** In runs of so many rows. */
+  function sharedMs(rows: number, before: number, rowsMax: number): number {
     const fullMs = pace.runMs(rowsMax)
     if (rows <= rowsMax) return fullMs * (1 + Math.floor((before + rows - 1) / rowsMax))
     return fullMs * Math.ceil(before / rowsMax) + pace.rowsMs(rows, limits.batchRowsMax)
@@ -128,11 +169,23 @@ export function createAdmission(
    */
   function longestRunMs(inMs: number): number {
     const most = (inMs - spareMs(inMs)) / 2
-    return Math.min(most, Math.max(inMs / 8, FIXED_PARTS * pace.fixedMs()))
+    return Math.min(most, Math.max(inMs / RUNS, FIXED_PARTS * pace.fixedMs()))
   }
 
   function spareMs(inMs: number): number {
-    return Math.min(REPLY_MS + ERRORS_KEPT * pace.errorMs() + SLACK * inMs, inMs / 4)
+    return Math.min(REPLY_MS + ERRORS_KEPT * pace.errorMs() + SLACK * inMs, SPARE_MAX * inMs)
+  }
+
+  /** The least time of which a run as long as one of so many rows is the longest that suits it. */
+  function timeForRuns(rows: number): number {
+    const runMs = pace.runMs(rows)
+    return Math.max(timeFor(2 * runMs), runMs > FIXED_PARTS * pace.fixedMs() ? RUNS * runMs : 0)
+  }
+
+  /** The time of which so much is left beside what is to spare. */
+  function timeFor(ms: number): number {
+    const atLeastMs = REPLY_MS + ERRORS_KEPT * pace.errorMs()
+    return Math.max(0, Math.min((ms + atLeastMs) / (1 - SLACK), ms / (1 - SPARE_MAX)))
   }
 
   /** How long a run may take that begins now and has this request in it. */

@@ -67,13 +67,9 @@ export function createPace(stopwatch: { now(): number }): Pace {
     return [a, (t - a * n) / weight]
   }
 
-  function rowsMs(rows: number, batchRowsMax: number): number {
-    const [a, b] = line
-    return a * rows + b * Math.ceil(Math.max(rows, 1) / batchRowsMax)
-  }
-
   function runMs(rows: number): number {
-    return rowsMs(rows, Number.POSITIVE_INFINITY)
+    const [a, b] = line
+    return a * rows + b
   }
 
   return {
@@ -86,7 +82,10 @@ export function createPace(stopwatch: { now(): number }): Pace {
       }
     },
     runMs,
-    rowsMs,
+    rowsMs(rows, batchRowsMax) {
+      const [a, b] = line
+      return a * rows + b * Math.ceil(Math.max(rows, 1) / batchRowsMax)
+    },
     rowsIn(ms) {
       const [a, b] = line
       return a > 0 ? Math.max(1, Math.floor((ms - b) / a)) : Number.POSITIVE_INFINITY

@@ -18,24 +18,24 @@ function flood(random: Random): Arrival[] {
       weight: WEIGHTS[tenant],
       atMs,
       rows: random.pick([1, 1, 1, 4]),
-      withinMs: random.pick([20, 50, 80, undefined]),
+      withinMs: random.pick([20, 50, 80, 20 + Math.floor(60 * random.next()), undefined]),
       priority: random.pick([undefined, undefined, undefined, 1, 5]),
     }
   })
 }
 
-test('the router refuses by itself what the runner would refuse, but for runs shorter than foreseen', async () => {
-  const random = randomOf(17)
+/** What the router would refuse by itself in some floods, and how much of that the runner would have taken. */
+async function refusedAndTaken(random: Random, queueRowsMax: number) {
   let refused = 0
   let taken = 0
   for (let round = 0; round < 30; round++) {
     const doubtful = new Set<Arrival>()
-    const a = random.pick([0.6, 1, 2])
-    const b = random.pick([0.2, 2, 6])
+    const a = random.pick([0.1, 0.6, 1, 2])
+    const b = random.pick([0.2, 2, 6, 10])
     const { served } = await simulate({
       arrivals: flood(random),
       runMs: rows => a * rows + b,
-      limits: { queueRowsMax: random.pick([40, 32_768]) },
+      limits: { queueRowsMax },
       onDoor: arrival => doubtful.add(arrival),
     })
     refused += doubtful.size
@@ -43,6 +43,17 @@ test('the router refuses by itself what the runner would refuse, but for runs sh
       if (doubtful.has(arrival) && outcome !== 'overloaded') taken++
     }
   }
+  return { refused, taken }
+}
+
+test('the router refuses by itself who has too little time for the runner, whatever deadlines others had, but for runs shorter than foreseen', async () => {
+  const { refused, taken } = await refusedAndTaken(randomOf(17), 32_768)
+  expect(refused).toBeGreaterThan(1_000)
+  expect(taken).toBeLessThan(refused / 1_000)
+})
+
+test('the router refuses by itself for want of room, but for what leaves a queue because its time has passed', async () => {
+  const { refused, taken } = await refusedAndTaken(randomOf(18), 40)
   expect(refused).toBeGreaterThan(1_000)
   expect(taken).toBeLessThan(refused / 100)
 })

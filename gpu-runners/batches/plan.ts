@@ -2,7 +2,7 @@
 import type { Blobs } from '#core/deps.ts'
 import type { Outcome } from '#core/inference/batches/batches.ts'
 import { eachLine } from '#gpu-runners/bulk/codec/each-line.ts'
-import { opened, reading } from '#gpu-runners/bulk/parts.ts'
+import { opened, withChunks } from '#gpu-runners/bulk/parts.ts'
 import { planJsonl } from '#gpu-runners/bulk/plan.ts'
 
 type Wrong = { code: string; message: string; line: number | null; param: string | null }
@@ -32,7 +32,8 @@ async function checked(
   signal: AbortSignal,
 ): Promise<{ model: string; errors: Wrong[] }> {
   const check = checker(endpoint)
-  await eachLine(true, reading(await opened(blobs, key), signal), check.line)
+  const input = await opened(blobs, key)
+  await withChunks(input, signal, read => eachLine(true, read, check.line))
   return check.end()
 }
 

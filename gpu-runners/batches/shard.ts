@@ -10,7 +10,7 @@ import { embeddingsRequest } from '#core/inference/embeddings/embeddings.ts'
 import type { ShardInput } from '#core/jobs/jobs.ts'
 import { createBatcher } from '#gpu-runners/batcher/batcher.ts'
 import { eachLine } from '#gpu-runners/bulk/codec/each-line.ts'
-import { opened, reading } from '#gpu-runners/bulk/parts.ts'
+import { opened, withChunks } from '#gpu-runners/bulk/parts.ts'
 import type { LoadedModel } from '#gpu-runners/engines/engine.ts'
 import { batchLimitsOf } from '#gpu-runners/models/residents.ts'
 import { embed } from '#gpu-runners/text/embed.ts'
@@ -132,9 +132,10 @@ async function linesOf(
 ): Promise<string[]> {
   const input = await opened(blobs, key, { start, end })
   const lines: string[] = []
-  await eachLine(start === 0, reading(input, signal), line => {
+  const add = (line: unknown) => {
     if (typeof line === 'string') lines.push(line)
-  })
+  }
+  await withChunks(input, signal, read => eachLine(start === 0, read, add))
   if (lines.length === rows) return lines
   throw new AppError('internal', {
     internal: `batch: the plan counted ${rows} requests, the shard found ${lines.length}`,

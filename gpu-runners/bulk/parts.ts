@@ -27,12 +27,20 @@ export async function* concatenated(
   }
 }
 
-/** Chunk by chunk; null at the end. */
-export function reading(body: AsyncIterable<Uint8Array>, signal: AbortSignal) {
+/** `read` gives `work` a chunk at a time, null at the end. What `work` leaves unread is closed behind it. */
+export async function withChunks(
+  body: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  work: (read: () => Promise<Uint8Array | null>) => Promise<void>,
+): Promise<void> {
   const chunks = body[Symbol.asyncIterator]()
-  return async (): Promise<Uint8Array | null> => {
-    signal.throwIfAborted()
-    const { done, value } = await chunks.next()
-    return done ? null : value
+  try {
+    await work(async () => {
+      signal.throwIfAborted()
+      const { done, value } = await chunks.next()
+      return done ? null : value
+    })
+  } finally {
+    await chunks.return?.()
   }
 }

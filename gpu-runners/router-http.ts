@@ -3,7 +3,7 @@ import type { Clock, InferenceRouter, Log, Servable } from '#core/deps.ts'
 import { AppError, problem } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
 import type { StatisticsCall, UnloadCall } from '#core/router.ts'
-import { Isolates, type Told } from '#platform/metrics/isolates.ts'
+import { Isolates, type Told, toldFrom } from '#platform/metrics/isolates.ts'
 import { Registry } from '#platform/metrics/registry.ts'
 import {
   COMPUTE_HEADER,
@@ -75,7 +75,7 @@ async function answer(deps: RouterHttpDeps, { models, edges, isolates }: Known, 
     return Response.json(await deps.router.statistics({ ...jsonOf<StatisticsCall>(body), call }))
   }
   if (method === 'POST' && (path === MEASURES_PATH || path === GROWTH_PATH)) {
-    const told = jsonOf<Told>(body)
+    const told = toldFrom(jsonOf<Told>(body))
     const now = deps.clock.now()
     edges.absorb(told.growth)
     isolates.tell(told, now)

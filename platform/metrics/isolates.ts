@@ -2,7 +2,7 @@
  * Gauges of processes that nobody can ask: as each told them last, added up. One that has been silent for
  * long is taken to be gone, with what it held.
  */
-import type { Snapshot } from './registry.ts'
+import { formOf, type Snapshot } from './registry.ts'
 
 const SILENT_MS_MAX = 60_000
 /** More are not told apart: the one that was heard of longest ago is left out. */
@@ -10,6 +10,12 @@ const ISOLATES_MAX = 1_000
 
 /** What an isolate tells: what it has counted since it last told, and how it stands. */
 export type Told = { isolate: string; growth: Snapshot; gauges: Snapshot }
+
+/** An older version of the code knew no gauges and told the growth alone; what a newer one leaves out is nothing. */
+export function toldFrom(given: Partial<Told> | Snapshot): Told {
+  const told = Array.isArray(given) ? { growth: given } : given
+  return { isolate: '', growth: [], gauges: [], ...told }
+}
 
 export class Isolates {
   readonly #told = new Map<string, { gauges: Snapshot; at: number }>()
@@ -29,8 +35,9 @@ export class Isolates {
     for (const { gauges, at } of this.#told.values()) {
       if (at < nowMs - SILENT_MS_MAX) continue
       for (const family of gauges) {
-        const sum = families.get(family.name)
-        families.set(family.name, sum ? { ...sum, series: added(sum, family) } : family)
+        const form = formOf(family)
+        const sum = families.get(form)
+        families.set(form, sum ? { ...sum, series: added(sum, family) } : family)
       }
     }
     return [...families.values()]

@@ -113,6 +113,11 @@ export class Vector<S extends Amount | Distribution> {
   }
 }
 
+/** Equal where values can be added up. Processes of two versions of the code may count differently under one name. */
+export function formOf({ name, type, labels, buckets }: Omit<Family, 'series'>): string {
+  return JSON.stringify([name, type, labels, buckets])
+}
+
 function readingOf(series: Amount | Distribution): number | Counted {
   if (series instanceof Amount) return series.value
   return { counts: [...series.counts], sum: series.sum }
@@ -192,10 +197,11 @@ export class Registry {
     family: Omit<Family, 'series'>,
     open: () => S,
   ): Vector<S> {
-    const known = this.#vectors.get(family.name)
+    const form = formOf(family)
+    const known = this.#vectors.get(form)
     if (known) return known as Vector<S>
     const vector = new Vector(family, open)
-    this.#vectors.set(family.name, vector as unknown as Vector<Amount | Distribution>)
+    this.#vectors.set(form, vector as unknown as Vector<Amount | Distribution>)
     return vector
   }
 }

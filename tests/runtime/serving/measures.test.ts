@@ -1,8 +1,16 @@
 /** Measures: what is counted is what is read, in whichever process, and no label grows without bound. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import {
+  openSigner,
+  openVerifier,
+  placeKey,
+  sha256Hex,
+  TOKEN_HEADER,
+} from '#core/internal/signing.ts'
+import { serveRouter } from '#gpu-runners/router-http.ts'
 import { Isolates } from '#platform/metrics/isolates.ts'
-import { Registry } from '#platform/metrics/registry.ts'
+import { type Reading, Registry } from '#platform/metrics/registry.ts'
 import { textOf } from '#platform/metrics/text.ts'
 
 const BUCKETS = [1, 5, 10]
@@ -163,4 +171,48 @@ test('gauges of isolates are added up as each told them last, and one that has f
   ])
   told('three', 1, 63_000)
   expect(read(63_000)).toEqual([['g', [[['a'], 1]]]])
+})
+
+test('isolates of an older version of the code, which told no gauges and had other labels, are counted beside those of a newer one', async () => {
+  const key = await placeKey('a secret of the test alone, long enough', 'edge')
+  const signer = await openSigner('edge', key)
+  const door = serveRouter({
+    router: {} as never,
+    readings: async () => [],
+    verifier: await openVerifier({ edge: key }),
+    clock: { now: () => 0 },
+    log: { info() {}, error() {} },
+  })
+  const tell = async (path: string, told: unknown) => {
+    const body = JSON.stringify(told)
+    const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
+    const headers = { [TOKEN_HEADER]: await signer.sign(claims, 0) }
+    return door(new Request(`http://router${path}`, { method: 'POST', headers, body }))
+  }
+  const growth = (labels: string[]) => {
+    const registry = new Registry()
+    registry
+      .counter('c_total', 'c', labels)
+      .of(...labels)
+      .add()
+    registry
+      .gauge('g', 'g', labels)
+      .of(...labels)
+      .set(1)
+    return { growth: registry.takeGrowth(), gauges: registry.gauges() }
+  }
+  const labels = [['a', 'b'], ['a']]
+  for (const [at, each] of [...labels, ...labels].entries()) {
+    const told = { isolate: String(at), ...growth(each) }
+    expect((await tell('/measures/growth', told)).status).toBe(204)
+  }
+  expect((await tell('/measures/growth', growth(['a']).growth)).status).toBe(204)
+  expect((await tell('/measures/growth', { growth: growth(['a']).growth })).status).toBe(204)
+  const reply = await tell('/measures', { isolate: 'asks', growth: [], gauges: [] })
+  expect(reply.status).toBe(200)
+  const text = read(textOf((await reply.json()) as Reading[]))
+  const at = (name: string, ...of: string[]) =>
+    text.get(JSON.stringify([name, [['process', 'edge'], ...of.map(each => [each, each])]]))
+  expect([at('c_total', 'a', 'b'), at('c_total', 'a')]).toEqual([2, 4])
+  expect([at('g', 'a', 'b'), at('g', 'a')]).toEqual([2, 2])
 })

@@ -40,6 +40,8 @@ const { work } = (await import(pathToFileURL(values.work!).href)) as {
 }
 const { request, answered, report } = await work(JSON.parse(values.args))
 
+/** A connection that ends so is replaced, whether it had opened or not; any other error is the generator's own. */
+const LOST = ['ECONNRESET', 'EPIPE', 'ETIMEDOUT']
 const latencies: number[] = []
 const statuses = new Map<number, number>()
 const idle: Connection[] = []
@@ -47,6 +49,7 @@ let due = 0
 let sent = 0
 let done = 0
 let broken = 0
+/** `opened`: it is, or another in its place. */
 type Connection = { send(i: number): void; opened: Promise<void> }
 
 for (let n = 0; n < Number(values.connections); n++) idle.push(open())
@@ -67,8 +70,9 @@ function open(): Connection {
   socket.setEncoding('latin1')
   let current = -1
   let buffered = ''
+  const opened = Promise.withResolvers<void>()
   const connection = {
-    opened: new Promise<void>(resolve => socket.once('connect', resolve)),
+    opened: opened.promise,
     send(i: number) {
       current = i
       const { path, body, type = 'application/json', headers = {} } = request(i)
@@ -101,15 +105,18 @@ function open(): Connection {
     finish(1)
     pump()
   })
+  socket.once('connect', opened.resolve)
   socket.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'ECONNREFUSED') throw error
+    if (!LOST.includes(error.code ?? '')) throw error
   })
   // The server ends what was idle for long: another takes its place. A request that it took along is lost.
   socket.on('close', () => {
     const at = idle.indexOf(connection)
     if (at >= 0) idle.splice(at, 1)
     if (done === total) return
-    idle.push(open())
+    const next = open()
+    idle.push(next)
+    opened.resolve(next.opened)
     if (current < 0) return
     broken++
     finish(1)

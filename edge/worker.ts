@@ -1,12 +1,12 @@
 /** The entry on Workers: the app over bindings, made once per isolate, and the Durable Objects. */
 import { waitUntil } from 'cloudflare:workers'
 import type { Hono } from 'hono'
-import type { Log, Objects } from '#core/deps.ts'
+import type { Objects } from '#core/deps.ts'
 import { openSigner, openVerifier, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { remoteBlobs } from '#platform/blob/remote.ts'
 import { signedBlobs } from '#platform/blob/signed.ts'
+import { consoleLog } from '#platform/console-log.ts'
 import { remoteFeatures } from '#platform/objects/remote.ts'
-import { redacted } from '#platform/redact.ts'
 import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
 import { createApp } from './app.ts'
 import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
@@ -43,7 +43,7 @@ export default {
 
 async function open(env: EdgeEnv): Promise<Served> {
   const clock = { now: () => Date.now() }
-  const log = consoleLog()
+  const log = consoleLog('edge')
   const signer = await openSigner('edge', env.key)
   const background = (work: Promise<unknown>) => waitUntil(work)
   const functions = functionsOf(env)
@@ -114,16 +114,5 @@ function objectsOf({ tenants }: EdgeEnv): Objects {
     tenant: tenantId => ({
       leaseRate: input => tenants.get(tenants.idFromName(tenantId)).leaseRate(input),
     }),
-  }
-}
-
-/** On Workers the console is the way into the log. */
-function consoleLog(): Log {
-  const line = (level: string, event: string, fields: Record<string, unknown> = {}) =>
-    // biome-ignore lint/suspicious/noConsole: there is no other
-    console.log(redacted(JSON.stringify({ level, place: 'edge', event, ...fields })))
-  return {
-    info: (event, fields) => line('info', event, fields),
-    error: (event, fields) => line('error', event, fields),
   }
 }

@@ -15,6 +15,8 @@ const PATH = '/internal/events/decided'
 const BATCH_MAX = 200
 /** Decisions of this long share one delivery. */
 const GATHER_MS = 20
+/** Longer than the functions take for anything. */
+const ANSWER_MS_MAX = 35_000
 const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 2_000
 
@@ -97,7 +99,8 @@ export function httpDelivery(o: { origin: string; signer: Signer; clock: Clock }
     const body = new TextEncoder().encode(decidedMessage(tenantId, decided))
     const claims = { call: null, method: 'POST', path: PATH, body: await sha256Hex(body) }
     const headers = { [TOKEN_HEADER]: await o.signer.sign(claims, o.clock.now()) }
-    const response = await fetch(o.origin + PATH, { method: 'POST', headers, body })
+    const signal = AbortSignal.timeout(ANSWER_MS_MAX)
+    const response = await fetch(o.origin + PATH, { method: 'POST', headers, body, signal })
     const text = await response.text()
     if (!response.ok) throw new Error(`status ${response.status}: ${text.slice(0, 300)}`)
   }

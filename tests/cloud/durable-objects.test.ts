@@ -4,8 +4,9 @@ import { openSigner, placeKey } from '#core/internal/signing.ts'
 import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
 import { newId } from '#schemas/ids.ts'
 import { type FeaturesEngine, featuresSuite } from '../conformance/objects/features-object.ts'
+import { startFunctionsServer } from '../conformance/objects/functions-server.ts'
 import { type ObjectsEngine, objectsSuite } from '../conformance/objects/objects.ts'
-import { startWorkerHost } from './worker-host.ts'
+import { EDGE_KEY, startWorkerHost } from './worker-host.ts'
 
 const clock = { now: () => Date.now() }
 const functionsKey = await placeKey('a secret of the test alone, long enough', 'functions')
@@ -29,18 +30,23 @@ objectsSuite('workerd', async () => {
 })
 
 featuresSuite('workerd', async () => {
-  const host = await startWorkerHost(functionsKey)
+  const functions = await startFunctionsServer(EDGE_KEY)
+  const host = await startWorkerHost(functionsKey, functions.url)
   const signer = await openSigner('functions', functionsKey)
   const call = httpObjects({ fetch: request => fetch(request), origin: host.url, signer, clock })
   const features = remoteFeatures(call, 64)
   return {
     object: tenantId => features.group(tenantId, 0),
+    functions,
     async crash() {
       host.kill()
       const probe = () => features.group(newId('tenant'), 0).read({ planHash: '', keys: [] })
       const isBack = () => probe().catch(error => error.code === 'plan_wanted')
       while (!(await isBack())) await pause(50)
     },
-    close: () => host.close(),
+    async close() {
+      await host.close()
+      await functions.close()
+    },
   } satisfies FeaturesEngine
 })

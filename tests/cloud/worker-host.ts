@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { bundleWorker } from '#local/workerd/bundle.ts'
 import { startWorkerd, type Workerd } from '#local/workerd/instance.ts'
 
+export const EDGE_KEY = 'A'.repeat(43)
 const NOWHERE = 'http://127.0.0.1:9'
 
 export type WorkerHost = Pick<Workerd, 'url' | 'tenants' | 'keys'> & {
@@ -13,7 +14,10 @@ export type WorkerHost = Pick<Workerd, 'url' | 'tenants' | 'keys'> & {
   close(): Promise<void>
 }
 
-export async function startWorkerHost(functionsKey: string): Promise<WorkerHost> {
+export async function startWorkerHost(
+  functionsKey: string,
+  functionsUrl = NOWHERE,
+): Promise<WorkerHost> {
   const folder = mkdtempSync(join(tmpdir(), 'galley-workerd-'))
   const before = new Set(children())
   const { url, tenants, keys, close } = await startWorkerd({
@@ -23,10 +27,10 @@ export async function startWorkerHost(functionsKey: string): Promise<WorkerHost>
     folder: join(folder, 'objects'),
     temporaryFolder: join(folder, 'temporary'),
     bindings: {
-      FUNCTIONS_URL: NOWHERE,
+      FUNCTIONS_URL: functionsUrl,
       ROUTER_URL: NOWHERE,
       BLOBS_URL: NOWHERE,
-      EDGE_KEY: 'A'.repeat(43),
+      EDGE_KEY,
       FUNCTIONS_KEY: functionsKey,
       PARTITIONS_PER_OBJECT: '64',
     },

@@ -9,6 +9,7 @@ import { openSigner, placeKey } from '#core/internal/signing.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
 import { remoteFeatures } from '#platform/objects/remote.ts'
 import { type FeaturesEngine, featuresSuite } from './features-object.ts'
+import { startFunctionsServer } from './functions-server.ts'
 
 const PLACE = fileURLToPath(new URL('../../../local/places/objects.ts', import.meta.url))
 const SECRET = 'a secret of the test alone, long enough'
@@ -19,11 +20,11 @@ featuresSuite('node:sqlite', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'galley-features-'))
   mkdirSync(join(folder, 'objects'))
   const key = await placeKey(SECRET, 'edge')
+  const functions = await startFunctionsServer(key)
   const path = join(folder, 'objects.sock')
   const env = {
     GALLEY_OBJECTS_SOCKET: path,
-    // Nobody listens: decisions wait to be told.
-    GALLEY_FUNCTIONS_PORT: '9',
+    GALLEY_FUNCTIONS_PORT: String(functions.port),
     GALLEY_EDGE_KEY: key,
     GALLEY_FUNCTIONS_KEY: key,
   }
@@ -38,6 +39,7 @@ featuresSuite('node:sqlite', async () => {
   }
   return {
     object: tenantId => features.group(tenantId, 0),
+    functions,
     async crash() {
       await end()
       child = await startPlace(folder, env)
@@ -45,6 +47,7 @@ featuresSuite('node:sqlite', async () => {
     async close() {
       dialled.close()
       await end()
+      await functions.close()
       rmSync(folder, { recursive: true })
     },
   } satisfies FeaturesEngine

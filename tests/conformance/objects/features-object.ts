@@ -7,9 +7,12 @@ import { compileService, compileView } from '#core/features/compile.ts'
 import type { Event, EventType, Placement } from '#schemas/event.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
 import { newId, type TenantId } from '#schemas/ids.ts'
+import type { FunctionsServer } from './functions-server.ts'
 
 export type FeaturesEngine = {
   object(tenantId: TenantId): FeatureObject
+  /** What its decisions are told to. */
+  functions: FunctionsServer
   /** The host dies in the middle of whatever it does, and is there again. */
   crash(): Promise<void>
   close(): Promise<void>
@@ -22,6 +25,9 @@ const TYPE: EventType = {
   entities: { card: 'card' },
   online_days: 40,
 }
+/** More than the seven times that an alarm of a Durable Object is called by the platform. */
+const REFUSALS = 7
+const PATIENCE = { timeout: 50_000, interval: 50 }
 const ONLINE_DAYS = { payment: 40 }
 let plan: ServicePlan
 
@@ -71,6 +77,7 @@ export function featuresSuite(name: string, open: () => Promise<FeaturesEngine>)
   describe(`features on ${name}`, () => {
     let engine: FeaturesEngine
     let object: FeatureObject
+    let tenantId: TenantId
     beforeAll(async () => {
       const view = await compileView(
         'velocity',
@@ -93,7 +100,8 @@ export function featuresSuite(name: string, open: () => Promise<FeaturesEngine>)
     })
     afterAll(() => engine.close())
     const fresh = () => {
-      object = engine.object(newId('tenant'))
+      tenantId = newId('tenant')
+      object = engine.object(tenantId)
     }
 
     test('an event is applied once, however often it comes, and keeps its place', async () => {
@@ -187,6 +195,32 @@ export function featuresSuite(name: string, open: () => Promise<FeaturesEngine>)
       const next = await apply(object, [eventOf('l', 1)])
       expect(next.positions[0]!.seq).toBe(3)
       expect(next.positions[0]!.knownAt).toBeGreaterThan(after.at)
+    })
+
+    test('a decision is told for as long as the functions refuse it, with those made meanwhile', async () => {
+      fresh()
+      const { functions } = engine
+      functions.refuse()
+      await decide(object, eventOf('m', 100))
+      await expect.poll(() => functions.refused(tenantId), PATIENCE).toBeGreaterThan(1)
+      await decide(object, eventOf('n', 100))
+      await expect.poll(() => functions.refused(tenantId), PATIENCE).toBeGreaterThan(REFUSALS)
+      functions.take()
+      await expect.poll(() => functions.told(tenantId), PATIENCE).toEqual(['m', 'n'])
+      await decide(object, eventOf('o', 100))
+      await expect.poll(() => functions.told(tenantId), PATIENCE).toEqual(['m', 'n', 'o'])
+    })
+
+    test('a decision that was not told when its host died is told by the next one', async () => {
+      fresh()
+      const { functions } = engine
+      functions.refuse()
+      await decide(object, eventOf('p', 100))
+      await expect.poll(() => functions.refused(tenantId), PATIENCE).toBeGreaterThan(0)
+      await engine.crash()
+      functions.take()
+      await read(object)
+      await expect.poll(() => functions.told(tenantId), PATIENCE).toContain('p')
     })
   })
 }

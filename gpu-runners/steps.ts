@@ -50,10 +50,13 @@ export type StepDeps = {
 
 /** `draining`: nothing new is begun; `givingUp`: what has not ended is handed back. */
 export type Signals = { draining: AbortSignal; givingUp: AbortSignal }
+/** `comes`: the step before has ended; `nearlyOver`: the one after may be leased. */
+type Turn = { comes: Promise<void>; nearlyOver: OnNearlyDone }
 
 /**
- * Works on steps one after the other until the signal to drain fires: the next is asked for when the last is
- * nearly done, and begins while that is stored and told. Two at most have not ended.
+ * Works on steps one after the other until the signal to drain fires: the next is asked for and leased when the
+ * last is nearly done, and begins when that is stored and told. Two at most have not ended, and one has begun: a
+ * runner that is killed costs no more than that one.
  */
 export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
   const { draining: signal } = signals
@@ -63,9 +66,8 @@ export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
       const [message] = await deps.queue.receive('work', { max: 1, waitS: 20, signal })
       if (!message) continue
       const nearlyDone = Promise.withResolvers<void>()
-      const working = step(deps, message, signals, nearlyDone.resolve).catch(error =>
-        failed(deps, error, signal),
-      )
+      const turn = { comes: ending, nearlyOver: nearlyDone.resolve }
+      const working = step(deps, message, signals, turn).catch(error => failed(deps, error, signal))
       await Promise.race([working, nearlyDone.promise])
       await ending
       ending = working
@@ -82,12 +84,7 @@ async function failed(deps: StepDeps, error: unknown, signal: AbortSignal): Prom
   await sleep(500, undefined, { signal }).catch(() => {})
 }
 
-async function step(
-  deps: StepDeps,
-  message: Message,
-  signals: Signals,
-  onNearlyDone: OnNearlyDone,
-): Promise<void> {
+async function step(deps: StepDeps, message: Message, signals: Signals, turn: Turn): Promise<void> {
   const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
   const { queue, control, runner, hardware } = deps
   if (signals.draining.aborted) {
@@ -105,7 +102,7 @@ async function step(
     const hold = holdMessage(queue, 'work', message, QUEUES.work.visibilityS)
     const unprotect = deps.protection.hold()
     try {
-      await perform(deps, assignment, signals, onNearlyDone)
+      await perform(deps, assignment, signals, turn)
     } finally {
       hold.release()
       unprotect()
@@ -119,29 +116,32 @@ async function perform(
   deps: StepDeps,
   assignment: Assignment,
   { draining, givingUp }: Signals,
-  nearlyDone: OnNearlyDone,
+  turn: Turn,
 ): Promise<void> {
   const { tenantId, stepId, epoch } = assignment
-  const began = performance.now()
   const lost = new AbortController()
   let progress: leases.Progress | undefined
   const on = {
     progress: (now: leases.Progress) => {
       progress = now
     },
-    nearlyDone,
+    nearlyDone: turn.nearlyOver,
   }
   const beat = setInterval(() => void heartbeat(deps, assignment, progress, lost), HEARTBEAT_MS)
   let outcome = 'done'
-  const isTooLate = draining.aborted
+  let hasBegun = false
+  let began = performance.now()
   try {
-    draining.throwIfAborted()
+    await orAborted(turn.comes, draining)
+    hasBegun = true
+    began = performance.now()
+    deps.log.info('runner.step_begun', { run: assignment.runId, step: stepId, epoch })
     const result = await deps.work(assignment, AbortSignal.any([givingUp, lost.signal]), on)
     const finish = { tenantId, stepId, epoch, outcome: result }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
-    const isPreempted = isTooLate || givingUp.aborted || isForNow(error)
-    const handedBack = isTooLate ? 'not begun' : 'preempted'
+    const isPreempted = !hasBegun || givingUp.aborted || isForNow(error)
+    const handedBack = hasBegun ? 'preempted' : 'not begun'
     outcome = lost.signal.aborted || isStale(error) ? 'lost' : isPreempted ? handedBack : 'failed'
     if (outcome !== 'lost') await giveBack(deps, assignment, error, isPreempted)
   } finally {
@@ -155,6 +155,20 @@ async function perform(
       outcome,
       ms: Math.round(performance.now() - began),
     })
+  }
+}
+
+/** Throws as soon as the signal fires, however long the wait still is. */
+async function orAborted(wait: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>()
+  const abort = () => aborted.reject(signal.reason)
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort)
+  try {
+    // The abort first: where both have come, nothing begins.
+    await Promise.race([aborted.promise, wait])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }
 

@@ -11,10 +11,12 @@ import { makeTenants } from '../tenants.ts'
 import type { WorkloadDeps } from '../workload.ts'
 import { repeats, startLoad } from './load.ts'
 import {
+  begunLeases,
   endingOf,
   firstGone,
   lastWords,
   leasedShards,
+  leaseName,
   type Runner,
   runnersOf,
   shardCounts,
@@ -61,8 +63,11 @@ export type Found = {
   /** Kills of a runner that held at least one shard. */
   killsAtWork: number
   shards: number
-  /** Shards that were leased when their runner was killed: each was done again. */
+  /** Shards that a killed runner held, which another had to lease again. */
+  leasesLost: number
+  /** Those of them that it had begun: what was done of each was done again. */
   reworkAfterKill: number
+  /** Of any one kill. */
   reworkMost: number
   /** Shards that a runner with a notice had begun and did not end. */
   reworkAfterNotice: number
@@ -107,6 +112,7 @@ async function underLoad(product: Product, metadata: MetadataServer, o: Attack):
     kills: 0,
     killsAtWork: 0,
     shards: 0,
+    leasesLost: 0,
     reworkAfterKill: 0,
     reworkMost: 0,
     reworkAfterNotice: 0,
@@ -182,7 +188,7 @@ async function notice(taking: Taking, runners: Runner[]): Promise<string> {
 
 /** What it holds is counted while it cannot move: nothing begins or ends between the count and its death. */
 async function kill(taking: Taking, runners: Runner[]): Promise<string> {
-  const { random, found, counted } = taking
+  const { product, random, found, counted } = taking
   let victim: Runner
   let held: string[]
   for (let tries = 1; ; tries++) {
@@ -199,15 +205,18 @@ async function kill(taking: Taking, runners: Runner[]): Promise<string> {
   found.kills++
   for (const lease of held) counted.add(lease)
   if (held.length > 0) found.killsAtWork++
-  found.reworkAfterKill += held.length
-  found.reworkMost = Math.max(found.reworkMost, held.length)
-  return `${victim.name} with ${held.length} shards`
+  found.leasesLost += held.length
+  const begun = begunLeases(product)
+  const again = held.filter(lease => begun.has(lease)).length
+  found.reworkAfterKill += again
+  found.reworkMost = Math.max(found.reworkMost, again)
+  return `${victim.name} with ${held.length} shards, ${again} of them begun`
 }
 
 /** The leases of a runner, less those that a killed one of its name has left. */
 async function heldBy({ product, counted }: Taking, { name }: Runner): Promise<string[]> {
   const leases = (await leasedShards(product)).filter(({ runner }) => runner === name)
-  return leases.map(({ id, epoch }) => `${id}/${epoch}`).filter(lease => !counted.has(lease))
+  return leases.map(leaseName).filter(lease => !counted.has(lease))
 }
 
 async function allThere(product: Product): Promise<Runner[]> {
@@ -225,6 +234,6 @@ async function countRework(product: Product, found: Found): Promise<void> {
   const { shards, losses } = await shardCounts(product)
   const outcomes = shardOutcomes(product)
   found.shards = shards
-  const unexplained = Math.max(0, losses - found.reworkAfterKill)
+  const unexplained = Math.max(0, losses - found.leasesLost)
   found.reworkAfterNotice = (outcomes.get('preempted') ?? 0) + unexplained
 }

@@ -8,6 +8,7 @@ type Planted = {
   isSeen(found: Found): boolean
 }
 
+const STEPS = 'gpu-runners/steps.ts'
 const LEAVE = 'gpu-runners/leaving/leave.ts'
 const NOTICES = 'gpu-runners/leaving/notices.ts'
 
@@ -26,6 +27,18 @@ export const SPOT_PLANTED = {
   impatient: {
     patches: [[LEAVE, 'Math.min(budgetMs * FINISH_SHARE, FINISH_MS_MAX)', 'Math.min(budgetMs, 0)']],
     isSeen: ({ reworkAfterNotice }) => reworkAfterNotice > 0,
+  },
+  // The next shard begins while the last one is stored and told: a kill between costs both.
+  eager: {
+    patches: [
+      [STEPS, 'await orAborted(turn.comes, draining)', 'draining.throwIfAborted()'],
+      [
+        STEPS,
+        "'/internal/steps/finish', finish, lost.signal)",
+        "'/internal/steps/finish', await new Promise<typeof finish>(told => setTimeout(told, 3_000, finish)), lost.signal)",
+      ],
+    ],
+    isSeen: ({ reworkMost }) => reworkMost > 1,
   },
   // The ledger takes a receipt as often as it comes: from the copies, and from the log that was left.
   twice: {

@@ -1,6 +1,6 @@
 /** The runners of a product: which process is which, what each holds, and how each that left ended. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { query } from '../database.ts'
 import { type Process, placesOf, stillThere } from '../processes.ts'
@@ -55,6 +55,7 @@ export async function endingOf(product: Product, { pid }: Runner, withinMs: numb
 }
 
 export type Lease = { runner: string; id: string; epoch: number }
+export const leaseName = ({ id, epoch }: Omit<Lease, 'runner'>) => `${id}/${epoch}`
 
 /** Leases of shards that stand now. One of a runner that died stands until it runs out. */
 export function leasedShards(product: Product): Promise<Lease[]> {
@@ -74,29 +75,41 @@ export async function shardCounts(product: Product): Promise<{ shards: number; l
   return row!
 }
 
+/** Leases whose work has begun, as the runners say before the first row. */
+export function begunLeases(product: Product): Set<string> {
+  const begun = runnerLines(product).filter(({ event }) => event === 'runner.step_begun')
+  return new Set(
+    begun.map(({ step, epoch }) => leaseName({ id: String(step), epoch: Number(epoch) })),
+  )
+}
+
 /** How the leases of shards ended, as the runners say: by outcome. */
 export function shardOutcomes(product: Product): Map<string, number> {
   const counts = new Map<string, number>()
-  for (const file of readdirSync(join(product.dataFolder, 'log'))) {
-    if (!RUNNER_LOG.test(file)) continue
-    for (const line of linesIn(join(product.dataFolder, 'log', file))) {
-      if (line.event !== 'runner.step' || line.kind !== 'shard') continue
-      const outcome = String(line.outcome)
-      counts.set(outcome, (counts.get(outcome) ?? 0) + 1)
-    }
+  for (const { event, kind, outcome } of runnerLines(product)) {
+    if (event !== 'runner.step' || kind !== 'shard') continue
+    counts.set(String(outcome), (counts.get(String(outcome)) ?? 0) + 1)
   }
   return counts
 }
 
+const runnerLines = (product: Product) => runnerLogs(product).flatMap(file => linesIn(file))
+
 /** What each runner logged last, for a fault that is told. */
 export function lastWords(product: Product): string {
-  const logs = readdirSync(join(product.dataFolder, 'log')).filter(file => RUNNER_LOG.test(file))
-  return logs
+  return runnerLogs(product)
     .map(file => {
-      const lines = linesIn(join(product.dataFolder, 'log', file)).slice(-3)
-      return `${file}: ${lines.map(line => JSON.stringify(line)).join(' ')}`
+      const lines = linesIn(file).slice(-3)
+      return `${basename(file)}: ${lines.map(line => JSON.stringify(line)).join(' ')}`
     })
     .join('; ')
+}
+
+function runnerLogs({ dataFolder }: Product): string[] {
+  const folder = join(dataFolder, 'log')
+  return readdirSync(folder)
+    .filter(file => RUNNER_LOG.test(file))
+    .map(file => join(folder, file))
 }
 
 function linesOf(product: Product, place: string): Line[] {

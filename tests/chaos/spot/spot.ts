@@ -9,7 +9,7 @@ import { SPOT_PLANTED, type SpotFault } from './planted.ts'
 
 /** What a planted fault goes through. */
 const PLANTED_NOTICES = 4
-const PLANTED_KILLS = 2
+const PLANTED_KILLS = 3
 const PLANTED_PATIENCE_MS = 40_000
 
 type Flags = Attack & { planted: SpotFault[] }
@@ -29,7 +29,7 @@ export async function spotScenario(o: Flags): Promise<boolean> {
 function isClean({ verdict, faults, reworkAfterNotice, ...found }: Found): boolean {
   const { lost, unbilled, billedTwice } = verdict
   const isKept = [lost, unbilled, billedTwice, reworkAfterNotice, faults.length].every(n => n === 0)
-  return isKept && found.reworkAfterKill <= found.kills && found.repeated > 0
+  return isKept && found.reworkMost <= 1 && found.repeated > 0
 }
 
 function summary(found: Found) {

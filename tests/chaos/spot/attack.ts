@@ -63,8 +63,8 @@ export type Found = {
   /** Kills of a runner that held at least one shard. */
   killsAtWork: number
   shards: number
-  /** Shards that a killed runner held, which another had to lease again. */
-  leasesLost: number
+  /** Leases of shards that each killed runner held, which another had to take again. */
+  leasesLost: string[][]
   /** Those of them that it had begun: what was done of each was done again. */
   reworkAfterKill: number
   /** Of any one kill. */
@@ -112,7 +112,7 @@ async function underLoad(product: Product, metadata: MetadataServer, o: Attack):
     kills: 0,
     killsAtWork: 0,
     shards: 0,
-    leasesLost: 0,
+    leasesLost: [],
     reworkAfterKill: 0,
     reworkMost: 0,
     reworkAfterNotice: 0,
@@ -188,7 +188,7 @@ async function notice(taking: Taking, runners: Runner[]): Promise<string> {
 
 /** What it holds is counted while it cannot move: nothing begins or ends between the count and its death. */
 async function kill(taking: Taking, runners: Runner[]): Promise<string> {
-  const { product, random, found, counted } = taking
+  const { random, found, counted } = taking
   let victim: Runner
   let held: string[]
   for (let tries = 1; ; tries++) {
@@ -205,12 +205,8 @@ async function kill(taking: Taking, runners: Runner[]): Promise<string> {
   found.kills++
   for (const lease of held) counted.add(lease)
   if (held.length > 0) found.killsAtWork++
-  found.leasesLost += held.length
-  const begun = begunLeases(product)
-  const again = held.filter(lease => begun.has(lease)).length
-  found.reworkAfterKill += again
-  found.reworkMost = Math.max(found.reworkMost, again)
-  return `${victim.name} with ${held.length} shards, ${again} of them begun`
+  found.leasesLost.push(held)
+  return `${victim.name} with ${held.length} shards`
 }
 
 /** The leases of a runner, less those that a killed one of its name has left. */
@@ -229,11 +225,18 @@ async function allThere(product: Product): Promise<Runner[]> {
   }
 }
 
-/** Every lease that ended without a word was a killed runner's; what is more is a noticed one's. */
+/**
+ * A shard that a killed runner had begun is done again. Every lease that ended without a word was a killed
+ * runner's; what is more is a noticed one's.
+ */
 async function countRework(product: Product, found: Found): Promise<void> {
   const { shards, losses } = await shardCounts(product)
   const outcomes = shardOutcomes(product)
+  const begun = begunLeases(product)
+  const again = found.leasesLost.map(held => held.filter(lease => begun.has(lease)).length)
   found.shards = shards
-  const unexplained = Math.max(0, losses - found.leasesLost)
+  found.reworkAfterKill = again.reduce((sum, shards) => sum + shards, 0)
+  found.reworkMost = Math.max(0, ...again)
+  const unexplained = Math.max(0, losses - found.leasesLost.flat().length)
   found.reworkAfterNotice = (outcomes.get('preempted') ?? 0) + unexplained
 }

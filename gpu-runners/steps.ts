@@ -31,8 +31,13 @@ type Outcome =
   | checks.Outcome
   | tables.Outcome
 export type OnProgress = (progress: leases.Progress) => void
-/** What is left takes about as long as to find out what comes next. */
-export type OnNearlyDone = () => void
+/** How the work of a step keeps to the others of its runner. */
+export type Turns = {
+  /** Resolves when it may begin what would have to be done again: the step before is told. Ever the same. */
+  begin(): Promise<void>
+  /** What is left takes about as long as to find out what comes next. */
+  nearlyDone(): void
+}
 export type StepDeps = {
   queue: Queue
   control: Control
@@ -44,18 +49,18 @@ export type StepDeps = {
   work(
     assignment: Assignment,
     signal: AbortSignal,
-    on: { progress: OnProgress; nearlyDone: OnNearlyDone },
+    on: Turns & { progress: OnProgress },
   ): Promise<Outcome>
 }
 
 /** `draining`: nothing new is begun; `givingUp`: what has not ended is handed back. */
 export type Signals = { draining: AbortSignal; givingUp: AbortSignal }
 /** `comes`: the step before has ended; `nearlyOver`: the one after may be leased. */
-type Turn = { comes: Promise<void>; nearlyOver: OnNearlyDone }
+type Turn = { comes: Promise<void>; nearlyOver(): void }
 
 /**
- * Works on steps one after the other until the signal to drain fires: the next is asked for and leased when the
- * last is nearly done, and begins when that is stored and told. Two at most have not ended, and one has begun: a
+ * Works on steps one after the other until the signal to drain fires: the next is leased and made ready when the last
+ * is nearly done, and begins when that is stored and told. Two at most have not ended, and one has begun: a
  * runner that is killed costs no more than that one.
  */
 export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
@@ -120,32 +125,34 @@ async function perform(
 ): Promise<void> {
   const { tenantId, stepId, epoch } = assignment
   const lost = new AbortController()
+  const turned = inTurn(turn.comes, draining, () =>
+    deps.log.info('runner.step_begun', { run: assignment.runId, step: stepId, epoch }),
+  )
   let progress: leases.Progress | undefined
   const on = {
     progress: (now: leases.Progress) => {
       progress = now
     },
+    begin: turned.begin,
     nearlyDone: turn.nearlyOver,
   }
   const beat = setInterval(() => void heartbeat(deps, assignment, progress, lost), HEARTBEAT_MS)
+  const began = performance.now()
   let outcome = 'done'
-  let hasBegun = false
-  let began = performance.now()
   try {
-    await orAborted(turn.comes, draining)
-    hasBegun = true
-    began = performance.now()
-    deps.log.info('runner.step_begun', { run: assignment.runId, step: stepId, epoch })
-    const result = await deps.work(assignment, AbortSignal.any([givingUp, lost.signal]), on)
+    const signal = AbortSignal.any([givingUp, lost.signal, turned.passed])
+    signal.throwIfAborted()
+    const result = await deps.work(assignment, signal, on)
     const finish = { tenantId, stepId, epoch, outcome: result }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
-    const isPreempted = !hasBegun || givingUp.aborted || isForNow(error)
-    const handedBack = hasBegun ? 'preempted' : 'not begun'
+    const isPreempted = turned.passed.aborted || givingUp.aborted || isForNow(error)
+    const handedBack = turned.passed.aborted ? 'not begun' : 'preempted'
     outcome = lost.signal.aborted || isStale(error) ? 'lost' : isPreempted ? handedBack : 'failed'
     if (outcome !== 'lost') await giveBack(deps, assignment, error, isPreempted)
   } finally {
     clearInterval(beat)
+    turned.close()
     deps.log.info('runner.step', {
       run: assignment.runId,
       step: stepId,
@@ -158,17 +165,30 @@ async function perform(
   }
 }
 
-/** Throws as soon as the signal fires, however long the wait still is. */
-async function orAborted(wait: Promise<void>, signal: AbortSignal): Promise<void> {
-  const aborted = Promise.withResolvers<never>()
-  const abort = () => aborted.reject(signal.reason)
-  if (signal.aborted) abort()
-  signal.addEventListener('abort', abort)
-  try {
-    // The abort first: where both have come, nothing begins.
-    await Promise.race([aborted.promise, wait])
-  } finally {
-    signal.removeEventListener('abort', abort)
+/** `passed` fires when the runner leaves before the turn has come; then it never comes. */
+function inTurn(comes: Promise<void>, draining: AbortSignal, onBegin: () => void) {
+  const passed = new AbortController()
+  const left = Promise.withResolvers<never>()
+  left.promise.catch(() => {})
+  let beginning: Promise<void> | undefined
+  let hasBegun = false
+  const pass = () => {
+    if (hasBegun) return
+    passed.abort()
+    left.reject(passed.signal.reason)
+  }
+  if (draining.aborted) pass()
+  draining.addEventListener('abort', pass)
+  const begin = async () => {
+    // The end first: where both have come, nothing begins.
+    await Promise.race([left.promise, comes])
+    hasBegun = true
+    onBegin()
+  }
+  return {
+    begin: () => (beginning ??= begin()),
+    passed: passed.signal,
+    close: () => draining.removeEventListener('abort', pass),
   }
 }
 

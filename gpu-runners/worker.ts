@@ -91,6 +91,8 @@ const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
   bulkModels.use(tenantId, model, work)
 const scratch = env.scratchFolder
 const work: StepDeps['work'] = async (assignment, signal, on) => {
+  // A shard of bulk work makes itself ready before.
+  if (assignment.kind !== 'shard' || 'form' in assignment) await on.begin()
   if (assignment.kind === 'make') {
     const { makeSet } = await import('./features/job.ts')
     return makeSet({ ...deps, scratch }, assignment, signal, on.progress)
@@ -112,7 +114,7 @@ const work: StepDeps['work'] = async (assignment, signal, on) => {
     return runBatchStep({ ...deps, models: bulkModels, tokenizers }, assignment, signal)
   }
   const { runStep } = await import('./bulk/bulk.ts')
-  return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on.nearlyDone)
+  return runStep({ ...deps, scratch, withModel, hardware }, assignment, signal, on)
 }
 const load = openLoad({
   now: () => performance.now(),

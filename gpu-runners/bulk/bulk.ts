@@ -9,6 +9,7 @@ import { AppError } from '#core/error.ts'
 import type { Assignment, Outcome } from '#core/inference/bulk.ts'
 import type { ShardInput } from '#core/jobs/jobs.ts'
 import { settingsOn } from '#gpu-runners/models/files.ts'
+import type { Turns } from '#gpu-runners/steps.ts'
 import type { Signature } from '#schemas/signature.ts'
 import type { RunSettings } from '#schemas/tuning.ts'
 import { PARQUET_LIMITS, planParquet, withJoined, withRows } from './parquet/parquet.ts'
@@ -28,6 +29,8 @@ export type BulkDeps = {
   withModel<T>(assignment: Assignment, work: (model: RunnableModel) => Promise<T>): Promise<T>
 }
 
+const ALONE: Turns = { begin: async () => {}, nearlyDone() {} }
+
 /**
  * Does the step. Rejects with the signal's reason when aborted, and with an AppError otherwise: one that
  * is not `retryable` and no `internal` is the input's or the model's fault and would come again.
@@ -36,12 +39,12 @@ export async function runStep(
   deps: BulkDeps,
   assignment: Assignment,
   signal: AbortSignal,
-  /** Called when what is left of a shard takes a moment. */
-  onNearlyDone: () => void = () => {},
+  /** A shard waits for its turn when its first rows are at the engine. */
+  turns: Turns = ALONE,
 ): Promise<Outcome> {
   const { runId, stepId, kind, number, epoch } = assignment
   const start = deps.clock.now()
-  const outcome = await perform(deps, assignment, signal, onNearlyDone)
+  const outcome = await perform(deps, assignment, signal, turns)
   const durationMs = deps.clock.now() - start
   deps.log.info('bulk.step', {
     tenant: assignment.tenantId,
@@ -61,7 +64,7 @@ async function perform(
   deps: BulkDeps,
   assignment: Assignment,
   signal: AbortSignal,
-  onNearlyDone: () => void,
+  turns: Turns,
 ): Promise<Outcome> {
   signal.throwIfAborted()
   checkSignature(assignment.model.signature)
@@ -71,12 +74,7 @@ async function perform(
     const { signature } = assignment.model
     return deps.withModel(assignment, model => {
       const run: RunnableModel['run'] = (inputs, outputs) => model.run(inputs, outputs)
-      return shard(
-        { ...deps, onNearlyDone },
-        { digest: model.digest, signature, run },
-        assignment,
-        signal,
-      )
+      return shard({ ...deps, turns }, { digest: model.digest, signature, run }, assignment, signal)
     })
   }
   return merge(deps, assignment, signal)
@@ -104,18 +102,18 @@ async function plan(deps: BulkDeps, assignment: Assignment, signal: AbortSignal)
 }
 
 async function shard(
-  deps: BulkDeps & { onNearlyDone(): void },
+  deps: BulkDeps & { turns: Turns },
   model: RunnableModel,
   assignment: Assignment,
   signal: AbortSignal,
 ): Promise<Outcome> {
-  const { blobs, scratch, onNearlyDone } = deps
+  const { blobs, scratch, turns } = deps
   const { start, end, row, rows } = assignment.input as ShardInput
   const { tenantId, runId, number, epoch } = assignment
   const key = blobKeys.shard(tenantId, runId, number, epoch)
   const input = inputKey(assignment)
   const batchRows = batchRowsOf(settingsOn(deps.hardware, assignment.model))
-  const span = { key, row, rows, fileStart: start === 0, batchRows, onNearlyDone }
+  const span = { key, row, rows, fileStart: start === 0, batchRows, turns }
   if (isParquet(assignment)) {
     const path = await blobs.localFile(input)
     const { signature } = model

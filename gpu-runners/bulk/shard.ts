@@ -4,6 +4,7 @@ import { AppError } from '#core/error.ts'
 import type { Tensor, TensorData } from '#core/inference/tensor.ts'
 import { type RowsResult, runRows } from '#gpu-runners/batcher/rows.ts'
 import { EngineCrash, type LoadedModel } from '#gpu-runners/engines/engine.ts'
+import type { Turns } from '#gpu-runners/steps.ts'
 import type { Ran, ShardJob } from './codec/code.ts'
 import { codeInThread } from './codec/coder.ts'
 import type { Batch } from './codec/open-batch.ts'
@@ -12,8 +13,7 @@ export type Shard = Omit<ShardJob, 'signature'> & {
   source: AsyncIterable<Uint8Array>
   /** Where the results go. */
   key: string
-  /** What is left takes a moment: it is time to see what comes next. */
-  onNearlyDone(): void
+  turns: Turns
 }
 export type ShardDone = {
   rowsDone: number
@@ -30,7 +30,7 @@ const CRASHES_MAX = 64
 export async function runShard(
   blobs: Pick<Blobs, 'put'>,
   model: RunnableModel,
-  { source, key, onNearlyDone, ...job }: Shard,
+  { source, key, turns, ...job }: Shard,
   signal: AbortSignal,
 ): Promise<ShardDone> {
   const chunks = source[Symbol.asyncIterator]()
@@ -48,12 +48,13 @@ export async function runShard(
       return value
     },
     async run(batch: Batch) {
+      await turns.begin()
       const { ran, spentUs } = await runBatch(engine, batch, signal)
       computeUs += spentUs
       return ran
     },
     write: (bytes: Uint8Array) => writer.write(bytes),
-    nearlyDone: onNearlyDone,
+    nearlyDone: () => turns.nearlyDone(),
   }
   const storing = blobs.put(key, results.readable as AsyncIterable<Uint8Array>)
   const coding = codeInThread({ ...job, signature: model.signature }, io, signal)

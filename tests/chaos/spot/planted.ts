@@ -31,7 +31,7 @@ export const SPOT_PLANTED = {
   // The next shard begins while the last one is stored and told: a kill between costs both.
   eager: {
     patches: [
-      [STEPS, 'await orAborted(turn.comes, draining)', 'draining.throwIfAborted()'],
+      [STEPS, 'await Promise.race([left.promise, comes])', 'await Promise.resolve()'],
       [
         STEPS,
         "'/internal/steps/finish', finish, lost.signal)",

@@ -103,25 +103,27 @@ test('a step whose model will never fit spends its attempts, as any other failur
   expect(await failureOf(new AppError('invalid_model'))).toMatchObject({ kind: 'permanent' })
 })
 
-test('the next step is leased while the last one is told, and begins after that', async () => {
+test('the next step is leased and made ready while the last one is told, and begins after that', async () => {
   const order: string[] = []
-  const leased = Promise.withResolvers<void>()
+  const ready = Promise.withResolvers<void>()
   const ended = Promise.withResolvers<void>()
   const answers: Answers = {
     '/internal/steps/lease': ({ stepId }) => {
       order.push(`leased ${stepId}`)
-      if (stepId === 'step-2') leased.resolve()
       return leaseOf(stepId)
     },
     '/internal/steps/finish': async ({ stepId }) => {
-      await leased.promise
+      await ready.promise
       // For a runner that would not wait to show it.
       if (stepId === 'step-1') await sleep(50)
       order.push(`told of ${stepId}`)
       if (stepId === 'step-2') ended.resolve()
     },
   }
-  const leave = await runnerOf(2, answers, async ({ stepId }, _, { nearlyDone }) => {
+  const leave = await runnerOf(2, answers, async ({ stepId }, _, { begin, nearlyDone }) => {
+    order.push(`made ${stepId} ready`)
+    if (stepId === 'step-2') ready.resolve()
+    await begin()
     order.push(`began ${stepId}`)
     nearlyDone()
     return { kind: 'shard' } as never
@@ -130,8 +132,10 @@ test('the next step is leased while the last one is told, and begins after that'
   await leave()
   expect(order).toEqual([
     'leased step-1',
+    'made step-1 ready',
     'began step-1',
     'leased step-2',
+    'made step-2 ready',
     'told of step-1',
     'began step-2',
     'told of step-2',
@@ -152,7 +156,8 @@ test('a step that waits for its turn when the runner must leave is handed back b
     '/internal/steps/finish': ({ stepId }) => void told.push(stepId),
     '/internal/steps/fail': input => handedBack.resolve(input as Input & Failure),
   }
-  const leave = await runnerOf(2, answers, async ({ stepId }, _, { nearlyDone }) => {
+  const leave = await runnerOf(2, answers, async ({ stepId }, _, { begin, nearlyDone }) => {
+    await begin()
     began.push(stepId)
     nearlyDone()
     await mayEnd.promise

@@ -66,7 +66,11 @@ function newRunner(functions: Awaited<ReturnType<typeof newFunctions>>, work: St
   }
   const protection = { hold, settled: async () => {} }
   const log = { info() {}, error() {} }
-  const deps = { ...functions, log, runner: 'r', hardware: 'cpu', protection, work }
+  const inTurn: StepDeps['work'] = async (assignment, signal, on) => {
+    await on.begin()
+    return work(assignment, signal, on)
+  }
+  const deps = { ...functions, log, runner: 'r', hardware: 'cpu', protection, work: inTurn }
   const { draining, givingUp } = leaving
   const loop = steps(deps, { draining: draining.signal, givingUp: givingUp.signal })
   const go = (budgetMs: number, inFlight = () => 0) => {

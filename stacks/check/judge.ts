@@ -5,6 +5,7 @@ import type { Rule } from './rule.ts'
 import { access } from './rules/access.ts'
 import { balancerRules } from './rules/balancer.ts'
 import { containerRules } from './rules/containers.ts'
+import { costRules } from './rules/costs.ts'
 import { databaseRules } from './rules/database.ts'
 import { lifecycle } from './rules/lifecycle.ts'
 import { networkRules } from './rules/network.ts'
@@ -28,6 +29,7 @@ const RULES: Rule[] = [
   ...sizingRules,
   ...waysIn,
   ...order,
+  ...costRules,
 ]
 
 export type Judgement = {

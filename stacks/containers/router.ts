@@ -42,7 +42,8 @@ export function router(deployment: Deployment, { network, secrets }: Needs): Rou
   })
   const cluster = new ecs.Cluster('router-cluster', {
     name,
-    settings: [{ name: 'containerInsights', value: 'enabled' }],
+    // What a service uses is told without it; its metrics are paid for one by one, and nobody reads them.
+    settings: [{ name: 'containerInsights', value: 'disabled' }],
     tags,
   })
   const task = taskOf(deployment, {

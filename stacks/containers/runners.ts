@@ -36,7 +36,8 @@ export function runners(deployment: Deployment, needs: Needs): ecs.Cluster {
   const name = nameOf(deployment, 'runners')
   const cluster = new ecs.Cluster('runner-cluster', {
     name,
-    settings: [{ name: 'containerInsights', value: 'enabled' }],
+    // What a service uses is told without it; its metrics are paid for one by one, and nobody reads them.
+    settings: [{ name: 'containerInsights', value: 'disabled' }],
     tags,
   })
   const profile = profileOf(deployment, cluster)

@@ -6,12 +6,14 @@ export type TraceContext = { traceId: string; spanId: string; state?: string }
 /** A span under way. `startMs`: Unix milliseconds, with a fraction. */
 export type OpenSpan = { context: TraceContext; parentId: string | null; startMs: number }
 
-export type SpanKind = 'server' | 'client' | 'internal'
+export type SpanKind = 'server' | 'client' | 'internal' | 'consumer'
 export type Attributes = Record<string, string | number | boolean>
 export type Ended = {
   name: string
   kind: SpanKind
   attributes: Attributes
+  /** What it comes of besides its parent, in whichever traces. */
+  links?: readonly TraceContext[]
   /** What went wrong, as a code; absent: nothing that is the platform's fault. */
   fault?: string
 }
@@ -22,6 +24,11 @@ export type Tracer = {
   begin(traceparent: string | undefined): OpenSpan | null
   /** A span inside another, of this place or of the one that asked. */
   child(parent: TraceContext): OpenSpan
+  /**
+   * The span of work that was put off, by which these asked for it: a part of their trace where that is one,
+   * a trace of its own where there are several, or none and the sampler wants it.
+   */
+  after(askers: readonly TraceContext[]): OpenSpan | null
   /** Unix milliseconds with a fraction, never before what `Date.now()` says. */
   now(): number
   /** Hands it on to be exported: at once, without waiting and without throwing. */

@@ -3,7 +3,8 @@ import { Hono } from 'hono'
 import type { Call } from '#core/caller.ts'
 import { AppError, inFull, problem } from '#core/error.ts'
 import { TOKEN_HEADER, type Verified } from '#core/internal/signing.ts'
-import type { OpenSpan, Tracer } from '#core/trace.ts'
+import type { OpenSpan } from '#core/trace.ts'
+import { contextIn } from '#platform/traces/context.ts'
 import { ROUTES } from '#schemas/contracts/all.ts'
 import type { Route } from '#schemas/route.ts'
 import type { FunctionsDeps } from './deps.ts'
@@ -12,6 +13,7 @@ import * as idempotency from './idempotency.ts'
 import { inTenant } from './in-tenant.ts'
 import { type Input, inputOf } from './input.ts'
 import { INTERNAL } from './internal.ts'
+import * as traces from './traces/requests.ts'
 
 type Signed = { claims: Verified; body: Uint8Array }
 
@@ -25,24 +27,8 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
       return answer(deps, { route, handler, request, params: c.req.param() })
     })
   }
-  for (const { path, from, handle } of INTERNAL) {
-    app.post(path, async c => {
-      const began = performance.now()
-      let status = 500
-      try {
-        const { claims, body } = await open(deps, c.req.raw)
-        if (!from.includes(claims.from)) throw new AppError('unauthenticated')
-        const input = JSON.parse(new TextDecoder().decode(body))
-        const reply = await handle(deps, input, c.req.raw.signal)
-        status = 200
-        return c.json(reply ?? {})
-      } catch (error) {
-        if (error instanceof AppError) status = error.status
-        throw error
-      } finally {
-        deps.measures?.answered(path, status, performance.now() - began)
-      }
-    })
+  for (const internal of INTERNAL) {
+    app.post(internal.path, async c => c.json(await answerPlace(deps, internal, c.req.raw)))
   }
   app.notFound(() => reply(problem(new AppError('not_found'), 'unknown')))
   app.onError((error, c) => {
@@ -53,6 +39,36 @@ export function createApi(deps: FunctionsDeps): (request: Request) => Promise<Re
     return reply(document, error)
   })
   return async request => app.fetch(request)
+}
+
+async function answerPlace(
+  deps: FunctionsDeps,
+  { path, from, handle }: (typeof INTERNAL)[number],
+  request: Request,
+): Promise<unknown> {
+  const began = performance.now()
+  let status = 500
+  let fault: unknown
+  let span: OpenSpan | null = null
+  try {
+    const { claims, body } = await open(deps, request)
+    if (!from.includes(claims.from)) throw new AppError('unauthenticated')
+    const input = JSON.parse(new TextDecoder().decode(body))
+    span = traces.begin(deps.tracer, contextIn(input?.trace))
+    // What is put off is asked for by this span, and not by who asked for that.
+    const asked = span ? { ...input, trace: span.context } : input
+    const reply = await handle(deps, asked, request.signal)
+    status = 200
+    return reply ?? {}
+  } catch (error) {
+    if (error instanceof AppError) status = error.status
+    fault = error
+    throw error
+  } finally {
+    deps.measures?.answered(path, status, performance.now() - began)
+    if (span)
+      traces.end(deps.tracer!, span, { method: 'POST', path, status, attributes: {}, fault })
+  }
 }
 
 /** One request of a caller, as it goes from the door to the verb. */
@@ -74,7 +90,7 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     const { claims } = signed
     if (claims.from !== 'edge' || !claims.call) throw new AppError('unauthenticated')
     call = claims.call
-    if (call.trace && deps.tracer) span = deps.tracer.child(call.trace)
+    span = traces.begin(deps.tracer, call.trace)
     mustHave(call, asked.route)
     outcome = await dispatch(deps, asked, call, signed)
   } catch (error) {
@@ -83,7 +99,15 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
   }
   const ms = performance.now() - began
   deps.measures?.answered(asked.route.name, outcome.status, ms)
-  if (span) endSpan(deps.tracer!, span, call!, asked.route, outcome.status)
+  if (span) {
+    const { method, path } = asked.route
+    const attributes = {
+      'galley.request.id': call!.requestId,
+      'galley.tenant.id': call!.caller.tenantId,
+    }
+    const { status } = outcome
+    traces.end(deps.tracer!, span, { method, path, status, attributes, fault })
+  }
   deps.log[outcome.status >= 500 ? 'error' : 'info']('functions.request', {
     request_id: call?.requestId,
     trace_id: call?.trace?.traceId,
@@ -95,22 +119,6 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     ...(outcome.status >= 500 && { error: inFull(fault) }),
   })
   return outcome
-}
-
-function endSpan(
-  tracer: Tracer,
-  span: OpenSpan,
-  { requestId, caller }: Call,
-  { name }: Route,
-  status: number,
-): void {
-  const attributes = {
-    'galley.request.id': requestId,
-    'galley.tenant.id': caller.tenantId,
-    'http.response.status_code': status,
-  }
-  const failed = status >= 500 ? { fault: String(status) } : {}
-  tracer.end(span, { name, kind: 'server', attributes, ...failed })
 }
 
 /** The edge has checked it for the path that it saw; this is for the one that is answered. */

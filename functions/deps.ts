@@ -20,6 +20,8 @@ export type FunctionsDeps = {
   log: Log
   /** Absent or null: nothing is traced. */
   tracer?: Tracer | null
+  /** What the queues are, as traces name it. */
+  queueSystem?: 'aws_sqs' | 'postgresql'
   /** Absent where the process ends with its request, and is measured by its platform. */
   measures?: FunctionMeasures
   verifier: Verifier

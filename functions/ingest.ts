@@ -7,11 +7,13 @@ import { recordSnapshots } from '#core/decisions/decisions.ts'
 import type { Message } from '#core/deps.ts'
 import { inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
+import type { TraceContext } from '#core/trace.ts'
 import type { Snapshot } from '#schemas/decision.ts'
 import type { Event } from '#schemas/event.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import { QUEUES } from '#schemas/queues.ts'
 import type { FunctionsDeps } from './deps.ts'
+import { tracedBatch } from './traces/batches.ts'
 
 /** Under what SQS takes, with room for what is around it. */
 const MESSAGE_BYTES_MAX = 200_000
@@ -20,14 +22,15 @@ const PAUSE_MS = 500
 
 type Body = { tenantId: TenantId; events: Event[] }
 
-/** Durable when it resolves. */
+/** Durable when it resolves. `trace`: of who asks, where that is traced; its messages have it. */
 export async function accept(
   deps: Pick<FunctionsDeps, 'queue'>,
-  input: { tenantId: TenantId; events: Event[] },
+  input: { tenantId: TenantId; events: Event[]; trace?: TraceContext },
 ): Promise<void> {
-  const { tenantId } = input
+  const { tenantId, trace } = input
+  const from = trace ? `,"trace":${JSON.stringify(trace)}` : ''
   const messages = chunksOf(input.events).map(chunk => ({
-    body: `{"tenantId":${JSON.stringify(tenantId)},"events":[${chunk.join(',')}]}`,
+    body: `{"tenantId":${JSON.stringify(tenantId)},"events":[${chunk.join(',')}]${from}}`,
   }))
   await deps.queue.send('events', messages)
 }
@@ -64,21 +67,28 @@ export async function ingestDecided(
 }
 
 type Received = { message: Message; body: Body }
-type Deps = Pick<FunctionsDeps, 'db' | 'features' | 'clock' | 'log' | 'measures'>
+type Deps = Pick<
+  FunctionsDeps,
+  'db' | 'features' | 'clock' | 'log' | 'measures' | 'tracer' | 'queueSystem'
+>
 /** Hears which messages have done their part, and need not come again. */
 type Taken = (messages: Message[]) => Promise<void>
 
 /** Messages that `taken` does not hear of failed, each for itself. */
 export async function ingestMessages(deps: Deps, messages: Message[], taken: Taken): Promise<void> {
-  let handled = 0
-  try {
-    await ingestAll(deps, messages, async some => {
-      await taken(some)
-      handled += some.length
-    })
-  } finally {
-    deps.measures?.messages('events', { handled, failed: messages.length - handled })
-  }
+  const { tracer, queueSystem: system, measures } = deps
+  await tracedBatch(tracer, { queue: 'events', system, messages }, async () => {
+    let handled = 0
+    try {
+      await ingestAll(deps, messages, async some => {
+        await taken(some)
+        handled += some.length
+      })
+    } finally {
+      measures?.messages('events', { handled, failed: messages.length - handled })
+    }
+    return { failed: messages.length - handled }
+  })
 }
 
 async function ingestAll(deps: Deps, messages: Message[], taken: Taken): Promise<void> {

@@ -11,6 +11,11 @@ const image = said(
   'an image of ECR by its digest: ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:DIGEST',
 )
 const ZONE = '[a-z]{2}(-[a-z]+)+-\\d[a-z]'
+const receiver = z
+  .url({ protocol: /^https?$/, error: 'must be a URL, as https://otlp.example' })
+  .refine(text => !/^[^/]*\/\/[^/]*@/.test(text), {
+    error: 'must have no user and no password in it: credentials are headers, which are a secret',
+  })
 const schema = z.object({
   GALLEY_AWS_ACCOUNT: said(/^\d{12}$/, 'the twelve digits of an AWS account'),
   AWS_REGION: said(/^[a-z]{2}(-[a-z]+)+-\d$/, 'a region, as eu-central-1'),
@@ -22,6 +27,7 @@ const schema = z.object({
   CLOUDFLARE_ACCOUNT_ID: said(/^[0-9a-f]{32}$/, 'the 32 hex digits of a Cloudflare account'),
   GALLEY_ZONE_ID: said(/^[0-9a-f]{32}$/, 'the 32 hex digits of the zone of the domain'),
   GALLEY_ALARM_EMAIL: z.email({ error: 'must be the address that alarms reach' }),
+  GALLEY_TRACES_URL: receiver.optional(),
   GALLEY_ROUTER_IMAGE: image,
   GALLEY_RUNNER_IMAGE: image,
   GALLEY_RUNNER_GPU_IMAGE: image,
@@ -51,6 +57,7 @@ export function readEnv(
     domain: env.GALLEY_DOMAIN,
     cloudflare: { accountId: env.CLOUDFLARE_ACCOUNT_ID, zoneId: env.GALLEY_ZONE_ID },
     alarmEmail: env.GALLEY_ALARM_EMAIL,
+    tracesUrl: env.GALLEY_TRACES_URL ?? null,
     images: {
       router: env.GALLEY_ROUTER_IMAGE,
       runner: env.GALLEY_RUNNER_IMAGE,

@@ -20,7 +20,7 @@ import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
 import type { Queues } from './queues.ts'
 import type { Secrets } from './secrets.ts'
-import { type Deployment, edgeHostOf, nameOf, tagsOf } from './settings.ts'
+import { type Deployment, edgeHostOf, nameOf, tagsOf, tracesOf } from './settings.ts'
 
 export type Functions = Record<FunctionName, lambda.Function>
 
@@ -130,6 +130,7 @@ function environmentOf(deployment: Deployment, needs: Needs, name: FunctionName)
   const urls = ALL_QUEUES.map(queue => [queueVariable(queue), queues[queue].live.url])
   const values = {
     ...secretsOf(needs),
+    ...tracesOf(deployment),
     GALLEY_DATABASE_HOST: database.address,
     GALLEY_BUCKET: buckets.blobs.bucket,
     GALLEY_FEATURES_URL: `https://${edgeHostOf(deployment)}`,
@@ -137,18 +138,26 @@ function environmentOf(deployment: Deployment, needs: Needs, name: FunctionName)
     GALLEY_RUNNER_CLUSTER: nameOf(deployment, 'runners'),
     GALLEY_RUNNER_POOLS: JSON.stringify(poolPlaces(deployment)),
     ...Object.fromEntries(urls),
-  } as Record<Variable, pulumi.Input<string>>
+  } as Partial<Record<Variable, pulumi.Input<string>>>
+  const told = VARIABLES[name].flatMap(variable => {
+    const value = values[variable]
+    return value === undefined ? [] : [[variable, value] as const]
+  })
   return {
     NODE_OPTIONS: '--enable-source-maps',
     // The certificates of RDS are in no list that Node comes with.
     NODE_EXTRA_CA_CERTS: '/var/runtime/ca-cert.pem',
-    ...Object.fromEntries(VARIABLES[name].map(variable => [variable, values[variable]])),
+    ...Object.fromEntries(told),
   }
 }
 
 /** The owner's secret is RDS's own; it makes and changes it. */
-function secretsOf({ secrets, database }: Needs): Record<SecretVariable, pulumi.Input<string>> {
+function secretsOf({
+  secrets,
+  database,
+}: Needs): Partial<Record<SecretVariable, pulumi.Input<string>>> {
   return {
+    ...(secrets.traces && { GALLEY_TRACE_HEADERS_SECRET_ARN: secrets.traces.arn }),
     GALLEY_DEPLOYMENT_SECRET_ARN: secrets.deployment.arn,
     GALLEY_DATABASE_SECRET_ARN: secrets.database.arn,
     GALLEY_OWNER_SECRET_ARN: database.masterUserSecrets.apply(([owner]) => owner!.secretArn),

@@ -2,9 +2,14 @@
 import * as kms from '@pulumi/aws/kms/index.js'
 import * as secretsmanager from '@pulumi/aws/secretsmanager/index.js'
 import { policyOf } from './policy.ts'
-import { type Deployment, nameOf, tagsOf } from './settings.ts'
+import { type Deployment, hasTraceHeaders, nameOf, tagsOf } from './settings.ts'
 
 export type Secrets = ReturnType<typeof secrets>
+
+/** As a container is told of them. */
+export function traceHeadersIn({ traces }: Secrets): Record<string, secretsmanager.Secret> {
+  return traces ? { OTEL_EXPORTER_OTLP_HEADERS: traces } : {}
+}
 
 export function secrets(deployment: Deployment) {
   const { account, settings } = deployment
@@ -57,5 +62,11 @@ export function secrets(deployment: Deployment) {
     ),
     router: secret('router', 'The signing key of the edge, which routers hold too'),
     runner: secret('runner', 'The signing key of runners: the one secret that they hold'),
+    traces: hasTraceHeaders(deployment)
+      ? secret(
+          'traces',
+          'Headers that the receiver of traces asks for, as OTEL_EXPORTER_OTLP_HEADERS',
+        )
+      : null,
   }
 }

@@ -1,4 +1,7 @@
 /** What differs between stages and accounts; everything else about a deployment is the same everywhere. */
+import type { TraceVariable } from '../schemas/cloud/functions.ts'
+import { TRACES_RATIOS, TRACES_SAMPLER } from '../schemas/cloud/traces.ts'
+
 export const STAGES = {
   dev: {
     zones: 2,
@@ -8,6 +11,7 @@ export const STAGES = {
     routers: 1,
     runnersMax: 4,
     onDemandFloor: 0,
+    tracesRatio: TRACES_RATIOS.dev,
     logDays: 14,
     spendUsd: 200,
     isProtected: false,
@@ -20,6 +24,7 @@ export const STAGES = {
     routers: 2,
     runnersMax: 8,
     onDemandFloor: 0,
+    tracesRatio: TRACES_RATIOS.staging,
     logDays: 30,
     spendUsd: 500,
     isProtected: false,
@@ -32,6 +37,7 @@ export const STAGES = {
     routers: 2,
     runnersMax: 64,
     onDemandFloor: 1,
+    tracesRatio: TRACES_RATIOS.production,
     logDays: 365,
     spendUsd: 5_000,
     isProtected: true,
@@ -50,6 +56,8 @@ export type StageSettings = {
   runnersMax: number
   /** Runners on on-demand capacity before any on spot. */
   onDemandFloor: number
+  /** Of the requests: so many are traced, where there is a receiver. */
+  tracesRatio: number
   logDays: number
   /** A month's spend, in US dollars, at which somebody is called. */
   spendUsd: number
@@ -70,12 +78,32 @@ export type Deployment = {
   domain: string
   cloudflare: { accountId: string; zoneId: string }
   alarmEmail: string
+  /** Of a receiver of OTLP, by HTTP; null: nothing is traced. */
+  tracesUrl: string | null
   /** Images by digest, so that a task never starts what nobody has tested. */
   images: { router: string; runner: string; runnerGpu: string }
   /** Of the bundles: a deployment that has another one than before runs them. */
   newestMigration: string
   /** The folder of a function's bundle. */
   bundleOf(name: string): string
+}
+
+/** As each place is told where spans go, by OpenTelemetry's own names. */
+export function tracesOf({
+  tracesUrl,
+  settings,
+}: Deployment): Partial<Record<TraceVariable, string>> {
+  if (tracesUrl === null) return {}
+  return {
+    OTEL_EXPORTER_OTLP_ENDPOINT: tracesUrl,
+    OTEL_TRACES_SAMPLER: TRACES_SAMPLER,
+    OTEL_TRACES_SAMPLER_ARG: String(settings.tracesRatio),
+  }
+}
+
+/** Headers with credentials are for one that is reached over TLS: to another one nothing is sent that is secret. */
+export function hasTraceHeaders({ tracesUrl }: Deployment): boolean {
+  return tracesUrl?.startsWith('https:') ?? false
 }
 
 export type Place = 'functions' | 'router' | 'grpc'

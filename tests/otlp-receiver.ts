@@ -18,6 +18,9 @@ export type Received = {
   startTimeUnixNano: string
   endTimeUnixNano: string
   status?: { code: number; message: string }
+  links?: { traceId: string; spanId: string; traceState?: string }[]
+  /** What it says of its process besides. */
+  resource: Record<string, string | number | boolean>
   attributes: Record<string, string | number | boolean>
 }
 export type Exported = { headers: IncomingHttpHeaders; path: string; spans: Received[] }
@@ -29,7 +32,7 @@ type Pair = { key: string; value: Value }
 type Request = {
   resourceSpans: {
     resource: { attributes: Pair[] }
-    scopeSpans: { spans: (Omit<Received, 'attributes'> & { attributes: Pair[] })[] }[]
+    scopeSpans: { spans: (Omit<Received, 'attributes' | 'resource'> & { attributes: Pair[] })[] }[]
   }[]
 }
 
@@ -78,12 +81,14 @@ export async function startReceiver() {
 
 function spansOf({ resourceSpans }: Request): Received[] {
   return resourceSpans.flatMap(({ resource, scopeSpans }) => {
-    const { 'service.name': service, 'service.instance.id': instance } = plain(resource.attributes)
+    const of = plain(resource.attributes)
+    const { 'service.name': service, 'service.instance.id': instance } = of
     return scopeSpans.flatMap(({ spans }) =>
       spans.map(span => ({
         ...span,
         service: String(service),
         instance: String(instance),
+        resource: of,
         attributes: plain(span.attributes),
       })),
     )

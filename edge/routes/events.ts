@@ -37,8 +37,9 @@ export async function send(
   const events = good.map(({ event }) => event)
   const runs = runsOf(events, body.byteLength)
   if (wait) return waited(deps, call, { good, bad, partial, runs })
+  const { caller, trace } = call
   for (const run of runs) {
-    await ask(deps, '/internal/events/accept', { tenantId: call.caller.tenantId, events: run })
+    await ask(deps, '/internal/events/accept', { tenantId: caller.tenantId, events: run, trace })
   }
   const results = partial
     ? [...good.map(({ index }): Result => ({ index, status: 'accepted' })), ...bad.map(rejection)]
@@ -64,7 +65,7 @@ async function waited(
   const outcomes: string[] = []
   const positions: Position[] = []
   for (const run of runs) {
-    const input = { tenantId: call.caller.tenantId, events: run }
+    const input = { tenantId: call.caller.tenantId, events: run, trace: call.trace }
     const path = '/internal/events/ingest'
     const done = await ask<{ outcomes: string[]; positions: Position[] }>(deps, path, input)
     outcomes.push(...done.outcomes)

@@ -41,7 +41,8 @@ export async function receive(edge: Needs, c: Context, call: Call): Promise<Resp
   // Who sends has no use for a refusal of what was never wanted: it would only send it again.
   if (!rule) return Response.json({ accepted: 0, ignored: ignored(kinds) }, { status: 202 })
   const event = await eventOf(edge, held, rule, { id, body })
-  await ask(deps, '/internal/events/accept', { tenantId: caller.tenantId, events: [event] })
+  const accepted = { tenantId: caller.tenantId, events: [event], trace: call.trace }
+  await ask(deps, '/internal/events/accept', accepted)
   return Response.json({ accepted: 1 }, { status: 202 })
 }
 

@@ -1,11 +1,13 @@
 /** What a function opens as it starts, and how each invocation ends: nothing is left to do when it is frozen. */
-import { inFull } from '#core/error.ts'
+import { AppError, inFull } from '#core/error.ts'
 import { openDatabase } from '#platform/db/postgres.ts'
 import { openLog } from '#platform/log.ts'
 import { CONNECTIONS } from '#schemas/cloud/connections.ts'
 import type { FunctionName } from '#schemas/cloud/functions.ts'
-import { readPlaces } from './env.ts'
+import type { SCHEDULES } from '#schemas/schedules.ts'
+import { readPlaces, readTraces } from './env.ts'
 import { readSecrets } from './secrets.ts'
+import { type InvocationTraces, openTraces } from './traces.ts'
 
 const APP_ROLE = 'galley_app'
 /** As on one machine: all keys of the deployment derive from it. */
@@ -15,7 +17,7 @@ export type Invocation = { awsRequestId: string; getRemainingTimeInMillis(): num
 
 export type Base = Awaited<ReturnType<typeof openBase>>
 
-/** The database as the application's role, and the deployment's secret. */
+/** The database as the application's role, the deployment's secret, and the tracer. */
 export async function openBase(name: FunctionName) {
   const { clock, log } = openClockAndLog()
   const places = readPlaces([
@@ -23,9 +25,11 @@ export async function openBase(name: FunctionName) {
     'GALLEY_DATABASE_SECRET_ARN',
     'GALLEY_DATABASE_HOST',
   ])
-  const { secret, password } = await readSecrets({
+  const { headersArn, settingsWith, environment } = readTraces()
+  const { secret, password, headers } = await readSecrets({
     secret: places.GALLEY_DEPLOYMENT_SECRET_ARN,
     password: places.GALLEY_DATABASE_SECRET_ARN,
+    headers: headersArn,
   })
   if (secret.length < SECRET_CHARS_MIN) {
     throw new Error(
@@ -34,7 +38,8 @@ export async function openBase(name: FunctionName) {
   }
   const url = databaseUrl(places.GALLEY_DATABASE_HOST, { user: APP_ROLE, password })
   const db = openDatabase({ url, log, connectionsMax: CONNECTIONS[name] })
-  return { clock, log, db, secret }
+  const traces = openTraces({ clock, log }, settingsWith(headers), environment)
+  return { clock, log, db, secret, traces, tracer: traces?.tracer ?? null }
 }
 
 export function openClockAndLog() {
@@ -53,18 +58,49 @@ export function databaseUrl(host: string, role: { user: string; password: string
   return url.href
 }
 
-/** An invocation's work; when it has ended its lines are written, because what runs later may never run. */
+/**
+ * An invocation's work; when it has ended its lines are written and its spans are sent, because what runs later
+ * may never run.
+ */
 export async function invoked<T>(
-  { log }: Pick<Base, 'log'>,
-  name: string,
+  { log, traces = null }: Pick<Base, 'log'> & { traces?: InvocationTraces | null },
+  name: FunctionName,
+  invocation: Invocation,
   work: () => Promise<T>,
 ): Promise<T> {
+  traces?.begin(name, invocation)
   try {
     return await work()
   } catch (error) {
     log.error('functions.invocation_failed', { function: name, error: inFull(error) })
     throw error
   } finally {
+    await traces?.end()
     log.flush()
   }
+}
+
+/** The same for what the clock calls, which is a trace of its own. */
+export function called<T>(
+  base: Base,
+  name: keyof typeof SCHEDULES,
+  invocation: Invocation,
+  work: () => Promise<T>,
+): Promise<T> {
+  return invoked(base, name, invocation, async () => {
+    const { tracer } = base
+    const span = tracer?.begin(undefined)
+    const is = { name, kind: 'internal' as const }
+    const attributes = { 'faas.trigger': 'timer' }
+    try {
+      const done = await work()
+      if (span) tracer!.end(span, { ...is, attributes })
+      return done
+    } catch (error) {
+      const fault = error instanceof AppError ? error.code : 'internal'
+      if (span)
+        tracer!.end(span, { ...is, attributes: { ...attributes, 'error.type': fault }, fault })
+      throw error
+    }
+  })
 }

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { QUEUE_VARIABLES, queueUrls } from '#platform/queue/open.ts'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
+import { type TraceSettings, traceSettings } from '#platform/traces/settings.ts'
 import type { Variable } from '#schemas/cloud/functions.ts'
 import { POOL_PRICES, type PoolName, type PoolPlace } from '#schemas/cloud/pools.ts'
 
@@ -40,6 +41,8 @@ const PLACES = {
   GALLEY_RUNNER_CLUSTER: text,
   /** As JSON, by class of hardware: `{"cpu":{"service":"…","floor":0,"ceiling":8}}`. */
   GALLEY_RUNNER_POOLS: pools,
+  /** Of the headers that a receiver of traces asks for, where there is one and it asks for any. */
+  GALLEY_TRACE_HEADERS_SECRET_ARN: arn.optional(),
 } satisfies Partial<Record<Variable, z.ZodType>>
 
 type Places = { [N in keyof typeof PLACES]: z.output<(typeof PLACES)[N]> }
@@ -58,6 +61,41 @@ export function readQueues(from: Record<string, string | undefined> = process.en
   const urls = queueUrls(from)
   if (urls) return urls
   throw new Error(`The environment of the function names no queue: ${QUEUE_VARIABLES.join(', ')}.`)
+}
+
+/** Where spans go, by OpenTelemetry's own names; the headers are a secret, which is read first. */
+export function readTraces(from: Record<string, string | undefined> = process.env) {
+  const { GALLEY_TRACE_HEADERS_SECRET_ARN: headersArn } = readPlaces(
+    ['GALLEY_TRACE_HEADERS_SECRET_ARN'],
+    from,
+  )
+  return {
+    headersArn,
+    settingsWith(headers = ''): TraceSettings | null {
+      return traceSettings({ ...from, OTEL_EXPORTER_OTLP_HEADERS: headers }, 'functions')
+    },
+    environment: environmentIn(from),
+  }
+}
+
+/** One environment of a function, as Lambda tells it; the rest in OpenTelemetry's names of a resource. */
+export type Environment = { instance: string; resource: Record<string, string> }
+
+function environmentIn(from: Record<string, string | undefined>): Environment {
+  const told = {
+    'faas.name': from.AWS_LAMBDA_FUNCTION_NAME,
+    'faas.version': from.AWS_LAMBDA_FUNCTION_VERSION,
+    'cloud.region': from.AWS_REGION,
+  }
+  const known = Object.entries(told).filter(([, value]) => value) as [string, string][]
+  return {
+    instance: from.AWS_LAMBDA_LOG_STREAM_NAME ?? crypto.randomUUID(),
+    resource: {
+      'cloud.provider': 'aws',
+      'cloud.platform': 'aws_lambda',
+      ...Object.fromEntries(known),
+    },
+  }
 }
 
 function parsed<T>(schema: z.ZodType<T>, from: Record<string, string | undefined>): T {

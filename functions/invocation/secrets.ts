@@ -2,12 +2,16 @@
 import { GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import * as z from 'zod'
 
-/** The value of each. Throws an error that names the secret and says what would be right. */
-export async function readSecrets<N extends string>(
-  arns: Record<N, string>,
-): Promise<Record<N, string>> {
+/**
+ * The value of each; of one that the environment does not name there is none. Throws an error that names the
+ * secret and says what would be right.
+ */
+export async function readSecrets<A extends Record<string, string | undefined>>(
+  arns: A,
+): Promise<A> {
   const client = new SecretsManagerClient({})
-  const read = Object.entries<string>(arns).map(async ([name, arn]) => {
+  const read = Object.entries(arns).map(async ([name, arn]) => {
+    if (arn === undefined) return [name, arn] as const
     const { SecretString } = await client
       .send(new GetSecretValueCommand({ SecretId: arn }))
       .catch(cause => {
@@ -20,7 +24,7 @@ export async function readSecrets<N extends string>(
   })
   const values = Object.fromEntries(await Promise.all(read))
   client.destroy()
-  return values as Record<N, string>
+  return values as A
 }
 
 /** As RDS writes the secret of a database's owner. */

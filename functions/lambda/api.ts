@@ -3,7 +3,7 @@ import { openVerifier, PLACES, placeKey } from '#core/internal/signing.ts'
 import { openVault } from '#core/internal/vault.ts'
 import { createApi } from '../api.ts'
 import type { FunctionsDeps } from '../deps.ts'
-import { invoked, openBase } from '../invocation/base.ts'
+import { type Invocation, invoked, openBase } from '../invocation/base.ts'
 import { openBlobs, openSegmentFiles, signBlobs } from '../invocation/files.ts'
 import { replyOf, requestOf } from '../invocation/http.ts'
 import { openRelay } from '../invocation/relay.ts'
@@ -21,6 +21,7 @@ const keys = PLACES.map(async place => [place, await placeKey(base.secret, place
 const deps: FunctionsDeps = {
   ...base,
   queue,
+  queueSystem: 'aws_sqs',
   features: await openFeatures(base),
   blobs: openBlobs(CACHE_BYTES_MAX),
   signBlobs: signBlobs(),
@@ -36,8 +37,8 @@ const deps: FunctionsDeps = {
 }
 const api = createApi(deps)
 
-export const handler = (event: unknown) =>
-  invoked(base, 'api', async () => {
+export const handler = (event: unknown, invocation: Invocation) =>
+  invoked(base, 'api', invocation, async () => {
     const reply = await replyOf(await api(requestOf(event)))
     await relay.settled()
     return reply

@@ -1,7 +1,7 @@
 /** Every few seconds: as many runners in each pool as waiting work is worth. */
 import { SCHEDULES } from '#schemas/schedules.ts'
 import { sizePools } from '../capacity.ts'
-import { type Invocation, invoked, openBase } from '../invocation/base.ts'
+import { called, type Invocation, openBase } from '../invocation/base.ts'
 import { openPools } from '../invocation/pools.ts'
 import { repeated } from '../invocation/repeated.ts'
 
@@ -9,7 +9,7 @@ const base = await openBase('capacity')
 const pools = openPools(base)
 
 export const handler = (_event: unknown, invocation: Invocation) =>
-  invoked(base, 'capacity', () =>
+  called(base, 'capacity', invocation, () =>
     repeated(base, SCHEDULES.capacity, invocation, async () => {
       const failed = await sizePools(base, pools)
       if (failed.length > 0) throw new Error(`These pools were not sized, see the log: ${failed}`)

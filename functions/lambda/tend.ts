@@ -1,5 +1,5 @@
 /** Every minute: hours of the log that are over become segments, and what is due on segments. */
-import { invoked, openBase } from '../invocation/base.ts'
+import { called, type Invocation, openBase } from '../invocation/base.ts'
 import { openBlobs, openSegmentFiles } from '../invocation/files.ts'
 import { minuteOf } from '../invocation/minute.ts'
 import { openFeatures } from '../invocation/stores.ts'
@@ -16,8 +16,8 @@ const deps = {
   ...(await openSegmentFiles()),
 }
 
-export const handler = (event: unknown) =>
-  invoked(base, 'tend', async () => {
+export const handler = (event: unknown, invocation: Invocation) =>
+  called(base, 'tend', invocation, async () => {
     const failed = await tendLog(deps, minuteOf(event))
     if (failed.length > 0) throw new Error(`This work failed, see the log: ${failed}`)
     return {}

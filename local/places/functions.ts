@@ -73,6 +73,7 @@ const deps: FunctionsDeps = {
   measures: openMeasures(registry),
   db,
   queue,
+  queueSystem: env.queues ? 'aws_sqs' : 'postgresql',
   features: remoteFeatures(objects, env.partitionsPerObject),
   blobs,
   signBlobs: await openBlobSigner(env.blobs),

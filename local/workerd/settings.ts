@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { PARTITIONS_PER_OBJECT } from '#schemas/cloud/functions.ts'
+import { TRACES_RATIOS, TRACES_SAMPLER } from '#schemas/cloud/traces.ts'
 
 /** The first, without a name, is dev. */
 export const ENVIRONMENTS = ['', 'staging', 'production'] as const
@@ -70,5 +71,10 @@ export function faultsOf(environment: Environment, is: Settings): string[] {
     partitions === String(PARTITIONS_PER_OBJECT),
     `PARTITIONS_PER_OBJECT is ${partitions}, and functions take ${PARTITIONS_PER_OBJECT}`,
   )
+  const sampler = `${is.vars.OTEL_TRACES_SAMPLER} ${is.vars.OTEL_TRACES_SAMPLER_ARG}`
+  const asked = `${TRACES_SAMPLER} ${TRACES_RATIOS[stage]}`
+  must(sampler === asked, `it traces by ${sampler}, and the other places by ${asked}`)
+  const open = Object.keys(is.vars).filter(name => name.endsWith('_HEADERS'))
+  must(open.length === 0, `${open} is a variable, and must be a secret`)
   return faults
 }

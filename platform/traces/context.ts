@@ -3,10 +3,14 @@
  * of that form is nobody's trace, and a new one begins.
  */
 
+import type { TraceContext } from '#core/trace.ts'
+
 export type Parent = { traceId: string; spanId: string; isSampled: boolean }
 
 /** Version 00 has exactly these fields; later ones may have more behind them. */
 const PARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
+const TRACE_ID = /^[0-9a-f]{32}$/
+const SPAN_ID = /^[0-9a-f]{16}$/
 const NO_TRACE = '0'.repeat(32)
 const NO_SPAN = '0'.repeat(16)
 /** What is to be passed on at least (§3.3.1.5); of more, whole entries are left out from the end. */
@@ -43,4 +47,13 @@ export function stateOf(tracestate: string | undefined): string | undefined {
   if (!isSound || entries.length > STATE_ENTRIES_MAX) return undefined
   while (entries.join(',').length > STATE_CHARS_MAX) entries.pop()
   return entries.join(',') || undefined
+}
+
+/** A context that travelled as data; null: absent, or none. */
+export function contextIn(given: unknown): TraceContext | null {
+  const { traceId, spanId, state } = (given ?? {}) as Record<string, unknown>
+  if (typeof traceId !== 'string' || !TRACE_ID.test(traceId) || traceId === NO_TRACE) return null
+  if (typeof spanId !== 'string' || !SPAN_ID.test(spanId) || spanId === NO_SPAN) return null
+  const sound = typeof state === 'string' ? stateOf(state) : undefined
+  return { traceId, spanId, ...(sound !== undefined && { state: sound }) }
 }

@@ -17,12 +17,16 @@ const LOST_MS = 10_000
 /** From the first try: a Worker's work is cut off 30 s after its reply. */
 const GIVE_UP_MS = 20_000
 const BACKOFF_MS = 1_000
+/** After a receiver has used all the time of a flush up: the next ones do not wait for it again. */
+const REST_MS = 10_000
 /** The answers after which OTLP asks to try again. */
 const RETRIED = [429, 502, 503, 504]
 
 export type Exporter = {
   add(span: Span): void
-  /** Sends what is left, for so long at most. */
+  /** Sends what there is, for so long at most; then nothing is under way, and what has not gone is dropped. */
+  flush(waitMs: number): Promise<void>
+  /** The last flush. */
   close(waitMs: number): Promise<void>
 }
 export type ExporterDeps = {
@@ -49,6 +53,11 @@ export function openExporter(
   let gatheringSince: number | null = null
   let isFailing = false
   let closed = false
+  /** What ends a request before its time. */
+  const asking = new Set<AbortController>()
+  /** While somebody waits for the end of it. */
+  let isEnding = false
+  let restsUntil = 0
 
   function start(work: Promise<void>): void {
     underWay.add(work)
@@ -74,7 +83,7 @@ export function openExporter(
   async function send(spans: Span[]): Promise<void> {
     const body = requestOf(resource, spans)
     const giveUpAt = clock.now() + GIVE_UP_MS
-    for (let tries = 0; ; tries++) {
+    for (let round = 0; ; round++) {
       // One that hangs ends with the rest: on Workers it would be cut off, and never settled.
       const tried = await post(body, Math.max(1, Math.min(timeoutMs, giveUpAt - clock.now())))
       if ('rejected' in tried) {
@@ -83,9 +92,11 @@ export function openExporter(
         isFailing = false
         return
       }
-      const backoffMs = BACKOFF_MS * 2 ** tries * (0.5 + Math.random())
+      // A connection that was kept may have been cut by whoever is in between, without a word.
+      if (isEnding && round === 0 && tried.isLost) continue
+      const backoffMs = BACKOFF_MS * 2 ** round * (0.5 + Math.random())
       const waitMs = tried.retryAfterMs ?? backoffMs
-      if (!tried.mayPass || closed || clock.now() + waitMs > giveUpAt) {
+      if (!tried.mayPass || isEnding || clock.now() + waitMs > giveUpAt) {
         settle(spans.length, 'failed')
         // Once, and not for every batch for as long as it is away.
         if (!isFailing) log.error('traces.not_sent', { spans: spans.length, error: tried.error })
@@ -98,16 +109,19 @@ export function openExporter(
 
   type Tried =
     | { rejected: number }
-    | { error: string; mayPass: boolean; retryAfterMs?: number | undefined }
+    | { error: string; mayPass: boolean; isLost?: boolean; retryAfterMs?: number | undefined }
 
   async function post(body: string, limitMs: number): Promise<Tried> {
+    const limit = new AbortController()
+    const late = setTimeout(() => limit.abort(noAnswer(limitMs)), limitMs)
+    asking.add(limit)
     try {
       const response = await deps.fetch(url, {
         method: 'POST',
         headers: { ...headers, 'content-type': 'application/json' },
         body,
         redirect: 'manual',
-        signal: AbortSignal.timeout(limitMs),
+        signal: limit.signal,
       })
       const text = await response.text()
       if (response.ok) return { rejected: rejectedIn(text) }
@@ -115,8 +129,30 @@ export function openExporter(
       const retryAfterMs = retryAfterOf(response.headers.get('retry-after'), clock.now())
       return { error: `status ${status}`, mayPass: RETRIED.includes(status), retryAfterMs }
     } catch (error) {
-      return { error: String(error), mayPass: true }
+      return { error: String(error), mayPass: true, isLost: !limit.signal.aborted }
+    } finally {
+      clearTimeout(late)
+      asking.delete(limit)
     }
+  }
+
+  async function flush(waitMs: number): Promise<void> {
+    if (restsUntil > 0 && clock.now() < restsUntil) drop()
+    if (held === 0 && pauses.size === 0) return
+    isEnding = true
+    for (const end of [...pauses]) end()
+    const cut = setTimeout(() => {
+      restsUntil = clock.now() + REST_MS
+      for (const limit of asking) limit.abort(noAnswer(waitMs))
+    }, waitMs)
+    await Promise.all([...underWay, sendQueued()])
+    clearTimeout(cut)
+    isEnding = closed
+  }
+
+  function drop(): void {
+    settle(queue.length, 'failed')
+    queue = []
   }
 
   function settle(spans: number, outcome: string): void {
@@ -134,7 +170,7 @@ export function openExporter(
       const timer = setTimeout(end, ms)
       // On Node it would keep a process alive that has nothing else to do.
       ;(timer as { unref?(): void }).unref?.()
-      if (closed) end()
+      if (isEnding) end()
       else pauses.add(end)
     })
   }
@@ -153,15 +189,16 @@ export function openExporter(
       gatheringSince = now
       start(gather())
     },
-    async close(waitMs) {
+    flush,
+    close(waitMs) {
       closed = true
-      for (const end of [...pauses]) end()
-      const late = new Promise(resolve => {
-        ;(setTimeout(resolve, waitMs) as { unref?(): void }).unref?.()
-      })
-      await Promise.race([Promise.all([...underWay, sendQueued()]), late])
+      return flush(waitMs)
     },
   }
+}
+
+function noAnswer(ms: number): Error {
+  return new Error(`no answer within ${ms} ms`)
 }
 
 /** Of an `ExportTraceServiceResponse`; a receiver that answers in another form took them all. */

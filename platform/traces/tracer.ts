@@ -1,19 +1,23 @@
 /** The tracer of one process: decides what is sampled, and hands spans to the exporter. */
-import type { Tracer } from '#core/trace.ts'
+import type { Attributes, OpenSpan, TraceContext, Tracer } from '#core/trace.ts'
 import type { Amount, Registry, Vector } from '../metrics/registry.ts'
 import { parentOf } from './context.ts'
-import { type ExporterDeps, openExporter } from './exporter.ts'
+import { type Exporter, type ExporterDeps, openExporter } from './exporter.ts'
 import { isSampled, newSpanId, newTrace } from './sampler.ts'
 import type { TraceSettings } from './settings.ts'
 import { openWall } from './wall.ts'
 
-export type OpenTracer = Tracer & { close(waitMs: number): Promise<void> }
+/** Of what others have asked for who are traced. */
+const ALL = { ratio: 1, followsParent: false }
+
+export type OpenTracer = Tracer & Pick<Exporter, 'flush' | 'close'>
 
 /** `instance`: the process, among others of its service. Null where nothing is traced. */
 export function openTracer(
   deps: ExporterDeps,
   settings: TraceSettings | null,
   instance: string,
+  more: Attributes = {},
 ): OpenTracer | null {
   if (!settings) return null
   const { sampler, serviceName } = settings
@@ -21,6 +25,7 @@ export function openTracer(
     'service.name': serviceName,
     'service.namespace': 'galley',
     'service.instance.id': instance,
+    ...more,
   })
   const now = openWall()
   const open = (traceId: string, parentId: string | null) => ({
@@ -28,20 +33,28 @@ export function openTracer(
     parentId,
     startMs: now(),
   })
+  function begin(traceparent: string | undefined): OpenSpan | null {
+    const parent = parentOf(traceparent)
+    if (parent) return isSampled(sampler, parent) ? open(parent.traceId, parent.spanId) : null
+    const traceId = newTrace(sampler)
+    return traceId === null ? null : open(traceId, null)
+  }
+  function child({ traceId, spanId, state }: TraceContext): OpenSpan {
+    const span = open(traceId, spanId)
+    return state === undefined ? span : { ...span, context: { ...span.context, state } }
+  }
   return {
     now,
-    begin(traceparent) {
-      const parent = parentOf(traceparent)
-      if (parent) return isSampled(sampler, parent) ? open(parent.traceId, parent.spanId) : null
-      const traceId = newTrace(sampler)
-      return traceId === null ? null : open(traceId, null)
-    },
-    child({ traceId, spanId, state }) {
-      const span = open(traceId, spanId)
-      return state === undefined ? span : { ...span, context: { ...span.context, state } }
+    begin,
+    child,
+    after([first, ...others]) {
+      if (!first) return begin(undefined)
+      const isOne = others.every(({ traceId }) => traceId === first.traceId)
+      return isOne ? child(first) : open(newTrace(ALL)!, null)
     },
     end: (span, ended, endMs = now()) => exporter.add({ ...span, ...ended, endMs }),
-    close: waitMs => exporter.close(waitMs),
+    flush: exporter.flush,
+    close: exporter.close,
   }
 }
 

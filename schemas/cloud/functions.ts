@@ -20,9 +20,18 @@ export type SecretVariable =
   | 'GALLEY_DEPLOYMENT_SECRET_ARN'
   | 'GALLEY_DATABASE_SECRET_ARN'
   | 'GALLEY_OWNER_SECRET_ARN'
+  | 'GALLEY_TRACE_HEADERS_SECRET_ARN'
+/** OpenTelemetry's own; a deployment that traces nothing tells none of them. */
+export type TraceVariable =
+  | 'OTEL_EXPORTER_OTLP_ENDPOINT'
+  | 'OTEL_TRACES_SAMPLER'
+  | 'OTEL_TRACES_SAMPLER_ARG'
+/** A deployment may have none of them. */
+export type OptionalVariable = TraceVariable | 'GALLEY_TRACE_HEADERS_SECRET_ARN'
 export type Variable =
   | SecretVariable
   | QueueVariable
+  | TraceVariable
   | 'GALLEY_DATABASE_HOST'
   | 'GALLEY_BUCKET'
   | 'GALLEY_FEATURES_URL'
@@ -39,15 +48,21 @@ const DATABASE: Variable[] = [
   'GALLEY_DATABASE_SECRET_ARN',
   'GALLEY_DATABASE_HOST',
 ]
+const TRACES: OptionalVariable[] = [
+  'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'OTEL_TRACES_SAMPLER',
+  'OTEL_TRACES_SAMPLER_ARG',
+  'GALLEY_TRACE_HEADERS_SECRET_ARN',
+]
 const FEATURES: Variable[] = ['GALLEY_FEATURES_URL', 'GALLEY_PARTITIONS_PER_OBJECT']
 
 export const VARIABLES: Record<FunctionName, Variable[]> = {
-  api: [...DATABASE, ...FEATURES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
-  ingest: [...DATABASE, ...FEATURES, 'GALLEY_BUCKET'],
-  relay: [...DATABASE, ...QUEUE_URLS, 'GALLEY_BUCKET'],
-  sweep: [...DATABASE, ...FEATURES],
-  capacity: [...DATABASE, 'GALLEY_RUNNER_CLUSTER', 'GALLEY_RUNNER_POOLS'],
-  tend: [...DATABASE, ...FEATURES, 'GALLEY_BUCKET'],
+  api: [...DATABASE, ...TRACES, ...FEATURES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
+  ingest: [...DATABASE, ...TRACES, ...FEATURES, 'GALLEY_BUCKET'],
+  relay: [...DATABASE, ...TRACES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
+  sweep: [...DATABASE, ...TRACES, ...FEATURES],
+  capacity: [...DATABASE, ...TRACES, 'GALLEY_RUNNER_CLUSTER', 'GALLEY_RUNNER_POOLS'],
+  tend: [...DATABASE, ...TRACES, ...FEATURES, 'GALLEY_BUCKET'],
   migrate: ['GALLEY_OWNER_SECRET_ARN', 'GALLEY_DATABASE_SECRET_ARN', 'GALLEY_DATABASE_HOST'],
 }
 export const FUNCTION_NAMES = Object.keys(VARIABLES) as FunctionName[]

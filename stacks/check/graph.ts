@@ -23,6 +23,11 @@ export type App = { protect: boolean; removal: string; providers: Record<string,
 
 const ACCOUNT = '123456789012'
 const REGION = 'eu-central-1'
+const RECEIVERS: Record<Stage, string | null> = {
+  production: 'https://otlp.example:4318',
+  staging: 'http://otlp.internal:4318',
+  dev: null,
+}
 
 /** Every resource of the stage, in the order of creation. Throws what the stacks throw. */
 export async function graphOf(stage: Stage): Promise<Graph> {
@@ -121,6 +126,8 @@ function exampleOf(stage: Stage): Deployment {
     domain: 'galley.example',
     cloudflare: { accountId: 'cloudflare-account', zoneId: 'cloudflare-zone' },
     alarmEmail: 'on-call@galley.example',
+    // With headers, without, and nothing traced.
+    tracesUrl: RECEIVERS[stage],
     images: { router: image('router'), runner: image('runner'), runnerGpu: image('runner-gpu') },
     newestMigration: '0000_example',
     bundleOf: name => `dist/functions/${name}`,

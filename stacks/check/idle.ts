@@ -103,6 +103,7 @@ function each(graph: Graph, type: string, of: (inputs: Inputs, name: string) => 
 const isRepeated = (name: Name) => SCHEDULES[name].everyS < 60
 const copies = ({ multiAz }: Inputs) => (multiAz ? 2 : 1)
 /** Ours, and the one that RDS makes for the owner of a database. */
+/** Without the one of a receiver of traces, which no deployment needs. */
 const secretsOf = (graph: Graph) =>
-  all(graph, 'secretsmanager/secret').length +
+  all(graph, 'secretsmanager/secret').filter(({ name }) => name !== 'secret-traces').length +
   each(graph, 'rds/instance', ({ manageMasterUserPassword }) => (manageMasterUserPassword ? 1 : 0))

@@ -4,8 +4,8 @@ import * as ecs from '@pulumi/aws/ecs/index.js'
 import * as discovery from '@pulumi/aws/servicediscovery/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import type { Network } from '../network.ts'
-import type { Secrets } from '../secrets.ts'
-import { type Deployment, edgeHostOf, hostOf, nameOf, tagsOf } from '../settings.ts'
+import { type Secrets, traceHeadersIn } from '../secrets.ts'
+import { type Deployment, edgeHostOf, hostOf, nameOf, tagsOf, tracesOf } from '../settings.ts'
 import { type Balancer, balancerOf } from './balancer.ts'
 import { taskOf } from './task.ts'
 
@@ -51,9 +51,14 @@ export function router(deployment: Deployment, { network, secrets }: Needs): Rou
     part: 'router',
     image: images.router,
     // It knows edge and runners by their keys, and ships what a lost runner left as the edge does.
-    secrets: { GALLEY_EDGE_KEY: secrets.router, GALLEY_RUNNER_KEY: secrets.runner },
+    secrets: {
+      GALLEY_EDGE_KEY: secrets.router,
+      GALLEY_RUNNER_KEY: secrets.runner,
+      ...traceHeadersIn(secrets),
+    },
     key: secrets.key,
     environment: {
+      ...tracesOf(deployment),
       GALLEY_ROUTER_PORT: String(HTTP_PORT),
       GALLEY_CHANNEL_PORT: String(CHANNEL_PORT),
       // On every address of the container.

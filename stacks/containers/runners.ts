@@ -10,8 +10,8 @@ import { QUEUES, type QueueName } from '../../schemas/queues.ts'
 import { BODIES, type Buckets } from '../buckets.ts'
 import type { Network } from '../network.ts'
 import type { Queues } from '../queues.ts'
-import type { Secrets } from '../secrets.ts'
-import { type Deployment, hostOf, nameOf, tagsOf } from '../settings.ts'
+import { type Secrets, traceHeadersIn } from '../secrets.ts'
+import { type Deployment, hostOf, nameOf, tagsOf, tracesOf } from '../settings.ts'
 import { CAPACITIES, POOLS, poolPlaceOf, profileOf, providerOf, within } from './capacity.ts'
 import type { Router } from './router.ts'
 import { STOP_S, taskOf } from './task.ts'
@@ -79,6 +79,7 @@ function serviceOf(
     part: 'runners',
     image: gpus > 0 ? deployment.images.runnerGpu : deployment.images.runner,
     environment: {
+      ...tracesOf(deployment),
       GALLEY_HARDWARE: pool,
       GALLEY_HEALTH_PORT: String(HEALTH_PORT),
       GALLEY_ROUTER: router.dialled,
@@ -94,7 +95,7 @@ function serviceOf(
       ),
       GALLEY_FUNCTIONS_URL: `https://${hostOf(deployment, 'functions')}`,
     },
-    secrets: { GALLEY_RUNNER_KEY: secrets.runner },
+    secrets: { GALLEY_RUNNER_KEY: secrets.runner, ...traceHeadersIn(secrets) },
     key: secrets.key,
     healthPort: HEALTH_PORT,
     memoryMb,

@@ -6,7 +6,10 @@ import {
   sha256Hex,
   TOKEN_HEADER,
 } from '#core/internal/signing.ts'
+import { mint } from '#core/tenants/tenants.ts'
+import type { TraceContext } from '#core/trace.ts'
 import { openDatabase } from '#platform/db/postgres.ts'
+import { newId } from '#schemas/ids.ts'
 import { callOf, newTenant } from '#tests/caller.ts'
 import { type Cloud, SECRET } from './cloud.ts'
 import { eventOf } from './gateway.ts'
@@ -19,6 +22,8 @@ export type Asked = {
   type?: string
   as?: Place | null
   headers?: Record<string, string>
+  /** Where it stands in a trace. */
+  trace?: TraceContext
 }
 // biome-ignore lint/suspicious/noExplicitAny: each route has a reply of its own
 export type Answered = { status: number; headers: Record<string, string>; text: string; json: any }
@@ -33,6 +38,21 @@ export async function tenantIn(cloud: Cloud) {
   }
 }
 
+/** The key of the first tenant, which a deployment's own command makes. */
+export async function firstKey(functionsUrl: string): Promise<string> {
+  const { key, publicId, hash } = await mint()
+  const path = '/internal/first'
+  const first = { tenantId: newId('tenant'), keyId: newId('key'), name: 'first', publicId, hash }
+  const body = JSON.stringify(first)
+  const signer = await openSigner('supervisor', await placeKey(SECRET, 'supervisor'))
+  const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
+  const token = await signer.sign(claims, Date.now())
+  const headers = { [TOKEN_HEADER]: token, 'content-type': 'application/json' }
+  const reply = await fetch(functionsUrl + path, { method: 'POST', headers, body })
+  if (reply.status !== 200) throw new Error(await reply.text())
+  return key
+}
+
 /** A caller of that tenant with every scope. `as: null` sends the request unsigned. */
 export async function callerOf(host: Host, tenantId: Parameters<typeof callOf>[0]) {
   return async (method: string, url: string, asked: Asked = {}): Promise<Answered> => {
@@ -40,7 +60,7 @@ export async function callerOf(host: Host, tenantId: Parameters<typeof callOf>[0
     const headers: Record<string, string> = { 'content-type': type, ...asked.headers }
     if (as) {
       const signer = await openSigner(as, await placeKey(SECRET, as))
-      const call = as === 'edge' ? callOf(tenantId) : null
+      const call = as === 'edge' ? { ...callOf(tenantId), trace: asked.trace } : null
       const seal = Buffer.alloc(32).toString('base64url')
       const claims = { call, method, path: url, body: await sha256Hex(body), seal }
       headers[TOKEN_HEADER] = await signer.sign(claims, Date.now())

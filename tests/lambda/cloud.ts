@@ -16,6 +16,7 @@ import { startWorkerd, type Workerd } from '#local/workerd/instance.ts'
 import { connectionOf } from '#platform/db/postgres.ts'
 import {
   type FunctionName,
+  type OptionalVariable,
   PARTITIONS_PER_OBJECT,
   queueVariable,
   timeoutS,
@@ -33,6 +34,8 @@ const APP_PASSWORD = "the application's: p/a:s@s"
 const REGION = 'eu-central-1'
 /** Neither long enough for a deployment's, nor what RDS writes for an owner. */
 export const SHORT_SECRET = 'hunter2'
+/** What a receiver of traces asks for. */
+export const TRACES_KEY = 'Basic a key of traces'
 export const BUCKET = 'galley-test-blobs'
 /** As the stacks call them. */
 export const RUNNERS = 'galley-test-runners'
@@ -77,13 +80,15 @@ export async function startCloud(bundles: string) {
     [arnOf('owner')]: JSON.stringify({ ...OWNER, engine: 'postgres' }),
     [arnOf('empty')]: null,
     [arnOf('short')]: SHORT_SECRET,
+    [arnOf('traces')]: `authorization=${encodeURIComponent(TRACES_KEY)}`,
   })
   const wanted = new Map([
     [`${RUNNERS}-cpu`, 0],
     [`${RUNNERS}-gpu`, 0],
   ])
   const ecs = await serveEcs(RUNNERS, wanted)
-  const values: Record<Variable, string> = {
+  const values: Record<Exclude<Variable, OptionalVariable>, string> &
+    Partial<Record<OptionalVariable, string>> = {
     GALLEY_DEPLOYMENT_SECRET_ARN: arnOf('deployment'),
     GALLEY_DATABASE_SECRET_ARN: arnOf('database'),
     GALLEY_OWNER_SECRET_ARN: arnOf('owner'),
@@ -112,6 +117,7 @@ export async function startCloud(bundles: string) {
     wanted,
     emptySecretArn: arnOf('empty'),
     shortSecretArn: arnOf('short'),
+    tracesSecretArn: arnOf('traces'),
     /** One execution environment of a function, told what the stacks tell it and nothing else. */
     async start(
       name: FunctionName,
@@ -143,8 +149,9 @@ export async function startCloud(bundles: string) {
       return started
     },
     /** The edge in front, at whose objects functions find the features from now on. */
-    async startEdge(functionsUrl: string): Promise<Workerd> {
+    async startEdge(functionsUrl: string, more: Record<string, string> = {}): Promise<Workerd> {
       const bindings = {
+        ...more,
         FUNCTIONS_URL: functionsUrl,
         ROUTER_URL: 'http://127.0.0.1:9',
         EDGE_KEY: await placeKey(SECRET, 'edge'),

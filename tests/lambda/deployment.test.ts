@@ -5,11 +5,10 @@
 import { randomBytes } from 'node:crypto'
 import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
-import { openSigner, placeKey, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
-import { mint } from '#core/tenants/tenants.ts'
+import { openSigner, placeKey, sha256Hex } from '#core/internal/signing.ts'
 import { ask } from '#edge/functions-client.ts'
-import { newId } from '#schemas/ids.ts'
 import { Galley } from '#sdk/client.ts'
+import { firstKey } from './caller.ts'
 import { BUCKET, type Cloud, SECRET, startCloud } from './cloud.ts'
 import { type Gateway, serveGateway } from './gateway.ts'
 import type { Host } from './host.ts'
@@ -39,28 +38,13 @@ beforeAll(async () => {
   url = (await cloud.startEdge(gateway.url)).url
   for (const host of [await cloud.start('api'), await cloud.start('api')]) gateway.add(host)
   reader = await cloud.start('ingest')
-  key = await firstKey()
+  key = await firstKey(gateway.url)
   galley = new Galley({ baseUrl: url, key })
 }, 60_000)
 afterAll(async () => {
   await gateway.close()
   await cloud.close()
 })
-
-/** As a deployment's own command makes the first tenant. */
-async function firstKey(): Promise<string> {
-  const { key, publicId, hash } = await mint()
-  const path = '/internal/first'
-  const first = { tenantId: newId('tenant'), keyId: newId('key'), name: 'first', publicId, hash }
-  const body = JSON.stringify(first)
-  const signer = await openSigner('supervisor', await placeKey(SECRET, 'supervisor'))
-  const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
-  const token = await signer.sign(claims, Date.now())
-  const headers = { [TOKEN_HEADER]: token, 'content-type': 'application/json' }
-  const reply = await fetch(gateway.url + path, { method: 'POST', headers, body })
-  expect(reply.status).toBe(200)
-  return key
-}
 
 async function sendEvents(ids: string[], note: string): Promise<{ accepted: number }> {
   const events = ids.map((id, at) => {

@@ -192,6 +192,10 @@ export const access: Rule[] = [
         const planted = '"environment":[{"name":"GALLEY_ROUTER_KEY","value":"it is this"},'
         asked.containerDefinitions = asked.containerDefinitions.replace('"environment":[', planted)
       },
+      graph => {
+        const { variables } = inputs(graph, 'function-sweep').environment
+        variables.OTEL_EXPORTER_OTLP_HEADERS = 'authorization=Basic%20it%20is%20this'
+      },
     ],
   },
   {
@@ -212,7 +216,7 @@ export const access: Rule[] = [
   },
 ]
 
-const SECRET_NAME = /SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE|_KEY$/
+const SECRET_NAME = /SECRET|PASSWORD|TOKEN|CREDENTIAL|PRIVATE|_HEADERS$|_KEY$/
 const SECRET_VALUE = /:\/\/[^/@\s]*:[^/@\s]+@|\bAKIA[0-9A-Z]{16}\b|\bgly_(live|test)_|-----BEGIN /
 
 function secretIn(variables: [string, unknown][]): string | false {

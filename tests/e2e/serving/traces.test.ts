@@ -12,7 +12,7 @@ import { measures, named, newTenant, ok, publish, refused, type Tenant, total } 
 import { api, product } from '../product.ts'
 
 const PROTO = fileURLToPath(new URL('../../../schemas/contracts/inference.proto', import.meta.url))
-const SERVER = 2
+const [SERVER, CONSUMER] = [2, 5]
 /** Long enough for any machine: what is waited for is the thing itself. */
 const WAIT = { timeout: 60_000, interval: 50 }
 
@@ -258,12 +258,44 @@ test('what the control API answers is a part of the same trace', async () => {
   const trace = newTrace()
   const headers = { traceparent: parentIn(trace) }
   await ok('GET', '/v1/whoami', undefined, { key: tenant.key, headers })
-  const spans = await spansOf(trace, 'GET /v1/whoami', 'keys.whoami')
-  const [edge, functions] = [by(spans, 'GET /v1/whoami'), by(spans, 'keys.whoami')]
-  expect(functions).toMatchObject({ service: 'galley-functions', parentSpanId: edge.spanId })
+  const name = 'GET /v1/whoami'
+  const spans = await spansOf(trace, name, name)
+  const [edge, functions] = ['galley-edge', 'galley-functions'].map(of =>
+    spans.find(({ service }) => service === of),
+  ) as [Received, Received]
+  expect(functions).toMatchObject({ name, parentSpanId: edge.spanId })
   expect(functions.kind).toBe(SERVER)
   expectInside(functions, edge)
   expect(functions.attributes['galley.tenant.id']).toBe(tenant.id)
+})
+
+test('events that were acknowledged lead from their request to the batch of messages that took them', async () => {
+  const { key } = tenant
+  const type = named('clicked').replaceAll('-', '_')
+  const declared = { fields: { card: { type: 'string' } }, entities: { card: 'card' } }
+  await ok('PUT', `/v1/event-types/${type}`, declared, { key })
+  const trace = newTrace()
+  const headers = { traceparent: parentIn(trace), 'content-type': 'application/cloudevents+json' }
+  const event = { specversion: '1.0', id: 'e', source: '/till', type, data: { card: 'c' } }
+  expect((await api('POST', '/v1/events', event, { key, headers })).status).toBe(202)
+  const batch = await vi.waitFor(async () => {
+    const found = (await received()).find(({ links = [] }) =>
+      links.some(({ traceId }) => traceId === trace.traceId),
+    )
+    expect(found).toBeDefined()
+    return found!
+  }, WAIT)
+  expect(batch).toMatchObject({ name: 'process events', kind: CONSUMER })
+  expect(['postgresql', 'aws_sqs']).toContain(batch.attributes['messaging.system'])
+  const of = await vi.waitFor(async () => {
+    const spans = (await received()).filter(({ traceId }) => traceId === trace.traceId)
+    const found = [by(spans, 'POST /v1/events'), by(spans, 'POST /internal/events/accept')]
+    expect(found).not.toContain(undefined)
+    return found
+  }, WAIT)
+  const [edge, functions] = of as [Received, Received]
+  expect(functions.parentSpanId).toBe(edge.spanId)
+  expect(batch.links!.map(({ spanId }) => spanId)).toContain(functions.spanId)
 })
 
 test('the call of an object is a part of its decision', async () => {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { Registry } from '#platform/metrics/registry.ts'
 import type { TraceSettings } from '#platform/traces/settings.ts'
 import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
+import { handClock } from '#tests/caller.ts'
 import { startReceiver } from '#tests/otlp-receiver.ts'
 
 let receiver: Awaited<ReturnType<typeof startReceiver>>
@@ -13,11 +14,15 @@ beforeEach(async () => {
 })
 afterEach(() => receiver.close())
 
-function open(more: Partial<TraceSettings> = {}, clock = { now: () => Date.now() }) {
+function open(
+  more: Partial<TraceSettings> = {},
+  clock = { now: () => Date.now() },
+  fetching = (url: string, init: RequestInit) => fetch(url, init),
+) {
   const registry = new Registry()
   const tracer = openTracer(
     {
-      fetch: (url, init) => fetch(url, init),
+      fetch: fetching,
       clock,
       log: { info() {}, error: (event, fields) => errors.push({ event, ...fields }) },
       background: work => void work,
@@ -170,4 +175,63 @@ test('a try that hangs ends with the time that all of them have, though it alone
   record(opened)
   await opened.tracer.close(30_000)
   expect(opened.outcomes()).toEqual({ failed: 1 })
+})
+
+test('after a flush nothing is under way: what went is counted as sent, what did not as lost', async () => {
+  const opened = open()
+  const { tracer, outcomes } = opened
+  record(opened)
+  await tracer.flush(5_000)
+  expect([receiver.spans().length, outcomes()]).toEqual([1, { sent: 1 }])
+  await tracer.flush(5_000)
+  expect(receiver.exported).toHaveLength(1)
+  receiver.answer(() => ({ status: 503 }))
+  record(opened)
+  await tracer.flush(5_000)
+  // There is no time to try again.
+  expect([receiver.exported.length, outcomes()]).toEqual([2, { sent: 1, failed: 1 }])
+})
+
+test('a receiver that used a flush up is not waited for again, until it has had time', async () => {
+  const clock = handClock()
+  const opened = open({}, clock)
+  receiver.answer(() => null)
+  record(opened)
+  await opened.tracer.flush(20)
+  record(opened)
+  await opened.tracer.flush(60_000)
+  expect([receiver.exported.length, opened.outcomes()]).toEqual([1, { failed: 2 }])
+  receiver.answer(() => ({ status: 200 }))
+  clock.forward(10_000)
+  record(opened)
+  await opened.tracer.flush(60_000)
+  expect(opened.outcomes()).toEqual({ failed: 2, sent: 1 })
+})
+
+test('a connection that was cut without a word costs a flush a second try, and no span', async () => {
+  let tries = 0
+  const opened = open({}, undefined, (url, init) =>
+    ++tries === 1 ? Promise.reject(new TypeError('fetch failed')) : fetch(url, init),
+  )
+  record(opened)
+  await opened.tracer.flush(5_000)
+  expect([tries, opened.outcomes()]).toEqual([2, { sent: 1 }])
+})
+
+test('work that was put off is a part of the trace that asked for it, or names all of them in its own', async () => {
+  const { tracer } = open({ sampler: { ratio: 0, followsParent: false } })
+  const place = (trace: string, span: string) => ({
+    traceId: trace.repeat(32),
+    spanId: span.repeat(16),
+  })
+  const [a, sameAsA, b] = [place('a', '1'), place('a', '2'), place('b', '3')]
+  expect(tracer.after([])).toBeNull()
+  expect(tracer.after([a])).toMatchObject({ context: { traceId: a.traceId }, parentId: a.spanId })
+  expect(tracer.after([a, sameAsA])).toMatchObject({ parentId: a.spanId })
+  const own = tracer.after([a, b])!
+  expect(own.parentId).toBeNull()
+  expect([a.traceId, b.traceId]).not.toContain(own.context.traceId)
+  tracer.end(own, { name: 'n', kind: 'consumer', attributes: {}, links: [a, b] })
+  await tracer.close(5_000)
+  expect(receiver.spans()[0]).toMatchObject({ kind: 5, links: [a, b] })
 })

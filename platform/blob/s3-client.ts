@@ -40,6 +40,14 @@ export function s3Fault(error: unknown): unknown {
     const internal = `S3 refused a request (${said}); the role needs s3:GetObject, s3:PutObject, s3:DeleteObject and s3:AbortMultipartUpload on the bucket's objects, s3:ListBucket on the bucket, and the use of its key`
     return new AppError('internal', { internal, cause: error })
   }
+  // Of what S3 was to copy.
+  if (status === 412 || nameOf(error) === 'NoSuchKey') {
+    return new AppError('conflict', {
+      public: 'A part was replaced or removed while the upload was completed.',
+      retryable: true,
+      cause: error,
+    })
+  }
   // No status: nobody answered.
   const passing =
     status === 429 || (status ? status >= 500 : error instanceof Error && 'code' in error)

@@ -15,8 +15,8 @@ import { withLocalFiles } from './cache.ts'
 import { checkDigest, checkSize } from './disk.ts'
 import { cutRange, type PlainBlobs, withCheckedKeys } from './key.ts'
 import { nameOf, s3Fault, statusOf } from './s3-client.ts'
-import { multipart } from './s3-multipart.ts'
-import { uploads } from './upload.ts'
+import { copySource, multipart, type Piece, piecesFrom } from './s3-multipart.ts'
+import { type Join, rewritten, uploads } from './upload.ts'
 
 /** Bodies up to this go in one call; of a larger one this much is held at a time. */
 const PIECE_BYTES = 8_388_608
@@ -25,6 +25,10 @@ const HEADS_AT_ONCE = 16
 
 type Place = { client: S3Client; bucket: string }
 type Limits = { sha256?: string; sizeMax?: number }
+type Objects = PlainBlobs & {
+  /** One object from others of the bucket, by their whole keys. */
+  join(sources: readonly string[], key: string, limits: Limits): Promise<BlobInfo>
+}
 
 /** `cacheFolder` holds the copies that `localFile` gives out, up to `cacheBytesMax` together. */
 export function s3Blobs(
@@ -33,11 +37,20 @@ export function s3Blobs(
   const base = o.prefix ?? ''
   const blobs = objects(o, base, 'blobs/')
   const parts = objects(o, base, 'uploads/')
-  const all = { ...withCheckedKeys(blobs), ...uploads(blobs, parts) }
+  const join: Join = (found, key, limits) =>
+    // Of so few bytes one object is written as soon as they are read.
+    limits.sizeMax < PIECE_BYTES
+      ? rewritten(blobs, parts)(found, key, limits)
+      : blobs.join(
+          found.map(part => `${base}uploads/${part}`),
+          key,
+          limits,
+        )
+  const all = { ...withCheckedKeys(blobs), ...uploads(blobs, parts, join) }
   return withLocalFiles(all, { folder: o.cacheFolder, bytesMax: o.cacheBytesMax })
 }
 
-function objects({ client, bucket: Bucket }: Place, base: string, kind: string): PlainBlobs {
+function objects({ client, bucket: Bucket }: Place, base: string, kind: string): Objects {
   const prefix = base + kind
   async function head(key: string): Promise<BlobInfo | null> {
     const found = await orNull(client.send(new HeadObjectCommand({ Bucket, Key: prefix + key })))
@@ -59,14 +72,14 @@ function objects({ client, bucket: Bucket }: Place, base: string, kind: string):
   }
 
   /** Under another key first when the digest is not known yet: metadata is set before the bytes. */
-  async function putLarge(key: string, pieces: AsyncIterable<Uint8Array>, limits: Limits) {
+  async function putLarge(key: string, pieces: AsyncIterable<Piece>, limits: Limits) {
     const hash = createHash('sha256')
     let size = 0
     async function* counted() {
       for await (const piece of pieces) {
-        size += piece.byteLength
+        size += piece.bytes.byteLength
         checkSize(size, limits.sizeMax)
-        hash.update(piece)
+        hash.update(piece.bytes)
         yield piece
       }
       checkDigest(hash.copy().digest('hex'), limits.sha256)
@@ -76,24 +89,26 @@ function objects({ client, bucket: Bucket }: Place, base: string, kind: string):
     const sha256 = hash.digest('hex')
     if (!limits.sha256) {
       const copy = {
-        CopySource: `${Bucket}/${encodeURI(to)}`,
+        CopySource: copySource(Bucket, to),
         MetadataDirective: 'REPLACE',
       } as const
       const target = { Bucket, Key: prefix + key, Metadata: { sha256 } }
       await ask(client.send(new CopyObjectCommand({ ...copy, ...target })))
       await ask(client.send(new DeleteObjectCommand({ Bucket, Key: to })))
     }
-    return { size, sha256 }
+    return { key, size, sha256 }
   }
 
   return {
     head,
+    join: (sources, key, limits) =>
+      putLarge(key, piecesFrom({ client, bucket: Bucket }, sources), limits),
     async put(key, body, limits = {}) {
       const pieces = inPieces(body)
       const first = (await pieces.next()).value ?? new Uint8Array()
       checkSize(first.byteLength, limits.sizeMax)
       if (first.byteLength === PIECE_BYTES) {
-        return { key, ...(await putLarge(key, startingWith(first, pieces), limits)) }
+        return putLarge(key, asPieces(startingWith(first, pieces)), limits)
       }
       const sha256 = createHash('sha256').update(first).digest('hex')
       checkDigest(sha256, limits.sha256)
@@ -155,6 +170,10 @@ async function* inPieces(body: Bytes): AsyncGenerator<Uint8Array<ArrayBuffer>, u
     }
   }
   if (filled > 0) yield buffer.subarray(0, filled)
+}
+
+async function* asPieces(all: AsyncIterable<Uint8Array>): AsyncGenerator<Piece> {
+  for await (const bytes of all) yield { bytes }
 }
 
 async function* startingWith(first: Uint8Array, rest?: AsyncIterable<Uint8Array>) {

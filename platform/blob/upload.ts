@@ -1,16 +1,48 @@
 /**
  * Uploads in parts over any blob store: a part is a blob of a second store, and completing reads the
- * parts once to verify the whole and write it. Every step may be the last of this process: the next
+ * parts once to verify the whole and join them. Every step may be the last of this process: the next
  * call finds either the finished blob or all of its parts.
  */
-import type { BlobPart, Blobs } from '#core/deps.ts'
+import type { BlobInfo, BlobPart, Blobs } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { checkKey, checkPart, type PlainBlobs } from './key.ts'
 
+const DELETES_AT_ONCE = 16
+
 export type Uploads = Pick<Blobs, 'putPart' | 'listParts' | 'completeUpload' | 'abortUpload'>
 
+/** One blob of parts, in their order; throws `digest_mismatch`, and a retryable `conflict` where one is gone. */
+export type Join = (
+  parts: readonly string[],
+  key: string,
+  limits: { sha256: string; sizeMax: number },
+) => Promise<BlobInfo>
+
+/** Reads and writes, which every store can. */
+export function rewritten(blobs: PlainBlobs, parts: PlainBlobs): Join {
+  async function* bytes(keys: readonly string[]) {
+    for (const [at, key] of keys.entries()) {
+      const part = await parts.get(key)
+      if (!part) throw partGone(at + 1)
+      yield* part.body
+    }
+  }
+  return (keys, key, limits) => blobs.put(key, bytes(keys), limits)
+}
+
+export function partGone(number: number): AppError {
+  return new AppError('conflict', {
+    public: `Part ${number} was removed while the upload was completed.`,
+    retryable: true,
+  })
+}
+
 /** `parts` holds keys of its own: `tenant/rest+of+the+upload's+key=00001`, no folder per upload. */
-export function uploads(blobs: PlainBlobs, parts: PlainBlobs): Uploads {
+export function uploads(
+  blobs: PlainBlobs,
+  parts: PlainBlobs,
+  join: Join = rewritten(blobs, parts),
+): Uploads {
   async function listParts(uploadKey: string): Promise<BlobPart[]> {
     checkPart(uploadKey, 1)
     const prefix = partsPrefix(uploadKey)
@@ -26,21 +58,10 @@ export function uploads(blobs: PlainBlobs, parts: PlainBlobs): Uploads {
   }
 
   async function abortUpload(uploadKey: string): Promise<void> {
-    for (const { number } of await listParts(uploadKey)) {
-      await parts.delete(partKey(uploadKey, number))
-    }
-  }
-
-  async function* join(uploadKey: string, count: number) {
-    for (let number = 1; number <= count; number++) {
-      const part = await parts.get(partKey(uploadKey, number))
-      if (!part) {
-        throw new AppError('conflict', {
-          public: `Part ${number} was removed while the upload was completed.`,
-          retryable: true,
-        })
-      }
-      yield* part.body
+    const found = await listParts(uploadKey)
+    for (let at = 0; at < found.length; at += DELETES_AT_ONCE) {
+      const some = found.slice(at, at + DELETES_AT_ONCE)
+      await Promise.all(some.map(({ number }) => parts.delete(partKey(uploadKey, number))))
     }
   }
 
@@ -64,7 +85,8 @@ export function uploads(blobs: PlainBlobs, parts: PlainBlobs): Uploads {
         try {
           checkComplete(found, expected.size)
           const limits = { sha256: expected.sha256, sizeMax: expected.size }
-          info = await blobs.put(key, join(uploadKey, found.length), limits)
+          const keys = found.map(({ number }) => partKey(uploadKey, number))
+          info = await join(keys, key, limits)
         } catch (error) {
           // Another call may have completed it meanwhile and removed the parts under our hands.
           info = await isDone()

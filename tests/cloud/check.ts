@@ -17,7 +17,12 @@ const FILES = {
     'tests/cloud/sqs-bodies.test.ts',
     'tests/cloud/sqs-faults.test.ts',
   ],
-  s3: ['tests/cloud/s3.test.ts', 'tests/cloud/s3-faults.test.ts', 'tests/cloud/s3-signed.test.ts'],
+  s3: [
+    'tests/cloud/blobs/s3.test.ts',
+    'tests/cloud/blobs/s3-faults.test.ts',
+    'tests/cloud/blobs/s3-join.test.ts',
+    'tests/cloud/blobs/s3-signed.test.ts',
+  ],
   postgres: [
     'tests/cloud/postgres/postgres.test.ts',
     'tests/cloud/postgres/postgres-migrations.test.ts',

@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import { S3Client } from '@aws-sdk/client-s3'
 import { inject } from 'vitest'
 import { s3Blobs } from '#platform/blob/s3.ts'
-import { blobSuite } from '../conformance/blob.ts'
-import { BLOB_ENGINES } from '../conformance/engines.ts'
-import { clientConfig, freshBucket } from './servers.ts'
+import { blobSuite } from '../../conformance/blob.ts'
+import { BLOB_ENGINES } from '../../conformance/engines.ts'
+import { clientConfig, freshBucket } from '../servers.ts'
 
 for (const { name, endpoint } of inject('clouds')) {
   blobSuite({

@@ -8,9 +8,9 @@ import type { Blobs } from '#core/deps.ts'
 import type { AppError } from '#core/error.ts'
 import { s3Blobs } from '#platform/blob/s3.ts'
 import { writerTag } from '#platform/blob/writer.ts'
-import { bytesOf, collect, pieces, sha256 } from '../conformance/bytes.ts'
-import { type Asked, type Faulty, first, startFaulty } from './faulty.ts'
-import { clientConfig, freshBucket } from './servers.ts'
+import { bytesOf, collect, pieces, sha256 } from '../../conformance/bytes.ts'
+import { type Asked, type Faulty, first, startFaulty } from '../faulty.ts'
+import { clientConfig, freshBucket } from '../servers.ts'
 
 const LARGE = 20_000_000
 const ALWAYS = Number.POSITIVE_INFINITY

@@ -7,12 +7,12 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest'
 import { s3Blobs } from '#platform/blob/s3.ts'
 import { joinBlobs, s3Signer } from '#platform/blob/s3-sign.ts'
 import { type SignedRequest, signedBlobs } from '#platform/blob/signed.ts'
-import { blobSuite } from '../conformance/blob.ts'
-import { bytesOf, sha256 } from '../conformance/bytes.ts'
-import { BLOB_ENGINES } from '../conformance/engines.ts'
-import { type Faulty, startFaulty } from './faulty.ts'
-import { clientConfig, freshBucket } from './servers.ts'
-import { refusedByS3 } from './signature.ts'
+import { blobSuite } from '../../conformance/blob.ts'
+import { bytesOf, sha256 } from '../../conformance/bytes.ts'
+import { BLOB_ENGINES } from '../../conformance/engines.ts'
+import { type Faulty, startFaulty } from '../faulty.ts'
+import { clientConfig, freshBucket } from '../servers.ts'
+import { refusedByS3 } from '../signature.ts'
 
 async function openDoor(endpoint: string) {
   const door = await startFaulty(endpoint)

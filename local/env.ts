@@ -25,3 +25,8 @@ export function inheritedEnv(): Record<string, string> {
 export function isLaunched(): boolean {
   return process.env.GALLEY_LAUNCHED === '1'
 }
+
+/** The domain of whoever deploys from here, where it is said. */
+export function deployedDomain(): string | undefined {
+  return process.env.GALLEY_DOMAIN
+}

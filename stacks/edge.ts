@@ -7,7 +7,8 @@ import { DnsRecord } from '@pulumi/cloudflare/dnsRecord.js'
 import { WorkersCustomDomain } from '@pulumi/cloudflare/workersCustomDomain.js'
 import { ZoneSetting } from '@pulumi/cloudflare/zoneSetting.js'
 import type * as pulumi from '@pulumi/pulumi'
-import { type Deployment, edgeHostOf, hostOf, type Place, tagsOf } from './settings.ts'
+import type { Place } from '../schemas/cloud/addresses.ts'
+import { type Deployment, edgeHostOf, hostOf, tagsOf } from './settings.ts'
 
 /** As long as a client may remember what it was told of a name. */
 const TTL_S = 300

@@ -1,8 +1,10 @@
 /** What whoever deploys says by the environment, parsed once; refused in words where it is not enough. */
 import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod'
+import { DOMAIN } from '../schemas/cloud/addresses.ts'
 import { FUNCTION_NAMES } from '../schemas/cloud/functions.ts'
 import { type Deployment, STAGES, type Stage } from './settings.ts'
+import { wranglerDomain, wranglerText } from './wrangler.ts'
 
 const said = (pattern: RegExp, what: string) =>
   z.string({ error: `must be ${what}` }).regex(pattern, { error: `must be ${what}` })
@@ -23,7 +25,7 @@ const schema = z.object({
     new RegExp(`^${ZONE}(,${ZONE})+$`),
     'two or more availability zones, as eu-central-1a,eu-central-1b',
   ).transform(text => text.split(',')),
-  GALLEY_DOMAIN: said(/^([a-z0-9-]+\.)+[a-z]{2,}$/, 'a domain in the zone, as galley.example'),
+  GALLEY_DOMAIN: said(DOMAIN, 'a domain in the zone, as galley.example'),
   CLOUDFLARE_ACCOUNT_ID: said(/^[0-9a-f]{32}$/, 'the 32 hex digits of a Cloudflare account'),
   GALLEY_ZONE_ID: said(/^[0-9a-f]{32}$/, 'the 32 hex digits of the zone of the domain'),
   GALLEY_ALARM_EMAIL: z.email({ error: 'must be the address that alarms reach' }),
@@ -32,6 +34,16 @@ const schema = z.object({
   GALLEY_RUNNER_IMAGE: image,
   GALLEY_RUNNER_GPU_IMAGE: image,
 })
+
+/** What a deployment is told. */
+export const VARIABLES_SAID: string[] = Object.keys(schema.shape)
+
+/** The domain of whoever deploys, where it is said. */
+export function domainSaid(
+  from: Record<string, string | undefined> = process.env,
+): string | undefined {
+  return from.GALLEY_DOMAIN
+}
 
 /** The deployment of this stage. Throws one error that names everything which is missing. */
 export function readEnv(
@@ -42,6 +54,11 @@ export function readEnv(
     throw new Error(`There is no stage "${stage}": take one of ${Object.keys(STAGES).join(', ')}.`)
   const { success, data: env, error } = schema.safeParse(from)
   if (!success) throw new Error(`A deployment needs:\n${z.prettifyError(error)}`)
+  const told = wranglerDomain(stage as Stage, wranglerText())
+  if (told !== env.GALLEY_DOMAIN)
+    throw new Error(
+      `GALLEY_DOMAIN is ${env.GALLEY_DOMAIN}, and the edge would look for the functions below ${told ?? 'no domain at all'}: change FUNCTIONS_URL and ROUTER_URL of ${stage} in wrangler.toml.`,
+    )
   const bundleOf = (name: string) => `dist/functions/${name}`
   const missing = FUNCTION_NAMES.map(bundleOf).filter(path => !existsSync(`${path}/index.mjs`))
   if (missing.length > 0)

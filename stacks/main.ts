@@ -1,9 +1,8 @@
 /** A deployment: its parts in the order in which they need each other. */
-import { alarms } from './alarms.ts'
+
 import { buckets } from './buckets.ts'
 import { router } from './containers/router.ts'
 import { runners } from './containers/runners.ts'
-import { dashboard } from './dashboard.ts'
 import { database } from './database.ts'
 import { edge } from './edge.ts'
 import { functions } from './functions.ts'
@@ -13,6 +12,8 @@ import { queues } from './queues.ts'
 import { schedules } from './schedules.ts'
 import { secrets } from './secrets.ts'
 import type { Deployment } from './settings.ts'
+import { alarms } from './watching/alarms.ts'
+import { dashboard } from './watching/dashboard.ts'
 
 export function deploy(deployment: Deployment): void {
   const parts = { network: network(deployment), secrets: secrets(deployment) }

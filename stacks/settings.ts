@@ -1,4 +1,7 @@
 /** What differs between stages and accounts; everything else about a deployment is the same everywhere. */
+
+import type { Place } from '../schemas/cloud/addresses.ts'
+import * as addresses from '../schemas/cloud/addresses.ts'
 import type { TraceVariable } from '../schemas/cloud/functions.ts'
 import { TRACES_RATIOS, TRACES_SAMPLER } from '../schemas/cloud/traces.ts'
 
@@ -106,20 +109,14 @@ export function hasTraceHeaders({ tracesUrl }: Deployment): boolean {
   return tracesUrl?.startsWith('https:') ?? false
 }
 
-export type Place = 'functions' | 'router' | 'grpc'
-
-/**
- * Where the edge finds the functions and the router, as `wrangler.toml` has it, and where callers speak gRPC: at
- * Cloudflare, whose own certificate is for names of one level below the zone.
- */
+/** Where the edge finds the functions and the router, as `wrangler.toml` has it, and where callers speak gRPC. */
 export function hostOf({ stage, domain }: Deployment, place: Place): string {
-  if (stage === 'production') return `${place}.${domain}`
-  return place === 'grpc' ? `grpc-${stage}.${domain}` : `${place}.${stage}.${domain}`
+  return addresses.hostOf(stage, domain, place)
 }
 
 /** Where callers find the edge. */
 export function edgeHostOf({ stage, domain }: Deployment): string {
-  return stage === 'production' ? domain : `${stage}.${domain}`
+  return addresses.hostOf(stage, domain)
 }
 
 /** The name of a resource: unique in the account, so that stages can share one. */

@@ -3,13 +3,14 @@
  * size, its start, and what `wrangler.toml` says. Ends with one line of JSON; exits with 1 when something of
  * it does not hold.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { AppError } from '#core/error.ts'
+import { deployedDomain } from '../env.ts'
 import { bundleWorker, GZIP_BYTES_MAX } from './bundle.ts'
-import { ENVIRONMENTS, faultsOf, settingsOf } from './settings.ts'
+import { domainOfWorker, ENVIRONMENTS, faultsOf, SECRETS, settingsOf } from './settings.ts'
 import { runWrangler } from './wrangler.ts'
 
 /** Of the time in which an isolate evaluates the bundle. Workers refuse one that takes a second. */
@@ -28,10 +29,15 @@ const holds = (is: boolean, fault: string) => {
 
 try {
   const { script, gzipBytes } = await bundleWorker(join(folder, 'kept'))
+  const domain = deployedDomain() ?? domainOfWorker(await settingsOf('production'))
+  const keys = join(folder, 'keys.json')
+  writeFileSync(keys, JSON.stringify(Object.fromEntries(SECRETS.map(name => [name, 'x']))))
   for (const name of ENVIRONMENTS) {
     const out = join(folder, name || 'dev')
     mkdirSync(out)
-    await runWrangler(['deploy', '--dry-run', '--env', name, '--outdir', out], out)
+    // As the first deployment of a Worker is called, which refuses without its secrets.
+    const first = ['--env', name, '--secrets-file', keys]
+    await runWrangler(['deploy', '--dry-run', ...first, '--outdir', out], out)
     const made = readFileSync(join(out, 'worker.js'), 'utf8')
     holds(made === script, `${name || 'dev'}: the bundle is not the one that workerd runs here`)
     const bytes = gzipSync(made).length
@@ -39,7 +45,7 @@ try {
       bytes <= GZIP_BYTES_MAX,
       `${name || 'dev'}: the bundle has ${bytes} bytes, compressed, and may have ${GZIP_BYTES_MAX}`,
     )
-    const wrong = faultsOf(name, await settingsOf(name))
+    const wrong = faultsOf(name, await settingsOf(name), domain)
     holds(wrong.length === 0, wrong.join('\n'))
   }
   const startupMs = await startup()

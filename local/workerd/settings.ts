@@ -1,6 +1,7 @@
 /** What `wrangler.toml` says of each environment, and what must hold of it. */
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { domainOf, hostOf, type Place } from '#schemas/cloud/addresses.ts'
 import { PARTITIONS_PER_OBJECT } from '#schemas/cloud/functions.ts'
 import { TRACES_RATIOS, TRACES_SAMPLER } from '#schemas/cloud/traces.ts'
 
@@ -9,7 +10,8 @@ export const ENVIRONMENTS = ['', 'staging', 'production'] as const
 export type Environment = (typeof ENVIRONMENTS)[number]
 
 const CONFIG = fileURLToPath(new URL('../../wrangler.toml', import.meta.url))
-const SECRETS = ['EDGE_KEY', 'FUNCTIONS_KEY']
+/** Of the Worker, by name: a deployment has them set already, or brings them in a file. */
+export const SECRETS = ['EDGE_KEY', 'FUNCTIONS_KEY']
 const OBJECTS = { TENANTS: 'TenantObject', FEATURES: 'FeaturesObject' }
 /** In this order, and for good: an account has seen them. */
 const MIGRATED = ['TenantObject', 'FeaturesObject']
@@ -28,15 +30,20 @@ export type Settings = {
   migrations: { tag: string; new_sqlite_classes?: string[]; deleted_classes?: string[] }[]
 }
 
-export async function settingsOf(environment: Environment): Promise<Settings> {
+export async function settingsOf(environment: Environment, config = CONFIG): Promise<Settings> {
   const wrangler = createRequire(import.meta.url)('wrangler') as {
     unstable_readConfig(args: { config: string; env: string }): Settings
   }
-  return wrangler.unstable_readConfig({ config: CONFIG, env: environment })
+  return wrangler.unstable_readConfig({ config, env: environment })
 }
 
-/** What is wrong, each in a line; none when all is as it must be. */
-export function faultsOf(environment: Environment, is: Settings): string[] {
+/** The domain that the Worker of production looks for its places below; null where it looks nowhere. */
+export function domainOfWorker(production: Settings): string | null {
+  return domainOf('production', 'functions', String(production.vars.FUNCTIONS_URL))
+}
+
+/** What is wrong, each in a line; none when all is as it must be for a deployment at this domain. */
+export function faultsOf(environment: Environment, is: Settings, domain: string | null): string[] {
   const stage = environment || 'dev'
   const faults: string[] = []
   const must = (holds: boolean, says: string) => {
@@ -60,11 +67,11 @@ export function faultsOf(environment: Environment, is: Settings): string[] {
   const made = is.migrations.flatMap(each => each.new_sqlite_classes ?? [])
   must(String(made) === String(MIGRATED), `its migrations make ${made}, not ${MIGRATED}`)
   must(!is.migrations.some(each => each.deleted_classes?.length), 'a migration deletes objects')
-  const places = ['FUNCTIONS', 'ROUTER'].map(place => String(is.vars[`${place}_URL`]))
-  const infix = stage === 'production' ? '' : `${stage}.`
-  for (const url of places) {
-    const fits = new RegExp(`^https://(functions|router)\\.${infix}galley\\.example$`).test(url)
-    must(fits, `${url} is no address of this stage`)
+  for (const place of ['functions', 'router'] satisfies Place[]) {
+    const variable = `${place.toUpperCase()}_URL`
+    const should = `https://${hostOf(stage, domain ?? 'DOMAIN', place)}`
+    const url = is.vars[variable]
+    must(url === should, `${variable} is ${url}, and the stacks make ${should}`)
   }
   const partitions = is.vars.PARTITIONS_PER_OBJECT
   must(

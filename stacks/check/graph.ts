@@ -2,6 +2,7 @@
 import * as pulumi from '@pulumi/pulumi'
 import { deploy } from '../main.ts'
 import { type Deployment, STAGES, type Stage } from '../settings.ts'
+import type { Texts } from './texts.ts'
 
 /** One resource as it would be asked of its provider. */
 export type Resource = {
@@ -17,7 +18,7 @@ export type Resource = {
 }
 // biome-ignore lint/suspicious/noExplicitAny: what a provider takes is as wide as its schema
 export type Inputs = Record<string, any>
-export type Graph = { stage: Stage; app: App; resources: Resource[] }
+export type Graph = { stage: Stage; app: App; resources: Resource[]; texts: Texts }
 /** What sst is told of the stage by `sst.config.ts`. */
 export type App = { protect: boolean; removal: string; providers: Record<string, string> }
 
@@ -29,8 +30,8 @@ const RECEIVERS: Record<Stage, string | null> = {
   dev: null,
 }
 
-/** Every resource of the stage, in the order of creation. Throws what the stacks throw. */
-export async function graphOf(stage: Stage): Promise<Graph> {
+/** Every resource of the stage below a domain, in the order of creation. Throws what the stacks throw. */
+export async function graphOf(stage: Stage, domain: string, texts: Texts): Promise<Graph> {
   const resources: Resource[] = []
   const options = new Map<string, Options>()
   await pulumi.runtime.setMocks(
@@ -48,10 +49,10 @@ export async function graphOf(stage: Stage): Promise<Graph> {
     false,
   )
   noteOptions(options)
-  deploy(exampleOf(stage))
+  deploy(exampleOf(stage, domain))
   // Resources register one after the other as what they need becomes known.
   await pulumi.runtime.disconnect()
-  return { stage, app: await appOf(stage), resources }
+  return { stage, app: await appOf(stage), resources, texts: { ...texts } }
 }
 
 type Options = Pick<Resource, 'after' | 'isProtected' | 'ignored'>
@@ -114,7 +115,7 @@ function madeUp(type: string, name: string, inputs: Inputs): Inputs {
   }
 }
 
-function exampleOf(stage: Stage): Deployment {
+function exampleOf(stage: Stage, domain: string): Deployment {
   const image = (name: string) =>
     `${ACCOUNT}.dkr.ecr.${REGION}.amazonaws.com/${name}@sha256:${'0'.repeat(64)}`
   return {
@@ -123,11 +124,11 @@ function exampleOf(stage: Stage): Deployment {
     account: ACCOUNT,
     region: REGION,
     zones: ['a', 'b', 'c'].map(zone => REGION + zone),
-    domain: 'galley.example',
+    domain,
     cloudflare: { accountId: 'cloudflare-account', zoneId: 'cloudflare-zone' },
-    alarmEmail: 'on-call@galley.example',
     // With headers, without, and nothing traced.
     tracesUrl: RECEIVERS[stage],
+    alarmEmail: `on-call@${domain}`,
     images: { router: image('router'), runner: image('runner'), runnerGpu: image('runner-gpu') },
     newestMigration: '0000_example',
     bundleOf: name => `dist/functions/${name}`,

@@ -1,5 +1,7 @@
 /** Each stage against each rule, and each planted fault against the rule that must find it. */
+import { domainSaid } from '../env.ts'
 import { STAGES, type Stage } from '../settings.ts'
+import { wranglerDomain } from '../wrangler.ts'
 import { type Graph, graphOf } from './graph.ts'
 import type { Rule } from './rule.ts'
 import { access } from './rules/access.ts'
@@ -7,6 +9,7 @@ import { balancerRules } from './rules/balancer.ts'
 import { containerRules } from './rules/containers.ts'
 import { costRules } from './rules/costs.ts'
 import { databaseRules } from './rules/database.ts'
+import { guideRules } from './rules/guide.ts'
 import { lifecycle } from './rules/lifecycle.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
@@ -15,6 +18,7 @@ import { secretRules } from './rules/secrets.ts'
 import { sizingRules } from './rules/sizing.ts'
 import { storage } from './rules/storage.ts'
 import { waysIn } from './rules/ways-in.ts'
+import { readTexts, type Texts } from './texts.ts'
 
 const RULES: Rule[] = [
   ...access,
@@ -30,6 +34,7 @@ const RULES: Rule[] = [
   ...waysIn,
   ...order,
   ...costRules,
+  ...guideRules,
 ]
 
 export type Judgement = {
@@ -43,13 +48,19 @@ export type Judgement = {
 
 export async function judge(): Promise<Judgement> {
   const graphs: Graph[] = []
-  for (const stage of Object.keys(STAGES) as Stage[]) graphs.push(await graphOf(stage))
+  const texts = readTexts()
+  const domain = domainOf(texts)
+  for (const stage of Object.keys(STAGES) as Stage[])
+    graphs.push(await graphOf(stage, domain, texts))
   const lines = graphs.map(({ stage, resources }) => `${stage}: ${resources.length} resources`)
-  const faults = graphs.flatMap(graph =>
-    RULES.flatMap(rule =>
-      rule.faults(graph).map(fault => `VIOLATION  ${graph.stage}: ${fault} (${rule.name})`),
-    ),
-  )
+  // The rules hold for whoever writes another domain into wrangler.toml, as the guide says.
+  const has = wranglerDomain('production', texts.wrangler) ?? domain
+  const moved = { ...texts, wrangler: texts.wrangler.replaceAll(`.${has}"`, `.${ANOTHER}"`) }
+  const elsewhere = await graphOf('production', ANOTHER, moved)
+  const faults = [
+    ...graphs.flatMap(graph => violations(graph, graph.stage)),
+    ...violations(elsewhere, `production of ${ANOTHER}`),
+  ]
   const production = graphs.find(({ stage }) => stage === 'production')!
   const plants = RULES.flatMap(rule =>
     rule.plants.map((plant, at) => ({ rule, plant, at: at + 1 })),
@@ -75,3 +86,18 @@ export async function judge(): Promise<Judgement> {
     ],
   }
 }
+
+/** Not the one of wrangler.toml. */
+const ANOTHER = 'models.another.example'
+
+/** What whoever deploys says; as long as nobody does, what wrangler.toml has. */
+function domainOf({ wrangler }: Texts): string {
+  const domain = domainSaid() ?? wranglerDomain('production', wrangler)
+  if (domain) return domain
+  throw new Error('wrangler.toml, production: FUNCTIONS_URL must be https://functions.DOMAIN.')
+}
+
+const violations = (graph: Graph, of: string): string[] =>
+  RULES.flatMap(rule =>
+    rule.faults(graph).map(fault => `VIOLATION  ${of}: ${fault} (${rule.name})`),
+  )

@@ -1,5 +1,4 @@
 /** Queues, who reads them, and who is called when nobody does. */
-import { readFileSync } from 'node:fs'
 import { QUEUES, type QueueName, type QueueSettings } from '../../../schemas/queues.ts'
 import type { Graph, Inputs } from '../graph.ts'
 import { all, faulty, inputs, type Rule, without } from '../rule.ts'
@@ -187,7 +186,10 @@ export const queueRules: Rule[] = [
         if (alarmActions.length === 0) return 'calls nobody'
         const [page, anchor] = String(alarmDescription).split('#')
         if (page !== 'docs/runbook.md') return 'names no runbook'
-        return !RUNBOOK().has(String(anchor)) && `docs/runbook.md has no heading #${anchor}`
+        return (
+          !headingsOf(graph.texts.runbook).has(String(anchor)) &&
+          `docs/runbook.md has no heading #${anchor}`
+        )
       }),
     plants: [
       graph => {
@@ -222,9 +224,8 @@ export const queueRules: Rule[] = [
   },
 ]
 
-/** The anchors of the headings of the runbook. */
-function RUNBOOK(): Set<string> {
-  const text = readFileSync(new URL('../../../docs/runbook.md', import.meta.url), 'utf8')
+/** The anchors of the headings of a page. */
+function headingsOf(text: string): Set<string> {
   const headings = [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) => heading!)
   return new Set(
     headings.map(each =>

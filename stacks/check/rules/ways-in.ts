@@ -1,7 +1,6 @@
 /** How the world reaches a deployment: over TLS, by names of ours, and past the edge. */
-import { readFileSync } from 'node:fs'
 import { SCHEDULES } from '../../../schemas/schedules.ts'
-import type { Stage } from '../../settings.ts'
+import { wranglerOf } from '../../wrangler.ts'
 import { all, faulty, inputs, plant, type Rule, without } from '../rule.ts'
 
 export const waysIn: Rule[] = [
@@ -139,7 +138,7 @@ export const waysIn: Rule[] = [
   {
     name: 'wrangler.toml names the Worker that the domain leads to, and the places by their names',
     faults: graph => {
-      const { name: worker, ...urls } = wranglerOf(graph.stage)
+      const { name: worker, ...urls } = wranglerOf(graph.stage, graph.texts.wrangler)
       const names = all(graph, 'index/dnsRecord').map(({ inputs: { name } }) => `https://${name}`)
       return [
         ...faulty(
@@ -159,20 +158,12 @@ export const waysIn: Rule[] = [
         inputs(graph, 'name-router').name = 'routers.galley.example'
       },
       graph => without(graph, 'name-functions'),
+      graph => {
+        const { texts } = graph
+        texts.wrangler = texts.wrangler.replaceAll('https://router.', 'https://routers.')
+      },
     ],
   },
 ]
-
-/** The Worker's name and the addresses of places, of one stage; dev stands at the top of the file. */
-function wranglerOf(stage: Stage): Record<string, string> {
-  const text = readFileSync(new URL('../../../wrangler.toml', import.meta.url), 'utf8')
-  const sections = text.split(/^(?=\[)/m)
-  const [own, vars] =
-    stage === 'dev'
-      ? [sections[0], sections.find(each => each.startsWith('[vars]'))]
-      : ['', '.vars'].map(of => sections.find(each => each.startsWith(`[env.${stage}${of}]`)))
-  const pairs = `${own}\n${vars}`.matchAll(/^(name|\w+_URL) = "([^"]*)"/gm)
-  return Object.fromEntries([...pairs].map(([, key, value]) => [key, value]))
-}
 
 const ZONE = { min_tls_version: '1.2', always_use_https: 'on', ssl: 'strict' }

@@ -2,10 +2,10 @@
 import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
 import type * as rds from '@pulumi/aws/rds/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import type { Router } from './containers/router.ts'
-import type { Functions } from './functions.ts'
-import type { Queues } from './queues.ts'
-import { type Deployment, nameOf } from './settings.ts'
+import type { Router } from '../containers/router.ts'
+import type { Functions } from '../functions.ts'
+import type { Queues } from '../queues.ts'
+import { type Deployment, nameOf } from '../settings.ts'
 
 type Needs = { functions: Functions; queues: Queues; database: rds.Instance; router: Router }
 type Line = pulumi.Input<string>[]

@@ -22,7 +22,8 @@ export type ProductOptions = {
   edge?: 'node' | 'workerd'
   dataFolder?: string
   port?: number
-  runners?: number
+  /** As many, or a range as in "0..8". */
+  runners?: number | string
   /** The project to start; another one than this where faults are planted. */
   root?: string
   env?: Record<string, string>

@@ -8,6 +8,7 @@ import type { KnownContexts } from '#core/usage/usage.ts'
 import type { BlobSigner } from '#platform/blob/s3-sign.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import type { FunctionMeasures } from './metrics/measures.ts'
+import type { Calls } from './runners/calls.ts'
 
 export type FunctionsDeps = {
   db: Database
@@ -24,6 +25,8 @@ export type FunctionsDeps = {
   queueSystem?: 'aws_sqs' | 'postgresql'
   /** Absent where the process ends with its request, and is measured by its platform. */
   measures?: FunctionMeasures
+  /** Absent where nobody who sizes a pool waits in this process. */
+  calls?: Calls
   verifier: Verifier
   vault: Vault
   openSpool: OpenSpool

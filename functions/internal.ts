@@ -19,6 +19,7 @@ import type { VersionId } from '#schemas/ids.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { inTenant, type OfTenant } from './in-tenant.ts'
 import { accept, ingestDecided } from './ingest.ts'
+import * as runners from './runners/runners.ts'
 import { failStep, finishStep, heartbeat, leaseStep } from './steps.ts'
 import { observedRollout, observedSwitch, plannedSwitch, refusedSwitch } from './switching.ts'
 
@@ -37,6 +38,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/first', ['supervisor'], createFirst),
   internal('/internal/capacity', ['supervisor'], capacity.decideNow),
   internal('/internal/capacity/decisions', ['supervisor'], keptDecisions),
+  internal('/internal/capacity/called', ['supervisor'], runners.called),
   internal('/internal/keys', ['edge'], lookUpKey),
   internal('/internal/revocations', ['edge'], revocations),
   internal('/internal/models/resolve', ['edge'], resolveModel),
@@ -67,8 +69,8 @@ export const INTERNAL: Internal[] = [
   internal('/internal/steps/heartbeat', ['runner'], heartbeat),
   internal('/internal/steps/finish', ['runner'], finishStep),
   internal('/internal/steps/fail', ['runner'], failStep),
-  internal('/internal/runners', ['runner'], announceRunner),
-  internal('/internal/runners/call', ['edge'], callRunner),
+  internal('/internal/runners', ['runner'], runners.announce),
+  internal('/internal/runners/call', ['edge'], runners.call),
   internal('/internal/validations/open', ['runner'], openValidation),
   internal('/internal/validations/judge', ['runner'], judgeVersion),
 ]
@@ -209,16 +211,6 @@ function useQueue(
 
 function storeFile(deps: FunctionsDeps, input: OfTenant<batches.files.Uploaded>) {
   return inTenant(deps, input, unit => batches.files.store(unit, input))
-}
-
-async function announceRunner({ db, clock }: FunctionsDeps, input: models.hardware.Announcement) {
-  await db.system(tx => models.hardware.announce({ tx, clock }, input))
-  return {}
-}
-
-/** A request found none: who starts runners takes it into account. */
-function callRunner({ db, clock }: FunctionsDeps, input: { hardware: string | null }) {
-  return db.system(tx => capacity.call({ tx, clock }, input))
 }
 
 function openValidation(deps: FunctionsDeps, input: OfTenant<{ versionId: VersionId }>) {

@@ -15,13 +15,16 @@ import { BEAT, FRAME } from './online/frames.ts'
 import { digestMark, type ErrorPart, inferHead, readReply, tracePart } from './online/messages.ts'
 import type { Answer } from './online/questions.ts'
 import { openAsking } from './routing/asking.ts'
+import { type CallRunner, openCalling } from './routing/calling.ts'
 import { openLoading } from './routing/loading.ts'
 import { Placement } from './routing/placement.ts'
 import { openReadings, type Readings } from './routing/readings.ts'
 import {
   depart,
   failure,
+  LOSSES_MAX,
   loseQuestions,
+  lostTooOften,
   madeByAnother,
   newPending,
   newRunner,
@@ -30,11 +33,9 @@ import {
   type Runner,
   take,
 } from './routing/runner.ts'
-import { Waiting } from './routing/waiting.ts'
+import { Waiting, type Why } from './routing/waiting.ts'
 import { openWarming } from './routing/warming.ts'
 
-/** Runners that were lost with a request in flight before the request is taken for the cause. */
-const LOSSES_MAX = 3
 const LATE_MS = 100
 
 export type Router = {
@@ -52,6 +53,8 @@ export function createRouter(deps: {
   verifier: Verifier
   /** Sends lines, as a JSON array, to the ledger: for receipts whose runner was lost. */
   ship(lines: string): Promise<void>
+  /** Tells whoever starts runners that a request finds none of this class; null: none at all. */
+  callRunner: CallRunner
   /** What its process counts on already. */
   registry?: Registry
 }): Router {
@@ -60,7 +63,8 @@ export function createRouter(deps: {
   const waiting = new Waiting(deps.clock)
   const placement = new Placement()
   const loading = openLoading({ ...deps, placement, runners }, newId)
-  const warming = openWarming({ ...deps, runners, loading })
+  const calling = openCalling(deps, () => waiting.wakeAll())
+  const warming = openWarming({ ...deps, runners, loading, calling })
   const asking = openAsking(runners, newId)
   let nextId = 1
   const late = setInterval(rejectLate, LATE_MS).unref()
@@ -93,6 +97,7 @@ export function createRouter(deps: {
   /** The first one says that the runner is there. */
   function onWarm(runner: Runner, digests: string[]): void {
     runner.warm = new Set(digests)
+    calling.met(runner.hardware)
     waiting.wakeAll()
   }
 
@@ -199,9 +204,10 @@ export function createRouter(deps: {
   function wait(pending: Pending): void {
     const { call, model } = pending.call
     const load = loading.anywhere(call.caller.tenantId, model)
-    const why = load
-      ? ({ for: 'a load', expectedUs: placement.loadUs(model) } as const)
-      : ({ for: 'a runner' } as const)
+    if (!load) calling.call(model)
+    const why: Why = load
+      ? { for: 'a load', expectedUs: placement.loadUs(model) }
+      : { for: 'a runner', expectedMs: () => calling.expectedMs(model) }
     let failure: unknown
     waiting.add(pending, why, () => {
       if (failure === undefined) place(pending)
@@ -236,12 +242,4 @@ export function createRouter(deps: {
       for (const runner of runners) runner.channel.close()
     },
   }
-}
-
-function lostTooOften(): AppError {
-  return new AppError('unavailable', {
-    public: `${LOSSES_MAX} runners were lost while they worked on this request.`,
-    retryable: true,
-    retryAfterS: 1,
-  })
 }

@@ -39,7 +39,7 @@ export const HELP = `Starts Galley on this machine.
   --queue postgres|sqs   where queues are; sqs takes their URLs from GALLEY_QUEUE_*  (postgres)
   --blob folder|s3       where blobs are; s3 takes the bucket from GALLEY_BUCKET     (folder)
   --runners <number>     how many runners share the work               (1)
-                         0..8: as many as queued work is worth; where none runs, no online request is answered
+                         0..8: as many as there is work for; where none runs, a request waits until one is up
   --bare                 without a first tenant, key and model
   --help
 `

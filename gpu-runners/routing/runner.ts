@@ -10,6 +10,9 @@ import { type Channel, jsonPart } from '#platform/channel/channel.ts'
 import { Refusals } from './refusals.ts'
 import { Room } from './room.ts'
 
+/** Runners that were lost with a request in flight before the request is taken for the cause. */
+export const LOSSES_MAX = 3
+
 export type Pending = {
   call: InferenceCall
   /** Where it is in flight; null while it waits. */
@@ -147,4 +150,12 @@ export function depart(pending: Pending): void {
   pending.departed = true
   pending.at?.runner.channel.send(FRAME.cancel, pending.at.id, [])
   pending.wake?.()
+}
+
+export function lostTooOften(): AppError {
+  return new AppError('unavailable', {
+    public: `${LOSSES_MAX} runners were lost while they worked on this request.`,
+    retryable: true,
+    retryAfterS: 1,
+  })
 }

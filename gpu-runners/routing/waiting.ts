@@ -13,7 +13,9 @@ const NO_RUNNER_WAIT_MS = 10_000
 /** Of requests for one model that is being loaded: they all reach its batcher's queue at once. */
 const PER_MODEL_MAX = 1_000
 
-export type Why = { for: 'a runner' } | { for: 'a load'; expectedUs: number }
+export type Why =
+  /** When one is expected, Unix milliseconds, as far as is known when it is asked; null: it is not. */
+  { for: 'a runner'; expectedMs(): number | null } | { for: 'a load'; expectedUs: number }
 
 export class Waiting {
   readonly #clock: Clock
@@ -53,13 +55,13 @@ export class Waiting {
     const now = this.#clock.now()
     if (why.for === 'a runner') pending.noRunnerUntil ??= now + this.#noRunnerWaitMs
     else pending.noRunnerUntil = null
-    const until = Math.min(call.deadline, pending.noRunnerUntil ?? call.deadline)
+    const until = this.#until(pending, why)
     const timer = setTimeout(
       () => {
         stop()
         const isLate = until === call.deadline
         if (why.for === 'a load') pending.reject(notLoadedYet(why.expectedUs))
-        else pending.reject(isLate ? new AppError('deadline_exceeded') : noRunner(call.model))
+        else pending.reject((isLate ? noRunnerYet : noRunner)(call.model, this.#inS(why)))
       },
       Math.max(0, until - now),
     )
@@ -67,6 +69,21 @@ export class Waiting {
       stop()
       onWake()
     }
+  }
+
+  /** For one that is expected in time it waits longer, and not for ever: it may be late, or be lost. */
+  #until({ call, noRunnerUntil }: Pending, why: Why): number {
+    if (why.for === 'a load' || noRunnerUntil === null) return call.deadline
+    const expectedMs = why.expectedMs()
+    const isInTime = expectedMs !== null && expectedMs < call.deadline
+    const worthwhile = isInTime ? expectedMs + this.#noRunnerWaitMs : noRunnerUntil
+    return Math.min(call.deadline, Math.max(noRunnerUntil, worthwhile))
+  }
+
+  /** Seconds until one is expected. */
+  #inS({ expectedMs }: Extract<Why, { for: 'a runner' }>): number | null {
+    const at = expectedMs()
+    return at === null ? null : Math.max(1, Math.ceil((at - this.#clock.now()) / 1_000))
   }
 
   digests(): string[] {
@@ -102,10 +119,21 @@ function notLoadedYet(expectedUs: number): AppError {
   })
 }
 
-function noRunner({ manifest }: Servable): AppError {
+function noRunner({ manifest }: Servable, expectedInS: number | null): AppError {
+  const isStarting =
+    expectedInS === null ? '' : ` One is started, and expected in ${expectedInS} s.`
   return new AppError('unavailable', {
-    public: `No runner${ofClass(manifest.hardware)} is there to run the model.`,
+    public: `No runner${ofClass(manifest.hardware)} is there to run the model.${isStarting}`,
     retryable: true,
-    retryAfterS: 1,
+    retryAfterS: expectedInS ?? 1,
+  })
+}
+
+function noRunnerYet({ manifest }: Servable, expectedInS: number | null): AppError {
+  if (expectedInS === null) return new AppError('deadline_exceeded')
+  return new AppError('deadline_exceeded', {
+    public: `The deadline passed while a runner${ofClass(manifest.hardware)} was started; one is expected in ${expectedInS} s.`,
+    retryable: true,
+    retryAfterS: expectedInS,
   })
 }

@@ -5,16 +5,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, LoadCall } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import type { Calling } from './calling.ts'
 import type { Loading } from './loading.ts'
 import { leastBusy, ofClass, suits } from './placement.ts'
 import { type Runner, RunnerLost } from './runner.ts'
 
-/** How long it waits for any runner to be there. */
+/** How long it waits for any runner to be there, and how much longer than one is expected to need. */
 const NO_RUNNER_WAIT_MS = 10_000
 const LOOK_MS = 50
 const LOSSES_MAX = 3
 
-export function openWarming(deps: { clock: Clock; runners: Iterable<Runner>; loading: Loading }) {
+export function openWarming(deps: {
+  clock: Clock
+  runners: Iterable<Runner>
+  loading: Loading
+  calling: Calling
+}) {
   function targets({ model, instead }: LoadCall): Runner[] {
     const there = [...deps.runners].filter(runner => !runner.draining && suits(runner, model))
     const serving = there.filter(runner => instead !== null && runner.warm.has(instead))
@@ -26,11 +32,16 @@ export function openWarming(deps: { clock: Clock; runners: Iterable<Runner>; loa
 
   /** Those that were asked to load it, once there is any. Throws `unavailable` when none comes. */
   async function awaited(call: LoadCall): Promise<Runner[]> {
-    const until = Math.min(call.deadline, deps.clock.now() + NO_RUNNER_WAIT_MS)
+    const { clock, calling } = deps
+    const sinceMs = clock.now()
     for (;;) {
       const found = targets(call)
       if (found.length > 0) return found
-      if (deps.clock.now() >= until) throw noRunner(call.model)
+      calling.call(call.model)
+      const expectedMs = Math.max(sinceMs, calling.expectedMs(call.model) ?? sinceMs)
+      if (clock.now() >= Math.min(call.deadline, expectedMs + NO_RUNNER_WAIT_MS)) {
+        throw noRunner(call.model)
+      }
       await sleep(LOOK_MS)
     }
   }

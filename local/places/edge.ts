@@ -22,6 +22,7 @@ import { readEdgeEnv } from './env.ts'
 import { loggedReceipts } from './hit-receipts.ts'
 import { listen } from './http-host.ts'
 import { nodeHttp, nodeListener } from './node-http.ts'
+import { runnerCaller } from './runner-caller.ts'
 import { shipper } from './ship.ts'
 
 const CACHE_BYTES_MAX = 128 * 1024 ** 2
@@ -46,6 +47,7 @@ const { router, attach, readings, close } = createRouter({
   log,
   verifier: await openVerifier({ runner: env.runnerKey }),
   ship: shipper({ functions, signer, clock }),
+  callRunner: runnerCaller({ functions, signer, clock }),
 })
 const registry = new Registry()
 measureProcess(registry)

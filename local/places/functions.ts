@@ -16,6 +16,7 @@ import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
 import { ingestQueue } from '#functions/ingest.ts'
 import { openMeasures } from '#functions/metrics/measures.ts'
+import { openCalls } from '#functions/runners/calls.ts'
 import { tendLog } from '#functions/seal.ts'
 import { inferenceFilesIn } from '#functions/segments/inference-files.ts'
 import { spoolsIn } from '#functions/segments/spool.ts'
@@ -71,6 +72,7 @@ const tracer = openTracer(
 const deps: FunctionsDeps = {
   tracer,
   measures: openMeasures(registry),
+  calls: openCalls(),
   db,
   queue,
   queueSystem: env.queues ? 'aws_sqs' : 'postgresql',

@@ -17,6 +17,7 @@ import { openTracer, spanOutcomes } from '#platform/traces/tracer.ts'
 import { serveGrpc } from '../grpc/server.ts'
 import { readRouterEnv } from './env.ts'
 import { serveHttp } from './http-host.ts'
+import { runnerCaller } from './runner-caller.ts'
 import { shipper } from './ship.ts'
 
 const SHIP_MS_MAX = 3_000
@@ -41,6 +42,7 @@ const { router, attach, readings, close } = createRouter({
   log,
   verifier: await openVerifier({ runner: env.runnerKey }),
   ship: shipper({ functions, signer, clock }),
+  callRunner: runnerCaller({ functions, signer, clock }),
 })
 const objects = httpObjects({ fetch, origin: env.objectsUrl, signer, clock })
 const background = (work: Promise<unknown>) =>

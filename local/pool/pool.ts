@@ -17,7 +17,7 @@ export type PoolDeps = {
 export type PoolSettings = {
   least: number
   most: number
-  /** Those that are started first, because they have left something to be shipped. */
+  /** Those that have left something to be shipped: each is started once, one after another over the most. */
   first: string[]
 }
 export type Pool = RunnerPool & {
@@ -47,6 +47,8 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
   const members = new Map<string, Member>()
   const coldStartsS: number[] = []
   const stopping = new AbortController()
+  /** Those of the first that have not had a place yet. */
+  const left = [...settings.first]
 
   function start(name: string): void {
     const member: Member = {
@@ -56,15 +58,26 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
       ended: Promise.resolve(),
     }
     members.set(name, member)
-    member.ended = live(name, member).finally(() => members.delete(name))
+    member.ended = live(name, member).finally(() => {
+      members.delete(name)
+      startLeft()
+    })
     void member.ended.then(() => again(name, member))
+  }
+
+  function startLeft(): void {
+    if (stopping.signal.aborted) return
+    while (left.length > 0 && members.size < settings.most) start(left.shift()!)
   }
 
   /** One that died has left receipts, which the next one with its name ships. */
   async function again(name: string, { isDraining }: Member): Promise<void> {
     if (isDraining) return
     await pause(AGAIN_MS, undefined, { signal: stopping.signal }).catch(() => {})
-    if (!stopping.signal.aborted && !members.has(name)) start(name)
+    if (stopping.signal.aborted || members.has(name)) return
+    // Meanwhile somebody else may have its place.
+    if (members.size < settings.most) start(name)
+    else left.push(name)
   }
 
   /** From the start of a runner to its end. */
@@ -75,6 +88,9 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
       coldStartsS.unshift((clock.now() - member.askedAt) / 1000)
       coldStartsS.splice(COLD_STARTS_MAX)
       log.info('runner ready', { name, pid: running.pid, ms: clock.now() - member.askedAt })
+      // It ships as it goes, and one of those that are left has its place.
+      const going = [...members.values()].filter(({ isDraining }) => isDraining).length
+      if (left.length > going) member.isDraining = true
       if (member.isDraining || stopping.signal.aborted) await running.stop(GRACE_MS)
       const exit = await running.exited
       log.info('runner ended', { name, pid: running.pid, exit, asked: member.isDraining })
@@ -124,13 +140,14 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
     const present = [...members.values()].filter(member => !member.isDraining).length
     const names = freeNames(members, settings.most)
     for (let i = present; i < desired.spot + desired.on_demand; i++) {
+      if (members.size >= settings.most) return
       // One that drains has its name until it is gone.
       const name = names.shift()
       if (name !== undefined) start(name)
     }
   }
 
-  for (const name of settings.first) start(name)
+  startLeft()
   return {
     fleet: async () => fleetNow(),
     apply,

@@ -44,7 +44,11 @@ export async function openRunners(
   )
   const stopping = new AbortController()
   const sizing = keepSized(
-    { ...deps, decide: fleet => ask<Decision>('/internal/capacity', fleet) },
+    {
+      ...deps,
+      decide: fleet => ask<Decision>('/internal/capacity', fleet),
+      pause: (withinMs, signal) => ask('/internal/capacity/called', { withinMs }, signal),
+    },
     { pool, everyMs: EVERY_MS, signal: stopping.signal },
   )
   return {

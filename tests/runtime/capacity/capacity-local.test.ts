@@ -145,6 +145,40 @@ test('a runner that is up just when the pool was stopped is stopped too', async 
   expect(late.pids()).toEqual({})
 })
 
+test('those that left receipts have their turn one after another, and never more than the most at a time', async () => {
+  const first = ['runner-9', 'runner-7', 'runner-0', 'runner-4', 'runner-1']
+  const started: string[] = []
+  let there = 0
+  let most = 0
+  const few = openPool(
+    {
+      clock,
+      log,
+      start: async name => {
+        started.push(name)
+        most = Math.max(most, ++there)
+        const exited = Promise.withResolvers<Exit>()
+        let isOver = false
+        const stop = async () => {
+          if (!isOver) there--
+          isOver = true
+          exited.resolve({ code: 0, signal: null })
+        }
+        return { pid: started.length, exited: exited.promise, stop }
+      },
+    },
+    { least: 0, most: 2, first },
+  )
+  await vi.waitFor(() => expect(started).toEqual(first))
+  await few.apply({ desired: { spot: 0, on_demand: 2 }, drain: [] })
+  expect(Object.keys(few.pids()).sort()).toEqual(['runner-1', 'runner-4'])
+  // The names that are free are those below the most; it is full nevertheless.
+  await few.apply({ desired: { spot: 0, on_demand: 5 }, drain: [] })
+  expect([most, started.length]).toEqual([2, first.length])
+  await few.stop()
+  expect(there).toBe(0)
+})
+
 async function decisions() {
   return db.system(tx => tx.select().from(capacityDecisions).orderBy(capacityDecisions.id))
 }

@@ -27,6 +27,7 @@ async function newRouter(host: string, port: number) {
     clock,
     log,
     verifier,
+    callRunner: async () => ({ coldS: null }),
     ship: async lines => void shipped.push(...(JSON.parse(lines) as unknown[]).map(String)),
   })
   const attach = (stream: Duplex) => {

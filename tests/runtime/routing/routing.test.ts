@@ -229,7 +229,7 @@ test('a request waits for a runner so long and no longer, however often it is wo
   const waiting = new Waiting(clock, { noRunnerWaitMs: 60 })
   const { promise, resolve, reject } = Promise.withResolvers<InferenceReply>()
   const pending = newPending(callFor('x'), resolve, reject)
-  const wait = () => waiting.add(pending, { for: 'a runner' }, wait)
+  const wait = () => waiting.add(pending, { for: 'a runner', expectedMs: () => null }, wait)
   wait()
   let isOver = false
   const refused = promise

@@ -27,14 +27,20 @@ afterAll(() => rmSync(folder, { recursive: true }))
 let sockets = 0
 
 /** A router behind a real socket, as runners find it. */
-export function newRouter() {
+export function newRouter(o: { coldS?: number; deafFor?: number } = {}) {
   const shipped: unknown[][] = []
+  const calls: (string | null)[] = []
   let joined = 0
   const { router, attach, close } = createRouter({
     clock,
     log: { ...log, info: event => void (event === 'router.runner_joined' && joined++) },
     verifier,
     ship: async lines => void shipped.push(JSON.parse(lines)),
+    callRunner: async hardware => {
+      calls.push(hardware)
+      if (calls.length <= (o.deafFor ?? 0)) throw new Error('nobody hears')
+      return { coldS: o.coldS ?? null }
+    },
   })
   const path = join(folder, String(sockets++))
   const server = createServer(attach).listen(path)
@@ -42,7 +48,7 @@ export function newRouter() {
     server.close()
     close()
   })
-  return { router, shipped, path, joined: () => joined }
+  return { router, shipped, calls, path, joined: () => joined }
 }
 export type Under = ReturnType<typeof newRouter>
 

@@ -40,7 +40,7 @@ export function database(deployment: Deployment, { network, secrets }: Needs): r
     ],
     tags,
   })
-  new ec2.SecurityGroupRule('database-from-functions', {
+  const letIn = new ec2.SecurityGroupRule('database-from-functions', {
     type: 'ingress',
     securityGroupId: network.groups.database.id,
     sourceSecurityGroupId: network.groups.functions.id,
@@ -89,7 +89,8 @@ export function database(deployment: Deployment, { network, secrets }: Needs): r
       applyImmediately: !settings.isProtected,
       tags,
     },
-    { protect: settings.isProtected, dependsOn: logs },
+    // Who comes after it finds it open.
+    { protect: settings.isProtected, dependsOn: [logs, letIn] },
   )
 }
 

@@ -68,10 +68,13 @@ export function functions(deployment: Deployment, needs: Needs): Functions {
   const { migrate: work, ...others } = FUNCTIONS
   const migrate = functionOf(deployment, needs, 'migrate', work)
   // New code starts on tables that are there: a deployment whose migrations fail changes no other function.
-  const migrated = new lambda.Invocation('migrations', {
+  const asked = {
     functionName: migrate.name,
     input: JSON.stringify({ newest: deployment.newestMigration }),
-  })
+  }
+  // It is called as soon as it is there: what it goes out by must be there before.
+  const dependsOn = needs.network.waysOut
+  const migrated = new lambda.Invocation('migrations', asked, { dependsOn })
   const made = Object.entries(others).map(([name, work]) => [
     name,
     functionOf(deployment, needs, name as FunctionName, work, [migrated]),

@@ -3,6 +3,7 @@
  * database in subnets without any way out.
  */
 import * as ec2 from '@pulumi/aws/ec2/index.js'
+import type * as pulumi from '@pulumi/pulumi'
 import type { Deployment } from './settings.ts'
 import { nameOf, tagsOf } from './settings.ts'
 
@@ -29,6 +30,8 @@ export function network(deployment: Deployment) {
   // Whoever forgets to name a security group gets one that lets nothing through.
   new ec2.DefaultSecurityGroup('network-default', { vpcId: vpc.id, tags: tags('default') })
   const gateway = new ec2.InternetGateway('internet', { vpcId: vpc.id, tags: tags('internet') })
+  /** Of what must be there before whoever goes out by it starts. */
+  const waysOut: pulumi.Resource[] = []
   const subnets = (kind: string, first: number, table: (at: number) => ec2.RouteTable) =>
     zones.map((availabilityZone, at) => {
       const name = `${kind}-${at + 1}`
@@ -40,31 +43,31 @@ export function network(deployment: Deployment) {
         tags: tags(name),
       })
       const ids = { subnetId: subnet.id, routeTableId: table(at).id }
-      new ec2.RouteTableAssociation(`routes-${name}`, ids)
+      waysOut.push(new ec2.RouteTableAssociation(`routes-${name}`, ids))
       return subnet
     })
   const table = (name: string) =>
     new ec2.RouteTable(`routes-${name}`, { vpcId: vpc.id, tags: tags(name) })
 
   const outside = table('public')
-  new ec2.Route('route-public', {
+  // Public addresses are given to a network that the internet reaches.
+  const internet = new ec2.Route('route-public', {
     routeTableId: outside.id,
     destinationCidrBlock: ANYWHERE,
     gatewayId: gateway.id,
   })
   const publicSubnets = subnets('public', 0, () => outside)
   const nats = publicSubnets.slice(0, settings.natGateways).map((subnet, at) => {
-    const ip = new ec2.Eip(`nat-ip-${at + 1}`, { domain: 'vpc', tags: tags(`nat-${at + 1}`) })
+    const named = { tags: tags(`nat-${at + 1}`) }
+    const ip = new ec2.Eip(`nat-ip-${at + 1}`, { domain: 'vpc', ...named }, { dependsOn: internet })
     const ids = { subnetId: subnet.id, allocationId: ip.id }
-    return new ec2.NatGateway(`nat-${at + 1}`, { ...ids, tags: tags(`nat-${at + 1}`) })
+    return new ec2.NatGateway(`nat-${at + 1}`, { ...ids, ...named }, { dependsOn: internet })
   })
   const inside = nats.map((nat, at) => {
     const routes = table(`private-${at + 1}`)
-    new ec2.Route(`route-private-${at + 1}`, {
-      routeTableId: routes.id,
-      destinationCidrBlock: ANYWHERE,
-      natGatewayId: nat.id,
-    })
+    const ids = { routeTableId: routes.id, natGatewayId: nat.id }
+    const route = { ...ids, destinationCidrBlock: ANYWHERE }
+    waysOut.push(new ec2.Route(`route-private-${at + 1}`, route))
     return routes
   })
   const privateSubnets = subnets('private', 64, at => inside[at % inside.length]!)
@@ -94,14 +97,16 @@ export function network(deployment: Deployment) {
     database: group('database', 'The control database'),
   }
   for (const name of ['router', 'runners', 'functions'] as const)
-    new ec2.SecurityGroupRule(`out-${name}`, {
-      type: 'egress',
-      securityGroupId: groups[name].id,
-      protocol: '-1',
-      fromPort: 0,
-      toPort: 0,
-      cidrBlocks: [ANYWHERE],
-      description: 'To the providers, and to the edge for objects',
-    })
-  return { vpc, publicSubnets, privateSubnets, databaseSubnets, groups }
+    waysOut.push(
+      new ec2.SecurityGroupRule(`out-${name}`, {
+        type: 'egress',
+        securityGroupId: groups[name].id,
+        protocol: '-1',
+        fromPort: 0,
+        toPort: 0,
+        cidrBlocks: [ANYWHERE],
+        description: 'To the providers, and to the edge for objects',
+      }),
+    )
+  return { vpc, publicSubnets, privateSubnets, databaseSubnets, groups, internet, waysOut }
 }

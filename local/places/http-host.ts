@@ -1,10 +1,11 @@
 /** A fetch handler served by Node on one port. */
 import { createServer, type RequestListener } from 'node:http'
 import { getRequestListener } from '@hono/node-server'
+import { BALANCER_IDLE_S } from '#schemas/cloud/balancer.ts'
 
 const HEADERS_MS_MAX = 10_000
 const REQUEST_MS_MAX = 300_000
-const KEEP_ALIVE_MS = 65_000
+const KEEP_ALIVE_MS = (BALANCER_IDLE_S + 10) * 1_000
 
 export type Served = { close(): Promise<void> }
 

@@ -16,6 +16,7 @@ import { order } from './rules/order.ts'
 import { queueRules } from './rules/queues.ts'
 import { secretRules } from './rules/secrets.ts'
 import { sizingRules } from './rules/sizing.ts'
+import { startRules } from './rules/starts.ts'
 import { storage } from './rules/storage.ts'
 import { waysIn } from './rules/ways-in.ts'
 import { readTexts, type Texts } from './texts.ts'
@@ -33,6 +34,7 @@ const RULES: Rule[] = [
   ...sizingRules,
   ...waysIn,
   ...order,
+  ...startRules,
   ...costRules,
   ...guideRules,
 ]

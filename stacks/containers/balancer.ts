@@ -6,12 +6,11 @@ import * as ec2 from '@pulumi/aws/ec2/index.js'
 import * as lb from '@pulumi/aws/lb/index.js'
 import { getIpRangesOutput } from '@pulumi/cloudflare/getIpRanges.js'
 import type * as pulumi from '@pulumi/pulumi'
+import { BALANCER_IDLE_S } from '../../schemas/cloud/balancer.ts'
 import { certificateOf, nameAt } from '../edge.ts'
 import type { Network } from '../network.ts'
 import { type Deployment, hostOf, nameOf, tagsOf } from '../settings.ts'
 
-/** The latest deadline of a request: what was begun by then is answered, and no connection is thought idle. */
-const ANSWER_S = 120
 const TLS = 'ELBSecurityPolicy-TLS13-1-2-2021-06'
 /** Answered without a key, and without a runner. */
 const LIVES = '/inference.GRPCInferenceService/ServerLive'
@@ -29,7 +28,7 @@ export type Balancer = {
 export function balancerOf(deployment: Deployment, network: Network, ports: Ports): Balancer {
   letCloudflareIn(network, ports)
   const tags = tagsOf(deployment, 'router')
-  const balancer = new lb.LoadBalancer('router-balancer', {
+  const asked: lb.LoadBalancerArgs = {
     name: nameOf(deployment, 'router'),
     loadBalancerType: 'application',
     internal: false,
@@ -37,9 +36,10 @@ export function balancerOf(deployment: Deployment, network: Network, ports: Port
     subnets: network.publicSubnets.map(({ id }) => id),
     dropInvalidHeaderFields: true,
     enableDeletionProtection: deployment.settings.isProtected,
-    idleTimeout: ANSWER_S,
+    idleTimeout: BALANCER_IDLE_S,
     tags,
-  })
+  }
+  const balancer = new lb.LoadBalancer('router-balancer', asked, { dependsOn: network.internet })
   const target = (name: string, port: number, of: Partial<lb.TargetGroupArgs>) =>
     new lb.TargetGroup(`${name}-target`, {
       name: nameOf(deployment, name),
@@ -47,7 +47,8 @@ export function balancerOf(deployment: Deployment, network: Network, ports: Port
       protocol: 'HTTP',
       targetType: 'ip',
       vpcId: network.vpc.id,
-      deregistrationDelay: ANSWER_S,
+      // What was begun is answered.
+      deregistrationDelay: BALANCER_IDLE_S,
       tags,
       ...of,
     })

@@ -47,7 +47,14 @@ export function profileOf(deployment: Deployment, cluster: ecs.Cluster): iam.Ins
     },
     { Sid: 'AgentEndpoint', Action: ['ecs:DiscoverPollEndpoint'], Resource: '*' },
     {
-      Action: ['ecs:Poll', 'ecs:StartTelemetrySession', 'ecs:SubmitTaskStateChange'],
+      Action: [
+        'ecs:Poll',
+        'ecs:StartTelemetrySession',
+        'ecs:SubmitTaskStateChange',
+        'ecs:SubmitContainerStateChange',
+        // A task has an address of its own: that it is attached is told before the task starts.
+        'ecs:SubmitAttachmentStateChanges',
+      ],
       Resource: [cluster.arn, within(deployment, 'container-instance'), within(deployment, 'task')],
     },
   ])

@@ -102,7 +102,7 @@ export function router(deployment: Deployment, { network, secrets }: Needs): Rou
       tags,
     },
     // A target group that no listener leads to takes no service.
-    { dependsOn: made.listening },
+    { dependsOn: [...made.listening, ...network.waysOut] },
   )
   const dialled = pulumi.interpolate`router.${namespace.name}:${CHANNEL_PORT}`
   return { ...made, dialled }

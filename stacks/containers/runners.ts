@@ -156,6 +156,6 @@ function serviceOf(
       tags: tagsOf(deployment, 'runners'),
     },
     // Whoever scales says how many there are; a deployment must not take them away.
-    { dependsOn: joined, ignoreChanges: ['desiredCount'] },
+    { dependsOn: [joined, ...network.waysOut], ignoreChanges: ['desiredCount'] },
   )
 }

@@ -1,10 +1,9 @@
 /** The load balancer of routers: who reaches it, what it leads to, and how a router leaves it. */
 import { readFileSync } from 'node:fs'
+import { BALANCER_IDLE_S } from '../../../schemas/cloud/balancer.ts'
 import type { Graph, Inputs } from '../graph.ts'
 import { all, faulty, inputs, one, type Rule, without } from '../rule.ts'
 
-/** The latest deadline of a request, over HTTP and gRPC. */
-const ANSWER_S = 120
 const PROTO = new URL('../../../schemas/contracts/inference.proto', import.meta.url)
 
 const targets = (graph: Graph) => all(graph, 'lb/targetGroup')
@@ -144,11 +143,12 @@ export const balancerRules: Rule[] = [
     faults: graph => [
       ...faulty(
         targets(graph),
-        ({ deregistrationDelay: s }) => !(s >= ANSWER_S) && `cuts requests off after ${s} s`,
+        ({ deregistrationDelay: s }) => !(s >= BALANCER_IDLE_S) && `cuts requests off after ${s} s`,
       ),
       ...faulty(
         all(graph, 'lb/loadBalancer'),
-        ({ idleTimeout: s }) => !(s >= ANSWER_S) && `thinks a request idle after ${s} s`,
+        ({ idleTimeout: s }) =>
+          s !== BALANCER_IDLE_S && `thinks idle after ${s} s, and routers after another time`,
       ),
       ...faulty([one(graph, 'router')], ({ healthCheckGracePeriodSeconds: s }) =>
         !(s >= 30) ? 'is ended while it starts' : false,
@@ -161,6 +161,9 @@ export const balancerRules: Rule[] = [
       graph => delete inputs(graph, 'router-target').deregistrationDelay,
       graph => {
         inputs(graph, 'router-balancer').idleTimeout = 60
+      },
+      graph => {
+        inputs(graph, 'router-balancer').idleTimeout = 600
       },
       graph => delete service(graph).healthCheckGracePeriodSeconds,
     ],

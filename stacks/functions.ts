@@ -12,13 +12,13 @@ import {
   VARIABLES,
   type Variable,
 } from '../schemas/cloud/functions.ts'
-import { type EventSource, QUEUES, type QueueName, type QueueSettings } from '../schemas/queues.ts'
+import { QUEUES, type QueueName } from '../schemas/queues.ts'
 import { BODIES, type Buckets } from './buckets.ts'
 import { invocationsOf } from './connections.ts'
 import { maySizePools, poolPlaces } from './containers/capacity.ts'
 import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
-import type { Queues } from './queues.ts'
+import { type Queues, sourceOf } from './queues.ts'
 import type { Secrets } from './secrets.ts'
 import { type Deployment, edgeHostOf, nameOf, tagsOf, tracesOf } from './settings.ts'
 
@@ -123,7 +123,7 @@ function functionOf(
     tags,
   }
   const made = new lambda.Function(`function-${name}`, inputs, { dependsOn })
-  for (const queue of work.receives ?? []) source(deployment, needs.queues, made, queue)
+  for (const queue of work.receives ?? []) sourceOf(deployment, needs.queues, made, queue)
   return made
 }
 
@@ -228,25 +228,3 @@ function statementsOf(
     statements.push({ Action: ['s3:ListBucket'], Resource: buckets.blobs.arn })
   return statements
 }
-
-function source(
-  deployment: Deployment,
-  queues: Queues,
-  reader: lambda.Function,
-  name: QueueName,
-): void {
-  const { batchMax, source }: QueueSettings = QUEUES[name]
-  if (!source) throw new Error(`Queue ${name} has no event source in schemas/queues.ts.`)
-  new lambda.EventSourceMapping(`source-${name}`, {
-    eventSourceArn: queues[name].live.arn,
-    functionName: reader.arn,
-    batchSize: batchMax,
-    maximumBatchingWindowInSeconds: source.windowS,
-    scalingConfig: { maximumConcurrency: concurrencyOf(source) },
-    // One message fails alone.
-    functionResponseTypes: ['ReportBatchItemFailures'],
-    tags: tagsOf(deployment, 'functions'),
-  })
-}
-
-const concurrencyOf = ({ concurrencyMax }: EventSource) => Math.max(2, concurrencyMax)

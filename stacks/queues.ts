@@ -1,7 +1,14 @@
-/** Each queue of the table with its dead-letter queue; only the queue itself may send there. */
+/** Each queue of the table with its dead-letter queue, where only the queue itself may send, and with who is started by it. */
+import * as lambda from '@pulumi/aws/lambda/index.js'
 import * as sqs from '@pulumi/aws/sqs/index.js'
 import * as pulumi from '@pulumi/pulumi'
-import { QUEUES, type QueueName, type QueueSettings, sourceVisibilityS } from '../schemas/queues.ts'
+import {
+  type EventSource,
+  QUEUES,
+  type QueueName,
+  type QueueSettings,
+  sourceVisibilityS,
+} from '../schemas/queues.ts'
 import type { Secrets } from './secrets.ts'
 import { type Deployment, nameOf, tagsOf } from './settings.ts'
 
@@ -55,3 +62,26 @@ function pair(
   })
   return { live, dead }
 }
+
+/** Starts the function with the messages of a queue. */
+export function sourceOf(
+  deployment: Deployment,
+  queues: Queues,
+  reader: lambda.Function,
+  name: QueueName,
+): void {
+  const { batchMax, source }: QueueSettings = QUEUES[name]
+  if (!source) throw new Error(`Queue ${name} has no event source in schemas/queues.ts.`)
+  new lambda.EventSourceMapping(`source-${name}`, {
+    eventSourceArn: queues[name].live.arn,
+    functionName: reader.arn,
+    batchSize: batchMax,
+    maximumBatchingWindowInSeconds: source.windowS,
+    scalingConfig: { maximumConcurrency: concurrencyOf(source) },
+    // One message fails alone.
+    functionResponseTypes: ['ReportBatchItemFailures'],
+    tags: tagsOf(deployment, 'functions'),
+  })
+}
+
+const concurrencyOf = ({ concurrencyMax }: EventSource) => Math.max(2, concurrencyMax)

@@ -79,6 +79,8 @@ export function database(deployment: Deployment, { network, secrets }: Needs): r
       multiAz: settings.database.standby,
       backupRetentionPeriod: settings.database.backupDays,
       copyTagsToSnapshot: true,
+      // Backups outlive what they are of.
+      deleteAutomatedBackups: !settings.isProtected,
       deletionProtection: settings.isProtected,
       skipFinalSnapshot: !settings.isProtected,
       finalSnapshotIdentifier: settings.isProtected ? `${identifier}-final` : undefined,

@@ -37,6 +37,14 @@ type Work = {
   sizesPools?: boolean
 }
 const ALL_QUEUES = Object.keys(QUEUES) as QueueName[]
+const INTERFACES = [
+  'ec2:CreateNetworkInterface',
+  'ec2:DescribeNetworkInterfaces',
+  'ec2:DescribeSubnets',
+  'ec2:DeleteNetworkInterface',
+  'ec2:AssignPrivateIpAddresses',
+  'ec2:UnassignPrivateIpAddresses',
+]
 const READS = ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes']
 const small = { memoryMb: 512 }
 
@@ -98,7 +106,7 @@ function functionOf(
     tags,
   })
   const role = roleOf(deployment, { name, service: 'lambda.amazonaws.com', part: 'functions' }, [
-    ...statementsOf(needs, name, work, logs),
+    ...statementsOf(needs, name, work, { logs, self: arnOf(deployment, functionName) }),
     ...(work.sizesPools ? [maySizePools(deployment)] : []),
   ])
   const inputs: lambda.FunctionArgs = {
@@ -167,11 +175,14 @@ function secretsOf({
   }
 }
 
+const arnOf = ({ region, account }: Deployment, name: string) =>
+  `arn:aws:lambda:${region}:${account}:function:${name}`
+
 function statementsOf(
   needs: Needs,
   name: FunctionName,
   { sends = [], receives = [], redrives = [], keepsBlobs }: Work,
-  logs: cloudwatch.LogGroup,
+  { logs, self }: { logs: cloudwatch.LogGroup; self: string },
 ): Statement[] {
   const { secrets, queues, buckets } = needs
   const named = Object.entries(secretsOf(needs)) as [SecretVariable, pulumi.Input<string>][]
@@ -180,17 +191,13 @@ function statementsOf(
       Action: ['logs:CreateLogStream', 'logs:PutLogEvents'],
       Resource: pulumi.interpolate`${logs.arn}:*`,
     },
+    { Sid: 'NetworkInterfaces', Action: INTERFACES, Resource: '*' },
+    // Lambda makes them before the code runs; the code itself has no business there.
     {
-      Sid: 'NetworkInterfaces',
-      Action: [
-        'ec2:CreateNetworkInterface',
-        'ec2:DescribeNetworkInterfaces',
-        'ec2:DescribeSubnets',
-        'ec2:DeleteNetworkInterface',
-        'ec2:AssignPrivateIpAddresses',
-        'ec2:UnassignPrivateIpAddresses',
-      ],
+      Effect: 'Deny',
+      Action: INTERFACES,
       Resource: '*',
+      Condition: { ArnEquals: { 'lambda:SourceFunctionArn': self } },
     },
     {
       Action: ['secretsmanager:GetSecretValue'],

@@ -25,18 +25,25 @@ export const WILDCARDS = {
 /** Known once the role may do its work: who is made with it earlier fails on its first start. */
 export type Role = { arn: pulumi.Output<string>; name: pulumi.Output<string> }
 
+/** Services that act for whoever names a role to them: they say for which account, and others' are refused. */
+const ACT_FOR_OTHERS = ['scheduler.amazonaws.com', 'ecs-tasks.amazonaws.com']
+
 /** A role for one service and one piece of work. `part` is whom the cost is booked on. */
 export function roleOf(
   deployment: Deployment,
   { name, service, part }: { name: string; service: string; part: string },
   statements: Statement[],
 ): Role {
+  const from = { StringEquals: { 'aws:SourceAccount': deployment.account } }
   const role = new iam.Role(`role-${name}`, {
     name: nameOf(deployment, name),
-    assumeRolePolicy: pulumi.jsonStringify({
-      Version: '2012-10-17',
-      Statement: [{ Effect: 'Allow', Action: 'sts:AssumeRole', Principal: { Service: service } }],
-    }),
+    assumeRolePolicy: policyOf([
+      {
+        Action: 'sts:AssumeRole',
+        Principal: { Service: service },
+        ...(ACT_FOR_OTHERS.includes(service) && { Condition: from }),
+      },
+    ]),
     tags: tagsOf(deployment, part),
   })
   if (statements.length === 0) return role

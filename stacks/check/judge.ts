@@ -14,6 +14,7 @@ import { lifecycle } from './rules/lifecycle.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
 import { queueRules } from './rules/queues.ts'
+import { roleRules } from './rules/roles.ts'
 import { secretRules } from './rules/secrets.ts'
 import { sizingRules } from './rules/sizing.ts'
 import { startRules } from './rules/starts.ts'
@@ -23,6 +24,7 @@ import { readTexts, type Texts } from './texts.ts'
 
 const RULES: Rule[] = [
   ...access,
+  ...roleRules,
   ...secretRules,
   ...queueRules,
   ...storage,

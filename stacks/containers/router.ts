@@ -98,6 +98,7 @@ export function router(deployment: Deployment, { network, secrets }: Needs): Rou
       deploymentMinimumHealthyPercent: 100,
       deploymentMaximumPercent: 200,
       deploymentCircuitBreaker: { enable: true, rollback: true },
+      enableExecuteCommand: false,
       propagateTags: 'SERVICE',
       tags,
     },

@@ -152,6 +152,8 @@ function serviceOf(
         { type: 'spread', field: 'attribute:ecs.availability-zone' },
         { type: 'binpack', field: 'memory' },
       ],
+      deploymentCircuitBreaker: { enable: true, rollback: true },
+      enableExecuteCommand: false,
       propagateTags: 'SERVICE',
       tags: tagsOf(deployment, 'runners'),
     },

@@ -118,6 +118,17 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
       over: 0,
       minutes: 10,
     })
+  const name = nameOf(deployment, 'router')
+  for (const [what, over] of Object.entries({ CPUUtilization: 80, MemoryUtilization: 85 }))
+    on(`router-${what === 'CPUUtilization' ? 'busy' : 'full'}`, {
+      namespace: 'AWS/ECS',
+      dimensions: { ClusterName: name, ServiceName: name },
+      runbook: 'routers-have-too-much-to-do',
+      metric: what,
+      statistic: 'Average',
+      over,
+      minutes: 15,
+    })
   spend(deployment, topic)
   return topic
 }

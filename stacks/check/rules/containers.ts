@@ -47,6 +47,45 @@ export const containerRules: Rule[] = [
     plants: [graph => container(graph, 'task-runner-cpu', each => delete each.stopTimeout)],
   },
   {
+    name: 'a deployment whose containers do not start goes back by itself, and nobody gets into one that runs',
+    faults: graph =>
+      faulty(all(graph, 'ecs/service'), ({ deploymentCircuitBreaker: of, ...service }) => {
+        if (!(of?.enable && of.rollback)) return 'starts them again for ever'
+        return service.enableExecuteCommand !== false && 'lets people in'
+      }),
+    plants: [
+      graph => delete inputs(graph, 'runners-gpu').deploymentCircuitBreaker,
+      graph => {
+        inputs(graph, 'router').deploymentCircuitBreaker.rollback = false
+      },
+      graph => {
+        inputs(graph, 'router').enableExecuteCommand = true
+      },
+    ],
+  },
+  {
+    name: 'routers, of which there is a fixed number, call somebody before they have too much to do',
+    faults: graph =>
+      ['CPUUtilization', 'MemoryUtilization'].flatMap(metric => {
+        const { name, cluster } = inputs(graph, 'router')
+        const watched = all(graph, 'cloudwatch/metricAlarm').some(
+          ({ inputs: { namespace, metricName, dimensions, threshold } }) =>
+            namespace === 'AWS/ECS' &&
+            metricName === metric &&
+            dimensions.ServiceName === name &&
+            cluster.endsWith(`:${dimensions.ClusterName}`) &&
+            threshold < 100,
+        )
+        return watched ? [] : [`router: calls nobody for its ${metric}`]
+      }),
+    plants: [
+      graph => without(graph, 'alarm-router-busy'),
+      graph => {
+        inputs(graph, 'alarm-router-full').dimensions.ServiceName = 'router'
+      },
+    ],
+  },
+  {
     name: 'a container logs into a group that was made for it',
     faults: graph => {
       const groups = all(graph, 'cloudwatch/logGroup').map(({ inputs: { name } }) => name)

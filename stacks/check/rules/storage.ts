@@ -97,6 +97,7 @@ export const storage: Rule[] = [
             ...faulty(all(graph, 'rds/instance'), each => {
               if (!each.deletionProtection) return 'can be deleted'
               if (each.skipFinalSnapshot) return 'is deleted without a snapshot'
+              if (each.deleteAutomatedBackups !== false) return 'takes its backups with it'
               return !each.multiAz && 'stands in one zone'
             }),
             ...faulty(buckets(graph), each => each.forceDestroy && 'is emptied to be deleted'),
@@ -124,6 +125,7 @@ export const storage: Rule[] = [
       graph => {
         inputs(graph, 'database').multiAz = false
       },
+      graph => delete inputs(graph, 'database').deleteAutomatedBackups,
       graph => {
         inputs(graph, 'bucket-blobs').forceDestroy = true
       },

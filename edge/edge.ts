@@ -37,6 +37,6 @@ export function openEdge(deps: EdgeDeps, gate: Gate, answering: Answering): Edge
     endpoints: new EndpointDirectory(deps, limits),
     outcomes: new Outcomes(deps),
     sampler: new Sampler(deps),
-    metrics: new RequestMetrics(deps.metrics.registry),
+    metrics: new RequestMetrics(deps.metrics.registry, 'http'),
   }
 }

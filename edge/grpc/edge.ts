@@ -2,6 +2,7 @@
 import type { Call } from '#core/caller.ts'
 import type { Departure, InferenceRouter } from '#core/deps.ts'
 import type { EdgeDeps } from '../deps.ts'
+import type { RequestMetrics } from '../metrics/requests.ts'
 import type { Gate } from '../middleware/gate.ts'
 import type { Answering } from '../rollouts/answering.ts'
 
@@ -10,6 +11,7 @@ export type GrpcEdge = Gate & {
     router: InferenceRouter
   }
   answering: Answering
+  metrics: RequestMetrics
 }
 /** What a call says besides its message. */
 export type Asking = {

@@ -10,6 +10,7 @@ import { ROUTES, type RouteName } from '#schemas/contracts/all.ts'
 import { newId } from '#schemas/ids.ts'
 import type { Route } from '#schemas/route.ts'
 import * as repository from '../inference/repository.ts'
+import { statusOf } from '../metrics/requests.ts'
 import { admit, isOpen } from '../middleware/gate.ts'
 import { SERVER } from '../routes/oip.ts'
 import * as traces from '../traces/requests.ts'
@@ -47,10 +48,14 @@ export async function knock(
 ): Promise<void> {
   const method = METHODS[name]
   if (!method || isOpen(routeOf(method))) return
-  const { clock } = edge.deps
+  const { metrics, deps } = edge
+  const { clock } = deps
+  const began = performance.now()
   try {
     if (!edge.auth.known(authorization, clock.now())) await edge.auth.caller(authorization)
   } catch (error) {
+    metrics.begin()
+    metrics.end(method.route, statusOf(error), '', performance.now() - began)
     throw told(edge, error, { requestId: newId('request', clock.now()) }, name)
   }
 }
@@ -64,6 +69,8 @@ export async function answer(
 ): Promise<Answered> {
   const method = METHODS[name]!
   const route = routeOf(method)
+  const { metrics } = edge
+  const began = performance.now()
   const now = edge.deps.clock.now()
   const call = { requestId: newId('request', now) } as Call
   const { tracer } = edge.deps
@@ -71,14 +78,19 @@ export async function answer(
   const span = tracer && trace ? tracer.begin(trace.traceparent) : null
   if (span) call.trace = traces.contextOf(span, trace?.tracestate)
   let fault: unknown
+  let status = 200
+  metrics.begin()
   try {
     if (!isOpen(route)) call.caller = await admit(edge, asking.authorization, route, now)
     const answered = await method.answer(edge, call, message as never, asking)
     return { ...answered, headers: { 'galley-request-id': call.requestId, ...answered.headers } }
   } catch (error) {
     fault = error
+    status = statusOf(error)
     throw told(edge, error, call, name)
   } finally {
+    const { tenantId = '' } = call.caller ?? {}
+    metrics.end(route.name, status, tenantId, performance.now() - began)
     if (span) traced(edge, span, call, { name, message, fault })
   }
 }

@@ -1,10 +1,13 @@
-/** What the edge counts of requests, by route, answer and tenant. */
+/** What the edge counts of requests, by route, protocol, answer and tenant. */
+import { AppError } from '#core/error.ts'
 import type { Amount, Distribution, Registry, Vector } from '#platform/metrics/registry.ts'
 
 /** Of those with the most to say: the first to come. The others are counted together. */
 const TENANTS_MAX = 100
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
+/** A call of gRPC counts as the route whose policy it goes by, and a message of a stream as a call. */
+export type Protocol = 'http' | 'grpc'
 type OfRoute = { seconds: Distribution; codes: Map<number, Amount> }
 
 export class RequestMetrics {
@@ -12,18 +15,19 @@ export class RequestMetrics {
   readonly #seconds: Vector<Distribution>
   readonly #tenants: Vector<Amount>
   readonly #inFlight: Amount
+  readonly #protocol: Protocol
   readonly #routes = new Map<string, OfRoute>()
 
-  constructor(registry: Registry) {
-    const routes = ['route', 'code']
+  constructor(registry: Registry, protocol: Protocol) {
+    this.#protocol = protocol
     this.#requests = registry.counter(
       'galley_requests_total',
-      'Requests answered, by route and status.',
-      routes,
+      'Requests answered, by route, protocol and status: over gRPC the one that HTTP has for the same answer.',
+      ['route', 'protocol', 'code'],
       1_000,
     )
     this.#seconds = registry.histogram('galley_request_seconds', 'From a request to its answer.', {
-      labels: ['route'],
+      labels: ['route', 'protocol'],
       buckets: SECONDS,
     })
     this.#tenants = registry.counter(
@@ -46,7 +50,7 @@ export class RequestMetrics {
     of.seconds.observe(ms / 1_000)
     let count = of.codes.get(status)
     if (!count) {
-      count = this.#requests.of(route, String(status))
+      count = this.#requests.of(route, this.#protocol, String(status))
       of.codes.set(status, count)
     }
     count.add()
@@ -54,8 +58,13 @@ export class RequestMetrics {
   }
 
   #open(route: string): OfRoute {
-    const of = { seconds: this.#seconds.of(route), codes: new Map() }
+    const of = { seconds: this.#seconds.of(route, this.#protocol), codes: new Map() }
     this.#routes.set(route, of)
     return of
   }
+}
+
+/** Of what it was refused or failed with. */
+export function statusOf(fault: unknown): number {
+  return fault instanceof AppError ? fault.status : 500
 }

@@ -7,6 +7,7 @@ import type { Call } from '#core/caller.ts'
 import { AppError } from '#core/error.ts'
 import type { Attributes, OpenSpan, TraceContext, Tracer } from '#core/trace.ts'
 import { stateOf } from '#platform/traces/context.ts'
+import { statusOf } from '../metrics/requests.ts'
 
 export type Answered = {
   name: string
@@ -41,8 +42,4 @@ export function end(tracer: Tracer, span: OpenSpan, call: Partial<Call>, answere
 
 function codeOf(fault: unknown): string {
   return fault instanceof AppError ? fault.code : 'internal'
-}
-
-function statusOf(fault: unknown): number {
-  return fault instanceof AppError ? fault.status : 500
 }

@@ -5,7 +5,6 @@
 import type { Clock, Log, Tracer } from '#core/deps.ts'
 import { AppError, isWorthALine } from '#core/error.ts'
 import type { ServedCounts } from '#core/router.ts'
-import type { OpenSpan, TraceContext } from '#core/trace.ts'
 import { contextLine, receiptLine } from '#core/usage/receipt-log.ts'
 import type { Served } from '#gpu-runners/dialling/link.ts'
 import { OwnReceipts } from '#gpu-runners/dialling/own-receipts.ts'
@@ -16,25 +15,25 @@ import { type Done, embedBody, inferBody } from './bodies.ts'
 import { FRAME } from './frames.ts'
 import type { InferenceLog } from './inference-log.ts'
 import type { Measures } from './measures.ts'
-import {
-  digestMark,
-  type InferHead,
-  readInfer,
-  readTrace,
-  replyHead,
-  type Shared,
-} from './messages.ts'
+import { digestMark, type InferHead, readInfer, replyHead, type Shared } from './messages.ts'
 import { answerTo, errorPart, type Question } from './questions.ts'
 import type { NumberedContext, ReceiptLog } from './receipt-log.ts'
 import { onlineReceipt, receiptContextOf } from './receipts.ts'
 import { CONTEXTS_MAX } from './shared-contexts.ts'
 import { countFailure, countSuccess, type Statistics } from './statistics.ts'
-import { endInference } from './traced.ts'
+import { type Leaving, leavingOf, type TracedInference, TracedInferences } from './traced.ts'
 
 type Context = Shared & { numbered: NumberedContext; counts: ServedCounts }
 /** `made`: a mark of the model that ran. */
 type Made = Done & { made: number }
-type Reply = { id: number; context: Context; line: string; frame: Uint8Array[] }
+type Reply = { id: number; context: Context; line: string; frame: Uint8Array[]; left: Leaving }
+type Asked = {
+  id: number
+  context: Context
+  head: InferHead
+  body: Buffer
+  traced: TracedInference | null
+}
 
 /** What a frame holds, less its head and some room. */
 const REPLY_BYTES_MAX = FRAME_BYTES_MAX - 65_536
@@ -59,8 +58,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   const contexts = new Map<number, Context>()
   const running = new Map<number, { aborted: boolean }>()
   const own = new OwnReceipts()
-  /** Of requests that are traced, which follow. */
-  const traces = new Map<number, TraceContext>()
+  const traces = new TracedInferences(deps.tracer)
   let replies: Reply[] = []
   /** Resolves when what was held back for the disk has left; null: nothing is. */
   let waiting: Promise<void> | null = null
@@ -72,7 +70,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     else if (type === FRAME.cancel) depart(id)
     else if (type === FRAME.ask) onQuestion(id, fromJsonPart<Question>(payload))
     else if (type === FRAME.context) addContext(id, fromJsonPart<Shared>(payload))
-    else if (type === FRAME.trace && deps.tracer) traces.set(id, readTrace(payload))
+    else if (type === FRAME.trace) traces.hear(id, payload)
   }
 
   async function onQuestion(id: number, asked: Question): Promise<void> {
@@ -96,11 +94,14 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   async function infer(id: number, payload: Buffer): Promise<void> {
     const { head, body } = readInfer(payload)
     const context = contexts.get(head.context)
-    const span = traces.size > 0 ? spanOf(id) : null
+    const traced = traces.take(id, context, head)
     if (!context) {
-      sendError(id, new AppError('internal', { internal: `no context ${head.context}` }))
+      const fault = new AppError('internal', { internal: `no context ${head.context}` })
+      traced?.end({ fault })
+      sendError(id, fault)
       return
     }
+    const asked = { id, context, head, body, traced }
     const caller = { aborted: false }
     const began = performance.now()
     let resident: Resident | undefined
@@ -112,14 +113,13 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
         (await deps.residents.get(context.caller.tenantId, model))
       resident.serving++
       resident.users.add(context.caller.tenantId)
-      const done = await run(resident, context, head, body, caller, span)
+      const done = await run(resident, asked, caller)
       const tookMs = performance.now() - began
       countSuccess(context.counts, done, { tookMs, atMs: deps.clock.now() })
-      const receiptId = reply(id, context, head, body, done)
-      if (span) endInference(deps.tracer!, span, context, head, { ...done, receiptId })
+      reply(asked, done)
     } catch (error) {
       countFailure(context.counts, performance.now() - began)
-      if (span) endInference(deps.tracer!, span, context, head, { fault: error })
+      traced?.end({ fault: error })
       fail(id, context, error)
     } finally {
       if (resident) resident.serving--
@@ -127,23 +127,14 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     }
   }
 
-  function spanOf(id: number): OpenSpan | null {
-    const trace = traces.get(id)
-    traces.delete(id)
-    return trace ? deps.tracer!.child(trace) : null
-  }
-
   async function run(
     resident: Resident,
-    context: Context,
-    head: InferHead,
-    body: Buffer,
+    { context, head, body, traced }: Asked,
     signal: { aborted: boolean },
-    span: OpenSpan | null,
   ): Promise<Made> {
     const { tenantId, plan } = context.caller
     const asks = { tenant: tenantId, weight: SHARES[plan], deadlineMs: head.deadline, signal }
-    const who = span ? { ...asks, trace: span.context } : asks
+    const who = traced ? { ...asks, trace: traced.context } : asks
     const done =
       head.form === 'embeddings'
         ? await embedBody(resident, context.model, body, who)
@@ -157,7 +148,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     return { ...done, made: digestMark(resident.model.digest) }
   }
 
-  function reply(id: number, context: Context, head: InferHead, body: Buffer, done: Made): string {
+  function reply({ id, context, head, body, traced }: Asked, done: Made): void {
     const receipt = onlineReceipt(context.caller.tenantId, {
       work: head.requestId,
       at: deps.clock.now(),
@@ -173,20 +164,27 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
     const { jsonLength, computeUs, made } = done
     const frameHead = replyHead({ jsonLength, line, receiptId: receipt.id, computeUs, made })
     if (replies.length === 0) setImmediate(flush)
-    replies.push({ id, context, line, frame: [frameHead, done.body] })
-    return receipt.id
+    const left = traced && leavingOf(traced, { ...done, receiptId: receipt.id })
+    replies.push({ id, context, line, frame: [frameHead, done.body], left })
   }
 
   function flush(): void {
     const ready = replies
     replies = []
     // What cannot be answered is not billed: the router asks another runner, if it is still there.
-    if (ended) return
+    if (ended) {
+      for (const { left } of ready) left?.(new AppError('canceled'))
+      return
+    }
     try {
       deps.receipts.append(ready.map(({ context, line }) => ({ context: context.numbered, line })))
       own.wrote(ready.length, deps.receipts.count())
     } catch (error) {
-      for (const { id, context } of ready) fail(id, context, noReceipt(error))
+      const fault = noReceipt(error)
+      for (const { id, context, left } of ready) {
+        left?.(fault)
+        fail(id, context, fault)
+      }
       return
     }
     // In the order of their receipts: the router counts its copies off in it.
@@ -198,6 +196,7 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   function send(ready: readonly Reply[]): void {
     for (const { id, frame } of ready) channel.send(FRAME.reply, id, frame)
     channel.flush()
+    for (const { left } of ready) left?.()
   }
 
   /** Replies whose receipts wait for the disk, and all that come after them meanwhile. */

@@ -4,6 +4,7 @@ import { createApp } from '#edge/app.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
 import { ask } from '#edge/functions-client.ts'
 import { functionsReading } from '#edge/metrics/functions.ts'
+import { RequestMetrics } from '#edge/metrics/requests.ts'
 import { openGate } from '#edge/middleware/gate.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
@@ -98,7 +99,12 @@ const listener = nodeListener((request, bindings) => app.fetch(request, bindings
 const { host } = env
 const server = await listen({ host, port: env.port, listener })
 const grpc = await serveGrpc(
-  { ...gate, answering, deps: { ...deps, router: cached } },
+  {
+    ...gate,
+    answering,
+    metrics: new RequestMetrics(registry, 'grpc'),
+    deps: { ...deps, router: cached },
+  },
   { host, port: env.grpcPort },
 )
 

@@ -1,5 +1,6 @@
 /** The router as a process of its own, for an edge that cannot hold it: runners dial a socket, Workers a port. */
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
+import { RequestMetrics } from '#edge/metrics/requests.ts'
 import { openGate } from '#edge/middleware/gate.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { shippedReceipts } from '#edge/response-cache/receipts.ts'
@@ -84,7 +85,12 @@ const server = await serveHttp({
 // A Worker cannot speak gRPC: it ends here, behind the same gate.
 const grpc = env.grpc
   ? await serveGrpc(
-      { ...gate, answering, deps: { functions, signer, router: cached, clock, log, tracer } },
+      {
+        ...gate,
+        answering,
+        metrics: new RequestMetrics(registry, 'grpc'),
+        deps: { functions, signer, router: cached, clock, log, tracer },
+      },
       env.grpc,
     )
   : null

@@ -4,7 +4,16 @@ import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import * as models from '#tests/models.ts'
-import { named, newTenant, ok, publish, receiptsSettled, type Tenant } from '../actions.ts'
+import {
+  measures,
+  named,
+  newTenant,
+  ok,
+  publish,
+  receiptsSettled,
+  type Tenant,
+  total,
+} from '../actions.ts'
 import { product } from '../product.ts'
 
 const PROTO = fileURLToPath(new URL('../../../schemas/contracts/inference.proto', import.meta.url))
@@ -105,6 +114,24 @@ test('raw and typed contents give the same answer, and its receipt is in the led
   }
   const stored = await receiptsSettled(tenant.key, 2)
   expect(stored.map(({ id }) => id)).toEqual(expect.arrayContaining(receipts))
+})
+
+test('calls stand in the measures as requests do, by route, protocol and answer', async () => {
+  const ofGrpc = ['route="oip.infer"', 'protocol="grpc"']
+  const counted = async () => {
+    const text = await measures()
+    const count = (...labels: string[]) =>
+      total(text, 'galley_requests_total', ...ofGrpc, ...labels)
+    return [count('code="200"'), count('code="404"'), count('code="401"')]
+  }
+  const before = await counted()
+  await call('ModelInfer', asked())
+  await expect(call('ModelInfer', asked({ model_name: named('none') }))).rejects.toThrow()
+  await expect(call('ModelInfer', asked(), new grpc.Metadata())).rejects.toThrow()
+  const after = await counted()
+  for (const [i, count] of after.entries()) expect(count - before[i]!).toBeGreaterThanOrEqual(1)
+  const text = await measures()
+  expect(total(text, 'galley_request_seconds_count', ...ofGrpc)).toBeGreaterThanOrEqual(3)
 })
 
 test('another tenant’s model is answered as one that never existed', async () => {

@@ -2,14 +2,16 @@
 import { fileURLToPath } from 'node:url'
 import * as grpc from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Blobs, Objects } from '#core/deps.ts'
 import { openSigner } from '#core/internal/signing.ts'
 import type { GrpcEdge } from '#edge/grpc/edge.ts'
+import { RequestMetrics } from '#edge/metrics/requests.ts'
 import { openGate } from '#edge/middleware/gate.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
 import { type GrpcServed, serveGrpc } from '#local/grpc/server.ts'
 import { freePorts } from '#local/ports.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { systemClock as clock } from '#tests/caller.ts'
 import { dial, newRouter, until } from '../routing/scene.ts'
 import { startUpstream, type Upstream } from '../worker-upstream.ts'
@@ -24,6 +26,7 @@ const objects: Objects = {
 }
 
 let upstream: Upstream
+const registry = new Registry()
 let client: grpc.Client
 let served: GrpcServed | undefined
 beforeAll(async () => {
@@ -46,7 +49,8 @@ async function scene() {
   const places = { functions, signer, clock, log, objects, router: router.router }
   const deps = { ...places, background, tracer: null }
   const gate = openGate(deps)
-  const edge: GrpcEdge = { ...gate, deps, answering: new Answering(deps, gate.models) }
+  const metrics = new RequestMetrics(registry, 'grpc')
+  const edge: GrpcEdge = { ...gate, deps, metrics, answering: new Answering(deps, gate.models) }
   const [port] = await freePorts(1)
   served = await serveGrpc(edge, { host: '127.0.0.1', port: port! })
   const loaded = grpc.loadPackageDefinition(loadSync(PROTO, { keepCase: true }))
@@ -56,7 +60,7 @@ async function scene() {
   client = new Client(`127.0.0.1:${port}`, grpc.credentials.createInsecure())
   return runner
 }
-afterAll(async () => {
+afterEach(async () => {
   client?.close()
   await served?.close()
 })
@@ -64,9 +68,9 @@ afterAll(async () => {
 type Unary = (request: object, metadata: grpc.Metadata, options: object, done: Done) => unknown
 type Done = (error: grpc.ServiceError | null) => void
 
-function call(options: { deadline?: number } = {}) {
+function call(options: { deadline?: number } = {}, key = upstream.key.key) {
   const metadata = new grpc.Metadata()
-  metadata.set('authorization', `Bearer ${upstream.key.key}`)
+  metadata.set('authorization', `Bearer ${key}`)
   const { promise: ended, resolve } = Promise.withResolvers<grpc.ServiceError | null>()
   const infer = client['ModelInfer' as never] as Unary
   const asked = infer.call(client, { model_name: 'm' }, metadata, options, resolve)
@@ -99,4 +103,22 @@ test('the runner is told the deadline of the call, within what a request may tak
   await until(() => runner.canceled.length === 1)
   expect(runner.canceled).toEqual([runner.asked[0]!.id])
   expect(await ended).toMatchObject({ code: grpc.status.CANCELLED })
+})
+
+test('calls count as the route whose policy they go by, with its status, one that is turned away at the door too', async () => {
+  const runner = await scene()
+  const counted = (code: number) => {
+    const labels = ['oip.infer', 'grpc', String(code)].join()
+    const family = registry.snapshot().find(({ name }) => name === 'galley_requests_total')!
+    return (family.series.find(([values]) => values.join() === labels)?.[1] ?? 0) as number
+  }
+  const before = [400, 401].map(counted)
+  const refused = call()
+  await until(() => runner.asked.length === 1)
+  runner.refuseAll(REFUSED)
+  expect(await refused.ended).toMatchObject({ code: grpc.status.INVALID_ARGUMENT })
+  expect(await call({}, 'gly_live_unknown').ended).toMatchObject({
+    code: grpc.status.UNAUTHENTICATED,
+  })
+  expect([400, 401].map((code, i) => counted(code) - before[i]!)).toEqual([1, 1])
 })

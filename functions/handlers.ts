@@ -51,6 +51,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'tenants.create': { tx: tenants.create },
   'tenants.list': { tx: (unit, _, query) => tenants.list(unit, query) },
   'tenants.get': { tx: (unit, _, input) => tenants.get(unit, input) },
+  'tenants.limit': { tx: tenants.limit },
   'keys.whoami': { tx: whoami },
   'keys.create': { tx: tenants.keys.create },
   'keys.list': { tx: (unit, _, query) => tenants.keys.list(unit, query) },

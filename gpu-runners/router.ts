@@ -63,7 +63,7 @@ export function createRouter(deps: {
   const waiting = new Waiting(deps.clock)
   const placement = new Placement()
   const loading = openLoading({ ...deps, placement, runners }, newId)
-  const calling = openCalling(deps, () => waiting.wakeAll())
+  const calling = openCalling({ ...deps, registry }, () => waiting.wakeAll())
   const warming = openWarming({ ...deps, runners, loading, calling })
   const asking = openAsking(runners, newId)
   let nextId = 1

@@ -47,6 +47,7 @@ const measures = openMeasures({
   memory,
   memoryBudgetBytes: env.modelMemoryBytes,
   warm: () => residents.all(),
+  onlineShare: () => load.share(),
 })
 const tracer = openTracer(
   { fetch, clock, log, background: work => void work, outcomes: measures.spans },

@@ -381,6 +381,9 @@ export type Tenant = {
   id: string
   name: string
   plan: string
+  limits: {
+    runners: number | null
+  }
   created_at: string
 }
 
@@ -549,6 +552,16 @@ export type Contract = {
   'tenants.get': {
     input: {
       params: { tenant_id: string }
+    }
+    reply: Tenant
+  }
+  /** Set how many runners of each class the queued work of a tenant may call for. */
+  'tenants.limit': {
+    input: {
+      params: { tenant_id: string }
+      body: {
+        runners: number | null
+      }
     }
     reply: Tenant
   }
@@ -3409,6 +3422,7 @@ export const ROUTES: Record<RouteName, RouteEntry> = {
   'tenants.create': { method: 'POST', path: '/v1/tenants', idempotent: true, raw: false, json: true },
   'tenants.list': { method: 'GET', path: '/v1/tenants', idempotent: false, raw: false, json: true },
   'tenants.get': { method: 'GET', path: '/v1/tenants/:tenant_id', idempotent: false, raw: false, json: true },
+  'tenants.limit': { method: 'PUT', path: '/v1/tenants/:tenant_id/limits', idempotent: false, raw: false, json: true },
   'keys.whoami': { method: 'GET', path: '/v1/whoami', idempotent: false, raw: false, json: true },
   'keys.create': { method: 'POST', path: '/v1/keys', idempotent: true, raw: false, json: true },
   'keys.list': { method: 'GET', path: '/v1/keys', idempotent: false, raw: false, json: true },

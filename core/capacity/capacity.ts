@@ -48,12 +48,13 @@ export function decideNow(
   return deps.db.system(async tx => {
     await tx.execute(sql`select pg_advisory_xact_lock(hashtext(${`capacity ${fleet.hardware}`}))`)
     const now = deps.clock.now()
-    const work = await readWork(tx, { hardware: fleet.hardware, now })
+    const { tenants, ...work } = await readWork(tx, { hardware: fleet.hardware, now })
     const working = new Set(work.leases.map(({ runner }) => runner))
     const { hardware, coldStartsS } = fleet
     const decision = decide({
       ...work,
       ...fleet,
+      bounds: { ...fleet.bounds, tenants: { ...tenants, ...fleet.bounds.tenants } },
       runners: await withLoad(tx, fleet.runners, { working, now }),
       unmetS: await lastCallS(tx, { hardware, now }),
       needed: await past(tx, hardware, now),

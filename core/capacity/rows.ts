@@ -13,7 +13,10 @@ const CODING_US = 6
 const BUCKET_S = 10
 const BUCKETS = 360
 
-type Work = Pick<ClassNow, 'waiting' | 'leases' | 'residualStepS' | 'arrivals'>
+type Work = Pick<ClassNow, 'waiting' | 'leases' | 'residualStepS' | 'arrivals'> & {
+  /** Of tenants with open work, those who may call for fewer runners than there may be. */
+  tenants: ClassNow['bounds']['tenants']
+}
 
 export async function readWork(
   tx: Tx,
@@ -53,12 +56,24 @@ export async function readWork(
         and r.created_at > ${at} - ${`${BUCKET_S * BUCKETS} s`}::interval
       group by 1`,
   )
+  const open = [...new Set([...validations, ...waiting, ...leases].map(of => of.tenantId))]
   return {
     waiting: [...validations.map(validation), ...waiting],
     leases,
+    tenants: open.length > 0 ? await limitsOf(tx, open) : {},
     residualStepS: residualOf(arrived),
     arrivals: arrivalsOf(arrived),
   }
+}
+
+async function limitsOf(tx: Tx, tenantIds: string[]): Promise<Work['tenants']> {
+  const listed = sql.param(tenantIds)
+  const limited = await rowsOf<{ id: string; runners: number }>(
+    tx,
+    sql`select id, runners_max as runners from tenants
+      where id = any(${listed}::text[]) and runners_max is not null`,
+  )
+  return Object.fromEntries(limited.map(({ id, runners }) => [id, runners]))
 }
 
 /** By the fitted time of a row of this version. */

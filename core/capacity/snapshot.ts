@@ -76,7 +76,7 @@ export type Bounds = {
   missedUsd: number
   /** Runners that one tenant's work may call for, where nothing else is said. */
   tenantRunnersMax: number
-  /** The same by tenant, from its plan and budget. */
+  /** The same by tenant, where its operator has set one. */
   tenants: Readonly<Record<string, number>>
 }
 

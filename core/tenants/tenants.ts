@@ -95,6 +95,26 @@ export async function get(unit: Unit, input: { tenant_id: string }): Promise<Sho
   return shown(row)
 }
 
+/** For this tenant or one that it created. Throws `not_found`. */
+export async function limit(
+  unit: Unit,
+  call: Call,
+  input: { tenant_id: string; runners: number | null },
+): Promise<ShownTenant> {
+  const { id } = await get(unit, input)
+  const [row] = await unit.tx
+    .update(tenants)
+    .set({ runnersMax: input.runners })
+    .where(eq(tenants.id, id))
+    .returning()
+  await audit.record(unit, call, {
+    action: 'tenants.limit',
+    target: id,
+    detail: { runners: input.runners },
+  })
+  return shown(row!)
+}
+
 async function insert(
   unit: Unit,
   values: { name: string; plan: string; parentId: TenantId | null },
@@ -126,6 +146,7 @@ function shown(row: typeof tenants.$inferSelect) {
     id: row.id,
     name: row.name,
     plan: row.plan,
+    limits: { runners: row.runnersMax },
     created_at: row.createdAt.toISOString(),
   }
 }

@@ -26,6 +26,7 @@ export function openMeasures(o: {
   memory: Pick<Memory, 'usedBytes'>
   memoryBudgetBytes: number
   warm(): Iterable<readonly [digest: string, Resident]>
+  onlineShare(): number
 }): Measures {
   const registry = new Registry()
   measureProcess(registry)
@@ -58,7 +59,11 @@ export function openMeasures(o: {
     .set(o.memoryBudgetBytes)
   const resident = registry.gauge('galley_model_resident_bytes', 'Of a model that is warm.', model)
   const waiting = registry.gauge('galley_model_queued_rows', 'Rows that wait for a model.', model)
+  const share = registry
+    .gauge('galley_online_share', 'Part of its time that online requests take, of its bottleneck.')
+    .of()
   registry.onRead(() => {
+    share.set(o.onlineShare())
     used.set(o.memory.usedBytes())
     resident.clear()
     waiting.clear()

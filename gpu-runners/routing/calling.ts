@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, Log, Servable } from '#core/deps.ts'
+import type { Registry } from '#platform/metrics/registry.ts'
 
 /** One call speaks for all requests that come so soon after it. */
 const AGAIN_MS = 1_000
@@ -29,10 +30,15 @@ type Called = { sinceMs: number; lastMs: number; coldS: number | null }
 
 /** `onExpected`: how long a start takes is known, and was not before. */
 export function openCalling(
-  deps: { clock: Clock; log: Log; callRunner: CallRunner },
+  deps: { clock: Clock; log: Log; registry: Registry; callRunner: CallRunner },
   onExpected: () => void,
 ): Calling {
   const { clock, log } = deps
+  const calls = deps.registry.counter(
+    'galley_router_calls_total',
+    'Calls for a runner, where a request found none.',
+    ['hardware'],
+  )
   /** By class; null: any. */
   const classes = new Map<string | null, Called>()
 
@@ -64,6 +70,7 @@ export function openCalling(
         classes.set(hardware, called)
       }
       called.lastMs = now
+      calls.of(hardware ?? 'any').add()
       void tell(hardware, called)
     },
     expectedMs({ manifest }) {

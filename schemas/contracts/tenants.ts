@@ -16,6 +16,7 @@ export const tenant = z.object({
   id: z.string(),
   name: z.string(),
   plan: z.string(),
+  limits: z.object({ runners: z.number().nullable() }),
   created_at: timestamp,
 })
 
@@ -41,6 +42,9 @@ const keyBody = z.strictObject({
   tags: tags.default({}),
   expires_at: timestamp.optional(),
 })
+
+/** More than any pool has. */
+const RUNNERS_MAX = 10_000
 
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
 
@@ -75,6 +79,16 @@ export const tenantRoutes = [
     reply: tenant,
     status: 200,
     policy: { ...control, scope: 'tenants:read' },
+  }),
+  route({
+    name: 'tenants.limit',
+    method: 'PUT',
+    path: '/v1/tenants/:tenant_id/limits',
+    summary: 'Set how many runners of each class the queued work of a tenant may call for.',
+    body: z.strictObject({ runners: z.int().min(1).max(RUNNERS_MAX).nullable() }),
+    reply: tenant,
+    status: 200,
+    policy: { ...control, scope: 'tenants:write' },
   }),
   route({
     name: 'keys.whoami',

@@ -1,6 +1,6 @@
 /** Tenants, their API keys, and the append-only log of who changed what. */
 import { sql } from 'drizzle-orm'
-import { index, jsonb, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
+import { index, integer, jsonb, pgTable, primaryKey, text, timestamp } from 'drizzle-orm/pg-core'
 import type { AuditId, KeyId, TenantId } from '#schemas/ids.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true })
@@ -11,6 +11,8 @@ export const tenants = pgTable('tenants', {
   parentId: text('parent_id').$type<TenantId>(),
   name: text('name').notNull(),
   plan: text('plan').notNull().default('standard'),
+  /** Runners of each class that its queued work may call for; null: as many as there may be. */
+  runnersMax: integer('runners_max'),
   createdAt: at('created_at').notNull().default(sql`now()`),
 })
 

@@ -153,6 +153,7 @@ function bodyOf(route: Route): unknown {
   const file = { path: 'model.onnx', sha256: sha256Of(addSub()), size: addSub().length }
   const bodies: Record<string, unknown> = {
     'tenants.create': { name: 'x' },
+    'tenants.limit': { runners: 1 },
     'keys.create': { name: 'x', scopes: ['infer'] },
     'uploads.create': { sha256: '1'.repeat(64), size: 9 },
     'models.publish': { files: [file] },

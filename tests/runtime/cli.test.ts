@@ -10,7 +10,13 @@ import { type Peer, problem } from './sdk-peer.ts'
 
 const ENTRY = fileURLToPath(new URL('../../sdk/cli/galley.ts', import.meta.url))
 const SELF = {
-  tenant: { id: 'ten_1', name: 'Acme', plan: 'standard', created_at: '2026-11-01T00:00:00.000Z' },
+  tenant: {
+    id: 'ten_1',
+    name: 'Acme',
+    plan: 'standard',
+    limits: { runners: null },
+    created_at: '2026-11-01T00:00:00.000Z',
+  },
   key: { id: 'key_1', name: 'first', scopes: ['infer'], project: null, tags: {}, expires_at: null },
 }
 

@@ -35,6 +35,24 @@ test('the first key of a tenant belongs to that tenant and may not make further 
   expect(found?.caller.scopes).not.toContain('tenants:write')
 })
 
+test('how many runners its work may call for is said by who made a tenant, and by nobody beside it', async () => {
+  const { tenantId: parent } = await newTenant(db)
+  const { tenantId: stranger } = await newTenant(db)
+  const { tenant } = await create(parent, 'child')
+  expect(tenant.limits).toEqual({ runners: null })
+  const limitAs = (who: TenantId, runners: number | null) =>
+    inTenant({ db }, who, unit =>
+      tenants.limit(unit, callOf(who), { tenant_id: tenant.id, runners }),
+    )
+  expect(await limitAs(parent, 4)).toMatchObject({ id: tenant.id, limits: { runners: 4 } })
+  await expect(limitAs(stranger, 9)).rejects.toMatchObject({ code: 'not_found' })
+  const audit = await inTenant({ db }, parent, unit => tenants.audit.list(unit, { limit: 1 }))
+  expect(audit.data).toMatchObject([
+    { action: 'tenants.limit', target: tenant.id, detail: { runners: 4 } },
+  ])
+  expect(await limitAs(parent, null)).toMatchObject({ limits: { runners: null } })
+})
+
 test('what npm start asks for twice is made once', async () => {
   const first = {
     tenantId: 'ten_first' as TenantId,

@@ -1,14 +1,15 @@
 /** Tenants: separate customers or teams, each with keys, models and bills of its own. */
 import type { Tenant } from '../../client.ts'
-import { type Command, command } from '../command.ts'
+import { type Command, command, UsageError } from '../command.ts'
 import { time } from '../format.ts'
 import { fields } from '../table.ts'
 import { LIST_OPTIONS, listed } from './listing.ts'
 
-const fieldsOf = ({ name, id, plan, created_at }: Tenant) => ({
+const fieldsOf = ({ name, id, plan, limits, created_at }: Tenant) => ({
   tenant: name,
   id,
   plan,
+  runners: limits.runners === null ? 'any number' : `at most ${limits.runners}`,
   created: time(created_at),
 })
 
@@ -57,4 +58,25 @@ export const tenants: Command[] = [
       return { json: tenant, text: fields(terminal, fieldsOf(tenant)) }
     },
   }),
+  command({
+    words: 'tenants limit',
+    takes: ['<id>', '<runners>'],
+    summary: 'Set how many runners its queued work may call for; "off" is as many as there may be.',
+    examples: [
+      'galley tenants limit ten_01k9zv4n8m5p7q2r3s6t8w9x0y 4',
+      'galley tenants limit ten_01k9zv4n8m5p7q2r3s6t8w9x0y off',
+    ],
+    async run({ galley, terminal, signal }, [id, runners]) {
+      const input = { params: { tenant_id: id! }, body: { runners: runnersOf(runners!) } }
+      const tenant = await (await galley()).request('tenants.limit', input, { signal })
+      return { json: tenant, text: fields(terminal, fieldsOf(tenant)) }
+    },
+  }),
 ]
+
+function runnersOf(text: string): number | null {
+  if (text === 'off') return null
+  const runners = Number(text)
+  if (text !== '' && Number.isSafeInteger(runners)) return runners
+  throw new UsageError(`<runners> is a whole number from 1 or "off", not "${text}".`)
+}

@@ -4,10 +4,11 @@ import { beforeEach, expect, test } from 'vitest'
 import { decideNow, type Fleet } from '#core/capacity/capacity.ts'
 import { readWork } from '#core/capacity/rows.ts'
 import * as jobs from '#core/jobs/jobs.ts'
+import * as tenants from '#core/tenants/tenants.ts'
 import { newId, type StepId, type TenantId } from '#schemas/ids.ts'
 import { capacityDecisions } from '#schemas/tables/capacity.ts'
 import { models, modelVersions } from '#schemas/tables/models.ts'
-import { callOf, handClock, inTenant } from '#tests/caller.ts'
+import { callOf, handClock, inTenant, newTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
 
 const { db } = await testDatabase()
@@ -99,24 +100,43 @@ test('work that asks for a class is that class alone', async () => {
   expect((await ours('gpu')).waiting[0]).toMatchObject({ steps: 1, workS: 5 })
 })
 
-test('of several that decide for a class at once, one writes the decision down', async () => {
-  const { hardware } = capacityDecisions
+const log = { info: () => {}, error: () => {} }
+/** An empty pool. */
+function fleetOf(hardware: string, ceiling = 4): Fleet {
   const market = { usdPerHour: 0.07, interruptionsPerHour: 0, billedLeastS: 0 }
-  const fleet: Fleet = {
-    hardware: 'contended',
+  const costs = { waitUsdPerHour: 1, missedUsd: 1 }
+  return {
+    hardware,
     runners: [],
     coldStartsS: [2],
     markets: { spot: null, on_demand: market },
-    bounds: {
-      floor: 1,
-      ceiling: 4,
-      waitUsdPerHour: 1,
-      missedUsd: 1,
-      tenantRunnersMax: 4,
-      tenants: {},
-    },
+    bounds: { floor: 1, ceiling, ...costs, tenantRunnersMax: ceiling, tenants: {} },
   }
-  const log = { info: () => {}, error: () => {} }
+}
+
+test('the work of a tenant calls for no more runners than its operator lets it, and again for all when it may', async () => {
+  const hardware = 'limited'
+  tenantId = (await newTenant(db)).tenantId
+  for (let run = 0; run < 12; run++) await begin(hardware)
+  const limit = (runners: number | null) =>
+    inTenant({ db, clock }, tenantId, unit =>
+      tenants.limit(unit, callOf(tenantId), { tenant_id: tenantId, runners }),
+    )
+  const needed = async () => {
+    const { need, reasons } = await decideNow({ db, clock, log }, fleetOf(hardware, 12))
+    return { runners: need.runners, isBounded: reasons.join(' ').includes('tenants call for no') }
+  }
+  const { runners: free } = await needed()
+  expect(free).toBeGreaterThan(3)
+  await limit(3)
+  expect(await needed()).toEqual({ runners: 3, isBounded: true })
+  await limit(null)
+  expect(await needed()).toEqual({ runners: free, isBounded: false })
+})
+
+test('of several that decide for a class at once, one writes the decision down', async () => {
+  const { hardware } = capacityDecisions
+  const fleet = fleetOf('contended')
   const atOnce = <T>(what: () => Promise<T>) => Promise.all(Array.from({ length: 4 }, what))
   // Each has its connection already, or they would come one after the other by opening theirs.
   await atOnce(() => db.system(tx => tx.execute(`select pg_sleep(0.1)`)))

@@ -4,6 +4,7 @@ import type { InferenceReply, Servable } from '#core/deps.ts'
 import { openCalling } from '#gpu-runners/routing/calling.ts'
 import { newPending } from '#gpu-runners/routing/runner.ts'
 import { Waiting } from '#gpu-runners/routing/waiting.ts'
+import { Registry } from '#platform/metrics/registry.ts'
 import { systemClock as clock, handClock } from '#tests/caller.ts'
 import { ask, callFor, dial, newRouter, until } from './scene.ts'
 
@@ -63,7 +64,10 @@ test('calls of one class are one in a second, and the next one after a runner wa
     return { coldS: 8 }
   }
   const onExpected = vi.fn()
-  const calling = openCalling({ clock: hand, log, callRunner }, onExpected)
+  const calling = openCalling(
+    { clock: hand, log, registry: new Registry(), callRunner },
+    onExpected,
+  )
   const began = hand.now()
   for (const model of [of(), of(), of('cuda'), of('cuda')]) calling.call(model)
   expect(calls).toEqual([null, 'cuda'])

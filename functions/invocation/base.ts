@@ -36,8 +36,18 @@ export async function openBase(name: FunctionName) {
       `The secret ${places.GALLEY_DEPLOYMENT_SECRET_ARN} has ${secret.length} characters, and needs at least ${SECRET_CHARS_MIN}.`,
     )
   }
-  const url = databaseUrl(places.GALLEY_DATABASE_HOST, { user: APP_ROLE, password })
-  const db = openDatabase({ url, log, connectionsMax: CONNECTIONS[name] })
+  const urlWith = (password: string) =>
+    databaseUrl(places.GALLEY_DATABASE_HOST, { user: APP_ROLE, password })
+  const db = openDatabase({
+    url: urlWith(password),
+    log,
+    connectionsMax: CONNECTIONS[name],
+    // It may be changed while this function goes on.
+    async renewUrl() {
+      const read = await readSecrets({ password: places.GALLEY_DATABASE_SECRET_ARN })
+      return urlWith(read.password)
+    },
+  })
   const traces = openTraces({ clock, log }, settingsWith(headers), environment)
   return { clock, log, db, secret, traces, tracer: traces?.tracer ?? null }
 }

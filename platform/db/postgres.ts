@@ -32,6 +32,7 @@ const UNAVAILABLE_STATES = new Set([
 const TLS_FAULT =
   /SELF_SIGNED|UNABLE_TO_|CERT_|ERR_TLS|does not support SSL|certificate|no pg_hba.conf entry.*no encryption/i
 
+const WRONG_PASSWORD = '28P01'
 const DISK_FULL_STATE = '53100'
 /** A text with U+0000, which JSON and paths can carry and PostgreSQL cannot. */
 const UNSTORABLE_STATES = new Set(['22021', '22P05'])
@@ -44,9 +45,12 @@ export function openDatabase(config: {
   url: string
   log: Log
   connectionsMax?: number
+  /** The URL with the password of now: asked for when the server refuses the one that is known. */
+  renewUrl?: () => Promise<string>
 }): OpenDatabase {
+  let { url } = config
   const pool = new pg.Pool({
-    ...connectionOf(config.url),
+    ...connectionOf(url),
     max: config.connectionsMax ?? CONNECTIONS_MAX,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     statement_timeout: STATEMENT_TIMEOUT_MS,
@@ -81,9 +85,22 @@ export function openDatabase(config: {
     }
   }
 
+  /** True when there is another URL to try than this one; connections that are open stay. */
+  async function isRenewed(tried: string): Promise<boolean> {
+    // Another transaction may have asked meanwhile.
+    if (url !== tried) return true
+    const now = (await config.renewUrl?.()) ?? tried
+    if (now === tried) return false
+    url = now
+    Object.assign(pool.options, connectionOf(now))
+    config.log.info('db.password_renewed', {})
+    return true
+  }
+
   async function transaction<T>(begin: ReturnType<typeof sql>, work: (tx: Tx) => Promise<T>) {
     const giveUpAt = performance.now() + RECONNECT_MS_MAX
     for (let attempt = 1; ; attempt++) {
+      const tried = url
       let isDone = false
       try {
         const run = async (tx: Tx) => {
@@ -96,6 +113,7 @@ export function openDatabase(config: {
       } catch (error) {
         const state = stateOf(error)
         if (state && RETRYABLE_STATES.has(state) && attempt < RETRIES_MAX) continue
+        if (state === WRONG_PASSWORD && attempt < RETRIES_MAX && (await isRenewed(tried))) continue
         const told = translate(withoutValues(error))
         // Before the commit was asked for nothing can have been stored. After it nobody knows.
         const mayRunAgain = !isDone && isLostServer(error)

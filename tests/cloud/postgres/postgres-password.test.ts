@@ -3,11 +3,13 @@ import { createHash, createHmac } from 'node:crypto'
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sql } from 'drizzle-orm'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { migrate } from '#platform/db/migrate.ts'
-import { connectionOf } from '#platform/db/postgres.ts'
+import { connectionOf, openDatabase } from '#platform/db/postgres.ts'
 import { isVerifierOf } from '#platform/db/verifier.ts'
+import { newId } from '#schemas/ids.ts'
 import { type CloudDatabase, startDatabase } from './database.ts'
 
 /** Every printable character, so that none is quoted or prepared wrongly. */
@@ -85,6 +87,50 @@ test('an owner who may not see what the role has gives it its password all the s
   url.username = 'owner_of_rds'
   await give('of an owner', url.href)
   expect(await opens('of an owner')).toEqual({ role: 'galley_app' })
+})
+
+test('a password that is changed under who goes on costs no transaction: it asks for the one of now', async () => {
+  const urlWith = (password: string) => {
+    const url = new URL(server.url)
+    url.password = encodeURIComponent(password)
+    return url.href
+  }
+  await give('before')
+  let known = 'before'
+  let asked = 0
+  const db = openDatabase({
+    url: urlWith(known),
+    log: { info() {}, error() {} },
+    async renewUrl() {
+      asked++
+      return urlWith(known)
+    },
+  })
+  const roles = () =>
+    Promise.all(
+      Array.from({ length: 8 }, () =>
+        db.tenant(newId('tenant'), async tx => {
+          const { rows } = await tx.execute<{ role: string }>(sql`select current_user as role`)
+          return rows[0]!.role
+        }),
+      ),
+    )
+  try {
+    expect(new Set(await roles())).toEqual(new Set(['galley_app']))
+    await give('after')
+    await asOwner(`select pg_terminate_backend(pid) from pg_stat_activity
+      where usename = 'galley_app'`)
+    // Not yet known there either: told as it is, and not asked for ever.
+    await expect(roles()).rejects.toThrow('password authentication failed')
+    expect(asked).toBeGreaterThan(0)
+    known = 'after'
+    expect(new Set(await roles())).toEqual(new Set(['galley_app']))
+    const until = asked
+    await roles()
+    expect(asked).toBe(until)
+  } finally {
+    await db.close()
+  }
 })
 
 test('a password that clients would prepare each in its own way is refused, and changes nothing', async () => {

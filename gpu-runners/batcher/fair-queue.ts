@@ -103,7 +103,8 @@ export function createFairQueue(): FairQueue {
         remove(tenant, key, lane)
         continue
       }
-      const no = taken.asks.length > 0 ? whyNot(ask) : null
+      const mostMs = Math.min(roomMs, budget.roomMs(ask))
+      const no = taken.asks.length > 0 ? whyNot(ask, mostMs) : null
       if (no) {
         closed ??= no
         lagging.drop()
@@ -115,7 +116,7 @@ export function createFairQueue(): FairQueue {
       taken.asks.push(ask)
       taken.rows += ask.rows
       takenBytes += ask.bytes
-      roomMs = Math.min(roomMs, budget.roomMs(ask))
+      roomMs = mostMs
       if (ask.key === null) break
       if (taken.rows >= budget.rowsMax) {
         closed = 'full_rows'
@@ -127,11 +128,10 @@ export function createFairQueue(): FairQueue {
     else if (size > 0) taken.reason = 'shape'
     return taken
 
-    function whyNot(ask: Ask): Reason | null {
+    function whyNot(ask: Ask, mostMs: number): Reason | null {
       const more = taken.rows + ask.rows
       if (more > budget.rowsMax) return 'full_rows'
       if (takenBytes + ask.bytes > budget.bytesMax) return 'full_bytes'
-      const mostMs = Math.min(roomMs, budget.roomMs(ask))
       return mostMs < Number.POSITIVE_INFINITY && budget.runMs(more) > mostMs ? 'deadline' : null
     }
   }

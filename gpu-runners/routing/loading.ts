@@ -8,12 +8,15 @@ import type { TenantId } from '#schemas/ids.ts'
 import { leastBusy, type Placement } from './placement.ts'
 import { question, type Runner, RunnerLost } from './runner.ts'
 
-/** Runners that were lost while they loaded it before the model is taken for the cause. */
+/** Runners that were lost one after the other while they loaded it before the model is taken for the cause. */
 const LOSSES_MAX = 3
+/** After a loss: a machine that takes the place of one that was lost comes within this, or another reason is likelier. */
+const LOSS_MS = 600_000
 /** What failed just now is not tried again for every request that comes. */
 const FAILED_MS = 1_000
 const FAILED_MAX = 10_000
 type Failed = { at: number; error: unknown }
+type Losses = { at: number; count: number }
 
 export type Loading = {
   /** Loads it where it is not. Rejects with what the engine says, or `RunnerLost`. */
@@ -32,12 +35,29 @@ export function openLoading(
   const failed = new Map<string, Failed>()
   /** Of second runners, by runner and digest: where one could not load it, another serves it. */
   const alsoFailed = new Map<string, Failed>()
+  /** Since a load of this digest last ended in another way: where there is one runner, each is the first of its own. */
+  const lost = new Map<string, Losses>()
 
   function fail(of: Map<string, Failed>, key: string, error: unknown, model: Servable): void {
     const { model: name, digest } = model
     deps.log.error('router.not_loaded', { model: name, digest, error: String(error) })
+    keep(of, key, { at: deps.clock.now(), error })
+  }
+
+  function keep<T>(of: Map<string, T>, key: string, value: T): void {
     if (of.size >= FAILED_MAX) of.delete(of.keys().next().value!)
-    of.set(key, { at: deps.clock.now(), error })
+    of.set(key, value)
+  }
+
+  /** Whether so many were lost that nobody else should be. */
+  function isOneTooMany(digest: string): boolean {
+    const now = deps.clock.now()
+    const last = lost.get(digest)
+    const count = last && now - last.at < LOSS_MS ? last.count + 1 : 1
+    lost.delete(digest)
+    if (count >= LOSSES_MAX) return true
+    keep(lost, digest, { at: now, count })
+    return false
   }
 
   /** What failed just now. */
@@ -64,15 +84,20 @@ export function openLoading(
   }
 
   async function upTo(tenantId: TenantId, model: Servable): Promise<void> {
-    for (let losses = 0; ; losses++) {
+    for (;;) {
       const runner = leastBusy(deps.runners, model)
       // Whoever waits is asked again when one comes.
       if (!runner) return
       try {
-        return await on(runner, tenantId, model)
+        await on(runner, tenantId, model)
+        lost.delete(model.digest)
+        return
       } catch (error) {
-        if (!(error instanceof RunnerLost)) throw error
-        if (losses + 1 >= LOSSES_MAX) throw lostTooOften()
+        if (!(error instanceof RunnerLost)) {
+          lost.delete(model.digest)
+          throw error
+        }
+        if (isOneTooMany(model.digest)) throw lostTooOften()
       }
     }
   }

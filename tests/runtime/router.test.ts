@@ -206,7 +206,7 @@ describe('who may dial', () => {
     ['with something that is no hello', async () => 'nonsense'],
   ])('a runner that says hello %s is dropped', async (_, hello) => {
     const router = newRouter()
-    const runner = await dial(router, 'x', [], await hello())
+    const runner = await dial(router, 'x', [], { hello: await hello() })
     await until(runner.isEnded)
     expect(await router.router.ready()).toBe(false)
   })

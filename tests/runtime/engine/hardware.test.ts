@@ -125,7 +125,9 @@ test('the router sends a request to runners of its class alone, warm or cold, bu
   expect(cpu.asked).toEqual([])
   expect(cpu.loads).toEqual([])
   const joined = router.joined()
-  const cuda = await dial(router, 'cuda-0', [], await helloOf('cuda-0', runnerKey, 'cuda'))
+  const cuda = await dial(router, 'cuda-0', [], {
+    hello: await helloOf('cuda-0', runnerKey, 'cuda'),
+  })
   cuda.answerAll()
   await until(() => router.joined() > joined)
   expect(Buffer.from((await answer).body).toString()).toBe('cuda-0 did 1')
@@ -136,7 +138,7 @@ test('the router sends a request to runners of its class alone, warm or cold, bu
 test('a class that was not signed by the runner itself is not believed', async () => {
   const router = newRouter()
   const hello = { ...(await helloOf('x', runnerKey, 'cpu')), hardware: 'cuda' }
-  const runner = await dial(router, 'x', ['d'], hello)
+  const runner = await dial(router, 'x', ['d'], { hello })
   await until(() => runner.isEnded())
 })
 

@@ -43,9 +43,17 @@ describe('a model that no runner has warm', () => {
     expect(await answer).toBe('b did 1')
   })
 
-  test('is given up when one runner after the other is lost while it loads', async () => {
+  const GIVEN_UP = {
+    code: 'unavailable',
+    public: '3 runners were lost while they loaded this model.',
+    retryable: true,
+    retryAfterS: 1,
+  }
+
+  test('is given up when one runner after the other is lost while it loads, and the next is spared', async () => {
     const router = newRouter()
-    const runners = await Promise.all(['a', 'b', 'c'].map(name => dial(router, name)))
+    const runners: Awaited<ReturnType<typeof dial>>[] = []
+    for (const name of ['a', 'b', 'c', 'd']) runners.push(await dial(router, name))
     for (const runner of runners) runner.onLoad(null)
     const answer = ask(router, '1').catch(error => error)
     for (let deaths = 0; deaths < 3; deaths++) {
@@ -53,7 +61,19 @@ describe('a model that no runner has warm', () => {
       const at = runners.findIndex(runner => runner.loads.length > 0)
       runners.splice(at, 1)[0]!.die()
     }
-    expect(await answer).toMatchObject({ code: 'unavailable', retryable: true })
+    expect(await answer).toMatchObject(GIVEN_UP)
+    expect(runners.map(({ loads }) => loads)).toEqual([[]])
+  })
+
+  test('is given up as well where each runner that is lost was the only one', async () => {
+    const router = newRouter()
+    const answer = ask(router, '1').catch(error => error)
+    for (const name of ['a', 'b', 'c']) {
+      const runner = await dial(router, name, [], { loadsAtOnce: false })
+      await until(() => runner.loads.length > 0)
+      runner.die()
+    }
+    expect(await answer).toMatchObject(GIVEN_UP)
   })
 
   test('is loaded by one with less to do only where it would have loaded it in time', () => {

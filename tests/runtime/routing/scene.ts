@@ -70,8 +70,13 @@ export async function connect({ path }: Under): Promise<Socket> {
   return socket
 }
 
-/** A runner that does as the test says; it keeps what it is asked. */
-export async function dial(router: Under, name: string, warm: string[] = [], hello?: unknown) {
+/** A runner that does as the test says; it keeps what it is asked. `loadsAtOnce`: until the test says otherwise. */
+export async function dial(
+  router: Under,
+  name: string,
+  warm: string[] = [],
+  { hello, loadsAtOnce = true }: { hello?: unknown; loadsAtOnce?: boolean } = {},
+) {
   const ours = await connect(router)
   const joinedBefore = router.joined()
   const asked: Asked[] = []
@@ -80,7 +85,7 @@ export async function dial(router: Under, name: string, warm: string[] = [], hel
   const loads: string[] = []
   const questions: number[] = []
   /** What it says to a load; null: nothing, until the test says it. */
-  let loadAnswer: Answer | null = { ok: true }
+  let loadAnswer: Answer | null = loadsAtOnce ? { ok: true } : null
   const onQuestion = (id: number, asked: Question) => {
     if (asked.do !== 'load') return
     loads.push(asked.model.digest)

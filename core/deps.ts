@@ -51,14 +51,17 @@ export type Message = {
 
 /** SQS semantics: at least once, unordered, hidden while in flight, dead-lettered when poisonous. */
 export type Queue = {
-  /** Durable when it resolves. Any number of messages, each of up to 4 MiB; the driver makes batches. */
+  /**
+   * Durable when it resolves. Any number of messages, each of up to 4 MiB; the driver makes batches. Rejects with
+   * `PartlyDone` where it knows that some were stored; otherwise any of them may have been.
+   */
   send(queue: QueueName, messages: { body: string; delayS?: number }[]): Promise<void>
   /** Up to `max` (≤ 10) messages; waits up to `waitS` (≤ 20) for the first; resolves early on abort. */
   receive(
     queue: QueueName,
     options: { max: number; waitS: number; visibilityS?: number; signal?: AbortSignal },
   ): Promise<Message[]>
-  /** Deletes those whose receipt is still the newest; the others are ignored. */
+  /** Deletes those whose receipt is still the newest; the others are ignored. Rejects as `send` does. */
   delete(queue: QueueName, receipts: string[]): Promise<void>
   /** Sets when the message is receivable again, from now; 0 gives it back at once. False: not ours any more. */
   extend(queue: QueueName, receipt: string, visibilityS: number): Promise<boolean>

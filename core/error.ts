@@ -44,6 +44,32 @@ export class AppError extends Error {
   }
 }
 
+/**
+ * Of many things that were asked for together some were not done, for the reason that `cause` gives: those at
+ * the positions `undone`. Who asks again asks for these.
+ */
+export class PartlyDone extends AppError {
+  readonly undone: ReadonlySet<number>
+
+  constructor(cause: unknown, undone: ReadonlySet<number>) {
+    const {
+      code,
+      public: text,
+      retryable,
+      retryAfterS,
+      message: internal,
+    } = cause instanceof AppError ? cause : new AppError('internal', { internal: String(cause) })
+    super(code, { public: text, internal, retryable, retryAfterS, cause })
+    this.name = 'PartlyDone'
+    this.undone = undone
+  }
+}
+
+/** The positions of what was not done, or may not have been, of so many that were asked for together. */
+export function undoneOf(error: unknown, count: number): ReadonlySet<number> {
+  return error instanceof PartlyDone ? error.undone : new Set(Array(count).keys())
+}
+
 /** Whether it is a fault of ours that a line of the log is due. */
 export function isWorthALine(error: unknown): boolean {
   return !(error instanceof AppError) || (error.status >= 500 && !COUNTED.has(error.code))

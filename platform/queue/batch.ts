@@ -2,6 +2,8 @@
  * Joins calls that are made at the same time into one: while a batch is on its way the next one fills.
  * There is no timer, so a lone call waits for nothing.
  */
+import { PartlyDone } from '#core/error.ts'
+
 type BatchLimits<T> = {
   itemsMax: number
   /** Of all items of a batch, in the unit of `weigh`; a heavier item goes alone. */
@@ -9,10 +11,19 @@ type BatchLimits<T> = {
   weigh(item: T): number
   inFlightMax: number
 }
-type Call<T> = { items: T[]; resolve: () => void; reject: (reason: unknown) => void }
+/** What went wrong with each item, by position; undefined: it is done. */
+export type Errors = readonly unknown[]
+type Call<T> = { items: T[]; settle(errors: Errors): void }
 
-/** Calls `run` with the items of one or more calls; each call settles as its own batches do. */
-export function microBatch<T>(run: (items: T[]) => Promise<unknown>, limits: BatchLimits<T>) {
+/**
+ * Calls `run` with the items of one or more calls: it rejects when nothing is known to be done. Each call settles as its own
+ * items do, whatever became of those of others. It rejects with what went wrong first, as `PartlyDone` where
+ * something else of it was done.
+ */
+export function microBatch<T>(
+  run: (items: T[]) => Promise<Errors | undefined>,
+  limits: BatchLimits<T>,
+) {
   const waiting: Call<T>[] = []
   let inFlight = 0
   let scheduled = false
@@ -29,26 +40,42 @@ export function microBatch<T>(run: (items: T[]) => Promise<unknown>, limits: Bat
 
   async function flush(calls: Call<T>[]): Promise<void> {
     inFlight++
-    try {
-      await run(calls.flatMap(call => call.items))
-      for (const call of calls) call.resolve()
-    } catch (error) {
-      for (const call of calls) call.reject(error)
-    } finally {
-      inFlight--
-      schedule()
+    const items = calls.flatMap(call => call.items)
+    const errors = await run(items).catch(error => items.map(() => error))
+    let at = 0
+    for (const call of calls) {
+      const end = at + call.items.length
+      call.settle(errors ? errors.slice(at, end) : [])
+      at = end
     }
+    inFlight--
+    schedule()
   }
 
-  function enqueue(items: T[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      waiting.push({ items, resolve, reject })
+  function enqueue(items: T[]): Promise<Errors> {
+    return new Promise(settle => {
+      waiting.push({ items, settle })
       schedule()
     })
   }
 
   return async (items: T[]): Promise<void> => {
-    await Promise.all(chunks(items, limits).map(enqueue))
+    const undone = new Map<number, unknown>()
+    const add = async (chunk: T[], from: number) => {
+      for (const [at, error] of (await enqueue(chunk)).entries()) {
+        if (error !== undefined) undone.set(from + at, error)
+      }
+    }
+    let from = 0
+    const adding: Promise<void>[] = []
+    for (const chunk of chunks(items, limits)) {
+      adding.push(add(chunk, from))
+      from += chunk.length
+    }
+    await Promise.all(adding)
+    if (undone.size === 0) return
+    const [first] = undone.values()
+    throw undone.size === items.length ? first : new PartlyDone(first, new Set(undone.keys()))
   }
 }
 

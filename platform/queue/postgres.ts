@@ -93,12 +93,18 @@ export function postgresQueue(o: {
   }
 
   const sendAll = microBatch<{ queue: QueueName; body: string; delayS?: number }>(
-    items =>
-      query(SEND, [items.map(m => m.queue), items.map(m => m.body), items.map(m => m.delayS ?? 0)]),
+    async items => {
+      const delays = items.map(m => m.delayS ?? 0)
+      await query(SEND, [items.map(m => m.queue), items.map(m => m.body), delays])
+      return undefined
+    },
     { ...BATCH, weigh: m => m.body.length },
   )
   const deleteAll = microBatch<Held>(
-    held => query(DELETE, [held.map(h => h.queue), held.map(h => h.id), held.map(h => h.receipt)]),
+    async held => {
+      await query(DELETE, [held.map(h => h.queue), held.map(h => h.id), held.map(h => h.receipt)])
+      return undefined
+    },
     { ...BATCH, weigh: () => 1 },
   )
 

@@ -11,9 +11,9 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import type { Log, Queue } from '#core/deps.ts'
-import { AppError } from '#core/error.ts'
+import { undoneOf } from '#core/error.ts'
 import type { QueueName } from '#schemas/queues.ts'
-import { microBatch } from './batch.ts'
+import { type Errors, microBatch } from './batch.ts'
 import {
   type BodyBlobs,
   bytesOf,
@@ -28,14 +28,12 @@ import {
 } from './bodies.ts'
 import { checkOutgoing, checkReceive, checkRedrive, checkVisibility } from './message.ts'
 import { nameOf, sqsFault } from './sqs-client.ts'
-import { nap } from './unavailable.ts'
+import { isOldReceipt, untilAllDone } from './sqs-entries.ts'
 
 const ENTRIES_MAX = 10
 /** Of the messages of one call together. */
 const CALL_BYTES_MAX = MESSAGE_BYTES_MAX
 const CALLS_IN_FLIGHT_MAX = 8
-const TRIES_MAX = 5
-const RETRY_MS_FIRST = 50
 /** Long enough to ask all of SQS's machines, so that nothing received means that nothing is there. */
 const REDRIVE_WAIT_S = 1
 /** For which a dead message is hidden while it is sent back. */
@@ -43,10 +41,6 @@ const REDRIVE_HIDDEN_S = 60
 
 /** The URLs of each queue and of its dead-letter queue. */
 export type QueueUrls = Record<QueueName, { url: string; deadUrl: string }>
-
-type Entry = { Id: string }
-type Outcome = { Successful?: { Id?: string }[]; Failed?: Failure[] }
-type Failure = { Id?: string; Code?: string; Message?: string; SenderFault?: boolean }
 
 /** `blobs` is for bodies that are larger than a message, and opened when there is one. */
 export function sqsQueue(o: {
@@ -57,7 +51,7 @@ export function sqsQueue(o: {
 }): Queue {
   const bodies = largeBodies(o)
   const perUrl = <T>(
-    run: (url: string, items: T[]) => Promise<void>,
+    run: (url: string, items: T[]) => Promise<Errors>,
     weigh: (item: T) => number,
   ) => {
     const batches = new Map<string, (items: T[]) => Promise<void>>()
@@ -80,30 +74,31 @@ export function sqsQueue(o: {
       DelaySeconds: Math.ceil(m.delayS ?? 0),
       MessageAttributes: m.isPointer ? POINTER_MARK : undefined,
     }))
-    return untilAllDone(entries, Entries =>
-      o.client.send(new SendMessageBatchCommand({ QueueUrl, Entries })).catch(error => {
-        throw sqsFault(error, 'SendMessage', QueueUrl)
-      }),
-    )
+    return untilAllDone(entries, {
+      action: 'SendMessage',
+      url: QueueUrl,
+      send: Entries => o.client.send(new SendMessageBatchCommand({ QueueUrl, Entries })),
+    })
   }, bytesOf)
 
   const deleteAll = perUrl<string>(
     async (QueueUrl, receipts) => {
-      const old = new Set<string | undefined>()
+      const kept = new Set<string | undefined>()
       const entries = receipts.map((receipt, at) => ({
         Id: String(at),
         ReceiptHandle: handleOf(receipt),
       }))
-      await untilAllDone(
-        entries,
-        Entries =>
-          o.client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries })).catch(error => {
-            throw sqsFault(error, 'DeleteMessage', QueueUrl)
-          }),
-        failure => isOldReceipt(failure) && Boolean(old.add(failure.Id)),
+      const errors = await untilAllDone(entries, {
+        action: 'DeleteMessage',
+        url: QueueUrl,
+        send: Entries => o.client.send(new DeleteMessageBatchCommand({ QueueUrl, Entries })),
+        isDone: failure => isOldReceipt(failure) && Boolean(kept.add(failure.Id)),
+      })
+      // Of one that is another's now the body is still wanted, and of one that is still there.
+      await bodies.forget(
+        receipts.filter((_, at) => !kept.has(String(at)) && errors[at] === undefined),
       )
-      // Of one that is another's now the body is still wanted.
-      await bodies.forget(receipts.filter((_, at) => !old.has(String(at))))
+      return errors
     },
     () => 1,
   )
@@ -180,38 +175,19 @@ export function sqsQueue(o: {
         const outgoing = messages.map(({ body }) => ({ body }))
         // In this order: who dies in between leaves a message in both queues, and never in none. A large body is
         // stored anew, because its message lives as long again.
-        await sendAll(url, await bodies.pack(queue, outgoing))
+        const packed = await bodies.pack(queue, outgoing)
+        const trouble: unknown = await sendAll(url, packed).catch(error => error)
+        const undone = trouble ? undoneOf(trouble, messages.length) : new Set()
+        const gone = messages.filter((_, at) => !undone.has(at))
         await deleteAll(
           deadUrl,
-          messages.map(({ receipt }) => receipt),
+          gone.map(({ receipt }) => receipt),
         )
+        if (trouble) throw trouble
         sent += messages.length
       }
       return sent
     },
-  }
-}
-
-/** Sends what failed again, with a pause; throws when some of it failed for good. */
-async function untilAllDone<E extends Entry>(
-  entries: E[],
-  call: (entries: E[]) => Promise<Outcome>,
-  isDone: (failure: Failure) => boolean = () => false,
-): Promise<void> {
-  let left = entries
-  for (let tries = 1; ; tries++) {
-    const { Failed = [] } = await call(left)
-    const failures = new Map(Failed.filter(f => !isDone(f)).map(f => [f.Id, f]))
-    left = left.filter(entry => failures.has(entry.Id))
-    const [first] = failures.values()
-    if (!first) return
-    if (tries >= TRIES_MAX || first.SenderFault) {
-      throw new AppError(first.SenderFault ? 'internal' : 'unavailable', {
-        internal: `SQS refused ${left.length} of ${entries.length}: ${first.Code} ${first.Message}`,
-        retryable: !first.SenderFault,
-      })
-    }
-    await nap(Math.random() * RETRY_MS_FIRST * 2 ** tries)
   }
 }
 
@@ -229,13 +205,4 @@ function toReceived(m: {
     receiveCount: Number(m.Attributes?.ApproximateReceiveCount ?? 1),
     isPointer: saysPointer(m.MessageAttributes?.[POINTER_ATTRIBUTE]?.StringValue),
   }
-}
-
-/** The message is gone, in another's hands, or was never ours: nothing that a caller could mend. */
-function isOldReceipt(failure: Failure): boolean {
-  if (/ReceiptHandleIsInvalid|MessageNotInflight/.test(failure.Code ?? '')) return true
-  return (
-    /InvalidParameterValue/.test(failure.Code ?? '') &&
-    /receipt handle|ReceiptHandle/i.test(failure.Message ?? '')
-  )
 }

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import type pg from 'pg'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import type { Queue } from '#core/deps.ts'
+import { PartlyDone } from '#core/error.ts'
 import * as outbox from '#core/outbox.ts'
 import { openRelay } from '#functions/invocation/relay.ts'
 import { connectionOf } from '#platform/db/postgres.ts'
@@ -138,6 +139,49 @@ test('a message for a queue that only a newer version knows stays for that versi
   expect(await outbox.relay({ db, queue })).toBe(1)
   expect((await delivered()).map(one => one.id)).toEqual(['of today'])
   expect((await admin.query('select queue from outbox')).rows).toEqual([{ queue: 'of tomorrow' }])
+})
+
+test('what a queue took is not sent again because it did not take all, and what it refused is kept', async () => {
+  const tenantId = newId('tenant')
+  const bodies = Array.from({ length: 6 }, (_, i) => ({
+    queue: 'work' as const,
+    body: { id: String(i) },
+  }))
+  await inTenant({ db }, tenantId, unit => outbox.promise(unit, tenantId, bodies))
+  const picky: Queue = {
+    ...queue,
+    async send(name, messages) {
+      const isTaken = ({ body }: { body: string }) => Number(JSON.parse(body).id) % 2 === 0
+      await queue.send(name, messages.filter(isTaken))
+      const refused = messages.flatMap((message, at) => (isTaken(message) ? [] : [at]))
+      if (refused.length === messages.length) throw new Error('none of these')
+      throw new PartlyDone(new Error('not the odd ones'), new Set(refused))
+    },
+  }
+  expect(await outbox.relay({ db, queue: picky })).toBe(3)
+  await expect(outbox.relay({ db, queue: picky })).rejects.toThrow('none of these')
+  expect((await delivered()).map(({ id }) => id)).toEqual(['0', '2', '4'])
+  expect(await outbox.relay({ db, queue })).toBe(3)
+  expect((await delivered()).map(({ id }) => id)).toEqual(['0', '2', '4', '1', '3', '5'])
+})
+
+test('a queue that takes nothing, with more waiting for it than is sent at once, holds up no other', async () => {
+  const tenantId = newId('tenant')
+  await backlog()
+  await inTenant({ db }, tenantId, unit =>
+    outbox.promise(unit, tenantId, [{ queue: 'validate', body: { id: 'of another queue' } }]),
+  )
+  const closed: Queue = {
+    ...queue,
+    async send(name, messages) {
+      if (name === 'work') throw new Error('the role may not send')
+      return queue.send(name, messages)
+    },
+  }
+  expect(await outbox.relay({ db, queue: closed })).toBe(1)
+  expect((await delivered()).map(({ id }) => id)).toEqual(['of another queue'])
+  await expect(outbox.relay({ db, queue: closed })).rejects.toThrow('the role may not send')
+  expect(await left()).toBe(BACKLOG)
 })
 
 /** What a reply waits for, as the control API of a cloud does it. */

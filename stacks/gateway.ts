@@ -10,7 +10,7 @@ import { type Deployment, hostOf, nameOf, tagsOf } from './settings.ts'
 /** A flood of what is not signed ends here; tenants are limited at the edge. */
 const REQUESTS_PER_S = 500
 
-export function apiGateway(deployment: Deployment, { api: handler }: Functions): void {
+export function apiGateway(deployment: Deployment, { api: handler }: Functions): gateway.Api {
   const tags = tagsOf(deployment, 'functions')
   const api = new gateway.Api('api', {
     name: nameOf(deployment, 'api'),
@@ -74,4 +74,5 @@ export function apiGateway(deployment: Deployment, { api: handler }: Functions):
   const ids = { apiId: api.id, domainName: domain.id, stage: stage.id }
   new gateway.ApiMapping('api-mapping', ids)
   nameAt(deployment, 'functions', domain.domainNameConfiguration.targetDomainName)
+  return api
 }

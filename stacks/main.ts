@@ -23,11 +23,11 @@ export function deploy(deployment: Deployment): void {
     buckets: buckets(deployment, parts.secrets),
   }
   const made = functions(deployment, { ...parts, ...stored })
-  apiGateway(deployment, made)
+  const api = apiGateway(deployment, made)
   schedules(deployment, made)
   const routing = router(deployment, parts)
-  runners(deployment, { ...parts, ...stored, router: routing })
+  const capacities = runners(deployment, { ...parts, ...stored, router: routing })
   edge(deployment)
-  alarms(deployment, { ...parts, ...stored, functions: made, router: routing })
+  alarms(deployment, { ...parts, ...stored, functions: made, api, router: routing, capacities })
   dashboard(deployment, { ...stored, functions: made, router: routing })
 }

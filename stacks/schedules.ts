@@ -14,9 +14,14 @@ const MINUTE_S = 60
  */
 const WAITS_S = 3_600
 
+/** Between calls: what is due more often repeats within one. */
+export function callEveryS(name: keyof typeof SCHEDULES): number {
+  return Math.ceil(Math.max(MINUTE_S, SCHEDULES[name].everyS) / MINUTE_S) * MINUTE_S
+}
+
 export function schedules(deployment: Deployment, functions: Functions): void {
   for (const name of Object.keys(SCHEDULES) as (keyof typeof SCHEDULES)[]) {
-    const minutes = Math.ceil(Math.max(MINUTE_S, SCHEDULES[name].everyS) / MINUTE_S)
+    const minutes = callEveryS(name) / MINUTE_S
     const { arn, name: functionName } = functions[name]
     const role = roleOf(
       deployment,

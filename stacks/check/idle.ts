@@ -64,7 +64,7 @@ export const IDLE: Record<string, (graph: Graph) => number> = {
   'key, secrets, alarms, dashboard, private names': graph =>
     all(graph, 'kms/key').length * USD.key +
     secretsOf(graph) * USD.secret +
-    all(graph, 'cloudwatch/metricAlarm').length * USD.alarm +
+    alarmMetrics(graph) * USD.alarm +
     all(graph, 'cloudwatch/dashboard').length * USD.dashboard +
     all(graph, 'servicediscovery/privateDnsNamespace').length * USD.hostedZone,
   'relay, sweep and capacity, if they fill their minute': graph =>
@@ -97,13 +97,19 @@ function machineOf(graph: Graph, pool: string): number {
   return hour * HOURS + sum(disks.map(({ ebs }: Inputs) => ebs.volumeSize * USD.machineGb))
 }
 
+/** An alarm on a reckoning is paid for by each metric in it. */
+export function alarmMetrics(graph: Graph): number {
+  return each(graph, 'cloudwatch/metricAlarm', ({ metricQueries }) =>
+    metricQueries ? metricQueries.filter(({ metric }: Inputs) => metric).length : 1,
+  )
+}
+
 function each(graph: Graph, type: string, of: (inputs: Inputs, name: string) => number): number {
   return sum(all(graph, type).map(({ inputs, name }) => of(inputs, name)))
 }
 const isRepeated = (name: Name) => SCHEDULES[name].everyS < 60
 const copies = ({ multiAz }: Inputs) => (multiAz ? 2 : 1)
-/** Ours, and the one that RDS makes for the owner of a database. */
-/** Without the one of a receiver of traces, which no deployment needs. */
+/** Ours without the one of a receiver of traces, which no deployment needs, and the one that RDS makes for its owner. */
 const secretsOf = (graph: Graph) =>
   all(graph, 'secretsmanager/secret').filter(({ name }) => name !== 'secret-traces').length +
   each(graph, 'rds/instance', ({ manageMasterUserPassword }) => (manageMasterUserPassword ? 1 : 0))

@@ -9,7 +9,7 @@ import { balancerRules } from './rules/balancer.ts'
 import { containerRules } from './rules/containers.ts'
 import { costRules } from './rules/costs.ts'
 import { databaseRules } from './rules/database.ts'
-import { guideRules } from './rules/guide.ts'
+import { guideRules } from './rules/documents/guide.ts'
 import { lifecycle } from './rules/lifecycle.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
@@ -19,6 +19,8 @@ import { secretRules } from './rules/secrets.ts'
 import { sizingRules } from './rules/sizing.ts'
 import { startRules } from './rules/starts.ts'
 import { storage } from './rules/storage.ts'
+import { alarmRules } from './rules/watching/alarms.ts'
+import { toldRules } from './rules/watching/told.ts'
 import { waysIn } from './rules/ways-in.ts'
 import { readTexts, type Texts } from './texts.ts'
 
@@ -27,6 +29,8 @@ const RULES: Rule[] = [
   ...roleRules,
   ...secretRules,
   ...queueRules,
+  ...alarmRules,
+  ...toldRules,
   ...storage,
   ...lifecycle,
   ...networkRules,

@@ -31,7 +31,10 @@ type Needs = {
   router: Router
 }
 
-export function runners(deployment: Deployment, needs: Needs): ecs.Cluster {
+/** By pool and kind. */
+export type Capacities = Record<string, ecs.CapacityProvider>
+
+export function runners(deployment: Deployment, needs: Needs): Capacities {
   const tags = tagsOf(deployment, 'runners')
   const name = nameOf(deployment, 'runners')
   const cluster = new ecs.Cluster('runner-cluster', {
@@ -51,11 +54,12 @@ export function runners(deployment: Deployment, needs: Needs): ecs.Cluster {
     clusterName: cluster.name,
     capacityProviders: providers.flat().map(provider => provider.name),
   })
-  for (const [at, pool] of pools.entries()) {
+  const taken = pools.map((pool, at) => {
     const [spot, floor] = providers[at]!
     serviceOf(deployment, needs, { pool, cluster, spot: spot!, floor: floor!, joined })
-  }
-  return cluster
+    return { [`${pool}-spot`]: spot!, [`${pool}-floor`]: floor! }
+  })
+  return Object.assign({}, ...taken)
 }
 
 type Service = {
@@ -139,10 +143,7 @@ function serviceOf(
       cluster: cluster.arn,
       taskDefinition: task.arn,
       desiredCount: 0,
-      capacityProviderStrategies: [
-        { capacityProvider: floor.name, base, weight: 0 },
-        { capacityProvider: spot.name, base: 0, weight: 1 },
-      ],
+      capacityProviderStrategies: strategyOf(spot, floor, base),
       networkConfiguration: {
         subnets: network.privateSubnets.map(({ id }) => id),
         securityGroups: [network.groups.runners.id],
@@ -160,4 +161,13 @@ function serviceOf(
     // Whoever scales says how many there are; a deployment must not take them away.
     { dependsOn: [joined, ...network.waysOut], ignoreChanges: ['desiredCount'] },
   )
+}
+
+/**
+ * The floor first, then spot. With a weight of 0 a provider places no tasks, which may be said of its base too; so
+ * it has the least of the thousand that there is.
+ */
+function strategyOf(spot: ecs.CapacityProvider, floor: ecs.CapacityProvider, base: number) {
+  const rest = { capacityProvider: spot.name, base: 0, weight: 1_000 }
+  return base === 0 ? [rest] : [{ capacityProvider: floor.name, base, weight: 1 }, rest]
 }

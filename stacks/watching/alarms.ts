@@ -1,46 +1,49 @@
 /** Who is called, when, and the page to open first: every alarm names its part of the runbook. */
-import * as budgets from '@pulumi/aws/budgets/index.js'
-import * as cloudwatch from '@pulumi/aws/cloudwatch/index.js'
+import type * as gateway from '@pulumi/aws/apigatewayv2/index.js'
 import type * as rds from '@pulumi/aws/rds/index.js'
-import * as sns from '@pulumi/aws/sns/index.js'
-import type * as pulumi from '@pulumi/pulumi'
+import type * as sns from '@pulumi/aws/sns/index.js'
 import type { FunctionName } from '../../schemas/cloud/functions.ts'
 import { QUEUES, type QueueName } from '../../schemas/queues.ts'
 import { SCHEDULES } from '../../schemas/schedules.ts'
 import { connectionsOf } from '../connections.ts'
 import type { Router } from '../containers/router.ts'
+import type { Capacities } from '../containers/runners.ts'
 import type { Functions } from '../functions.ts'
-import { policyOf } from '../policy.ts'
 import type { Queues } from '../queues.ts'
+import { callEveryS } from '../schedules.ts'
 import type { Secrets } from '../secrets.ts'
-import { type Deployment, nameOf, tagsOf } from '../settings.ts'
+import { type Deployment, nameOf } from '../settings.ts'
+import { alarm, type Watched } from './alarm.ts'
+import { spend, topicOf } from './told.ts'
 
 type Needs = {
   secrets: Secrets
   queues: Queues
   functions: Functions
+  api: gateway.Api
   database: rds.Instance
   router: Router
+  capacities: Capacities
 }
-type Watched = {
-  /** The heading in docs/runbook.md. */
-  runbook: string
-  namespace: string
-  metric: string
-  dimensions: Record<string, pulumi.Input<string>>
-  over?: number
-  under?: number
-  statistic?: 'Sum' | 'Maximum' | 'Average' | 'Minimum'
-  minutes?: number
-  /** Of those minutes, not necessarily in a row; all of them where it is not said. */
-  minutesBad?: number
-}
+type On = (name: string, watched: Watched) => void
 
 export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
   const topic = topicOf(deployment, needs.secrets)
-  const on = (name: string, watched: Watched) => alarm(deployment, topic, name, watched)
+  const on: On = (name, watched) => alarm(deployment, topic, name, watched)
+  ofQueues(on, needs.queues)
+  ofFunctions(on, needs.functions)
+  ofGateway(on, needs.api)
+  ofDatabase(on, needs.database, deployment)
+  ofBalancer(on, needs.router, deployment)
+  ofRouters(on, deployment)
+  ofMachines(on, needs.capacities, deployment)
+  spend(deployment, topic)
+  return topic
+}
+
+function ofQueues(on: On, queues: Queues): void {
   for (const name of Object.keys(QUEUES) as QueueName[]) {
-    const { live, dead } = needs.queues[name]
+    const { live, dead } = queues[name]
     on(`queue-${name}-late`, {
       runbook: 'messages-wait-too-long',
       namespace: 'AWS/SQS',
@@ -54,16 +57,17 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
       metric: 'ApproximateNumberOfMessagesVisible',
       dimensions: { QueueName: dead.name },
       over: 0,
-      minutes: 1,
+      periods: 1,
     })
   }
-  for (const [name, { name: FunctionName }] of Object.entries(needs.functions)) {
+}
+
+function ofFunctions(on: On, functions: Functions): void {
+  for (const [name, { name: FunctionName }] of Object.entries(functions)) {
     const of = { namespace: 'AWS/Lambda', dimensions: { FunctionName } }
     on(`function-${name}-errors`, {
       ...of,
       runbook: 'a-function-fails',
-      metric: 'Errors',
-      statistic: 'Sum',
       ...failuresOf(name as FunctionName),
     })
     on(`function-${name}-throttled`, {
@@ -73,11 +77,64 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
       statistic: 'Sum',
       over: name === 'api' ? 0 : 20,
     })
+    if (name in SCHEDULES)
+      on(`schedule-${name}-stopped`, {
+        ...of,
+        runbook: 'a-schedule-has-stopped',
+        metric: 'Invocations',
+        statistic: 'Sum',
+        under: 1,
+        periodS: silenceS(name as keyof typeof SCHEDULES),
+        periods: 1,
+        isMissed: true,
+      })
   }
+}
+
+/** Of one that is called once a minute no more than one invocation a minute can fail. */
+function failuresOf(name: FunctionName) {
+  const errors = { metric: 'Errors', statistic: 'Sum' as const, over: 0 }
+  // Nobody repeats a deployment's step by itself.
+  if (name === 'migrate') return { ...errors, periods: 1 }
+  // A run may take a quarter of an hour to fail.
+  if (name in SCHEDULES) return { ...errors, periods: 30, periodsBad: 2 }
+  return { faults: ['Errors'], of: 'Invocations', over: 5, periodS: 300, periods: 1 }
+}
+
+/** While one run works, which it may for as long as its time-out, no other one begins. */
+function silenceS(name: keyof typeof SCHEDULES): number {
+  const wholeMinutes = Math.ceil(SCHEDULES[name].timeoutS / 60) * 60
+  return Math.max(300, wholeMinutes + 3 * callEveryS(name))
+}
+
+/** The control API answers its faults as replies, so that its function has no errors. */
+function ofGateway(on: On, { id: ApiId }: gateway.Api): void {
+  const of = { namespace: 'AWS/ApiGateway', dimensions: { ApiId } }
+  on('gateway-faults', {
+    ...of,
+    runbook: 'requests-fail',
+    faults: ['5xx'],
+    of: 'Count',
+    over: 5,
+    periodS: 300,
+    periods: 1,
+  })
+  on('gateway-slow', {
+    ...of,
+    runbook: 'requests-are-slow',
+    metric: 'Latency',
+    statistic: 'p90',
+    over: 3_000,
+    periodS: 300,
+    periods: 3,
+  })
+}
+
+function ofDatabase(on: On, database: rds.Instance, { settings }: Deployment): void {
   const GB = 2 ** 30
   const of = {
     namespace: 'AWS/RDS',
-    dimensions: { DBInstanceIdentifier: needs.database.identifier },
+    dimensions: { DBInstanceIdentifier: database.identifier },
   }
   on('database-full', {
     ...of,
@@ -92,32 +149,67 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
     metric: 'CPUUtilization',
     statistic: 'Average',
     over: 85,
-    minutes: 15,
+    periods: 15,
   })
   on('database-connections', {
     ...of,
     runbook: 'connections-run-out',
     metric: 'DatabaseConnections',
-    over: Math.floor(0.8 * connectionsOf(deployment.settings)),
+    over: Math.floor(0.8 * connectionsOf(settings)),
+    isMissed: true,
   })
-  const balancer = {
+}
+
+function ofBalancer(on: On, { balancer, targets }: Router, { settings }: Deployment): void {
+  const of = {
     namespace: 'AWS/ApplicationELB',
-    dimensions: { LoadBalancer: needs.router.balancer.arnSuffix },
+    dimensions: { LoadBalancer: balancer.arnSuffix },
     runbook: 'the-router-fails',
-    statistic: 'Sum' as const,
   }
-  on('router-errors', { ...balancer, metric: 'HTTPCode_ELB_5XX_Count', over: 20 })
-  on('router-faults', { ...balancer, metric: 'HTTPCode_Target_5XX_Count', over: 50 })
+  // Of requests that reached no router there is no count.
+  on('router-errors', { ...of, metric: 'HTTPCode_ELB_5XX_Count', statistic: 'Sum', over: 20 })
+  on('router-faults', {
+    ...of,
+    faults: ['HTTPCode_Target_5XX_Count'],
+    of: 'RequestCount',
+    over: 5,
+    periodS: 300,
+    periods: 1,
+  })
+  on('router-slow', {
+    ...of,
+    runbook: 'predictions-are-slow',
+    metric: 'TargetResponseTime',
+    statistic: 'p90',
+    over: 10,
+    periodS: 300,
+    periods: 3,
+  })
   // What fails over gRPC is a 200 to the balancer: whether routers answer at all, it knows.
-  for (const [protocol, { arnSuffix: TargetGroup }] of Object.entries(needs.router.targets))
+  for (const [protocol, { arnSuffix: TargetGroup }] of Object.entries(targets)) {
+    const dimensions = { ...of.dimensions, TargetGroup }
     on(`router-${protocol}-unhealthy`, {
-      ...balancer,
-      dimensions: { ...balancer.dimensions, TargetGroup },
+      ...of,
+      dimensions,
       metric: 'UnHealthyHostCount',
-      statistic: 'Maximum',
       over: 0,
-      minutes: 10,
+      periods: 10,
     })
+    // A router that is gone is not unhealthy either.
+    on(`router-${protocol}-missing`, {
+      ...of,
+      dimensions,
+      metric: 'HealthyHostCount',
+      statistic: 'Minimum',
+      under: settings.routers,
+      periods: 10,
+      isMissed: true,
+    })
+  }
+}
+
+/** As many as the stage says, whatever comes. */
+function ofRouters(on: On, deployment: Deployment): void {
   const name = nameOf(deployment, 'router')
   for (const [what, over] of Object.entries({ CPUUtilization: 80, MemoryUtilization: 85 }))
     on(`router-${what === 'CPUUtilization' ? 'busy' : 'full'}`, {
@@ -127,85 +219,19 @@ export function alarms(deployment: Deployment, needs: Needs): sns.Topic {
       metric: what,
       statistic: 'Average',
       over,
-      minutes: 15,
+      periods: 15,
     })
-  spend(deployment, topic)
-  return topic
 }
 
-/** Of one that is called once a minute no more than one invocation a minute can fail. */
-function failuresOf(name: FunctionName): Pick<Watched, 'over' | 'minutes' | 'minutesBad'> {
-  // Nobody repeats a deployment's step by itself.
-  if (name === 'migrate') return { over: 0, minutes: 1 }
-  // A run may take a quarter of an hour to fail.
-  if (name in SCHEDULES) return { over: 0, minutes: 30, minutesBad: 2 }
-  return { over: 5 }
-}
-
-function alarm(deployment: Deployment, topic: sns.Topic, name: string, watched: Watched): void {
-  const { runbook, metric, statistic = 'Maximum', minutes = 5, over, under } = watched
-  new cloudwatch.MetricAlarm(`alarm-${name}`, {
-    name: nameOf(deployment, name),
-    alarmDescription: `docs/runbook.md#${runbook}`,
-    namespace: watched.namespace,
-    metricName: metric,
-    dimensions: watched.dimensions,
-    statistic,
-    period: 60,
-    evaluationPeriods: minutes,
-    datapointsToAlarm: watched.minutesBad ?? minutes,
-    comparisonOperator: under === undefined ? 'GreaterThanThreshold' : 'LessThanThreshold',
-    threshold: under ?? over ?? 0,
-    // Nothing happens at night in a small deployment, and nothing is what its metrics then say.
-    treatMissingData: 'notBreaching',
-    alarmActions: [topic.arn],
-    okActions: [topic.arn],
-    tags: tagsOf(deployment, 'alarms'),
-  })
-}
-
-function topicOf(deployment: Deployment, { key }: Secrets): sns.Topic {
-  const topic = new sns.Topic('alarms', {
-    name: nameOf(deployment, 'alarms'),
-    kmsMasterKeyId: key.arn,
-    tags: tagsOf(deployment, 'alarms'),
-  })
-  new sns.TopicSubscription('alarms-email', {
-    topic: topic.arn,
-    protocol: 'email',
-    endpoint: deployment.alarmEmail,
-  })
-  new sns.TopicPolicy('alarms-policy', {
-    arn: topic.arn,
-    policy: policyOf([
-      {
-        Principal: { Service: ['cloudwatch.amazonaws.com', 'budgets.amazonaws.com'] },
-        Action: ['sns:Publish'],
-        Resource: topic.arn,
-        Condition: { StringEquals: { 'aws:SourceAccount': deployment.account } },
-      },
-    ]),
-  })
-  return topic
-}
-
-/** What this stage costs by its tags, so that stages may share an account. */
-function spend(deployment: Deployment, topic: sns.Topic): void {
-  const notification = (notificationType: string, threshold: number) => ({
-    comparisonOperator: 'GREATER_THAN',
-    notificationType,
-    threshold,
-    thresholdType: 'PERCENTAGE',
-    subscriberSnsTopicArns: [topic.arn],
-  })
-  new budgets.Budget('spend', {
-    name: nameOf(deployment, 'spend'),
-    budgetType: 'COST',
-    timeUnit: 'MONTHLY',
-    limitAmount: String(deployment.settings.spendUsd),
-    limitUnit: 'USD',
-    costFilters: [{ name: 'TagKeyValue', values: [`user:galley:stage$${deployment.stage}`] }],
-    notifications: [notification('ACTUAL', 80), notification('FORECASTED', 100)],
-    tags: tagsOf(deployment, 'alarms'),
-  })
+/** Over 100 percent, tasks wait for machines: longer than one takes to come, nobody has any. */
+function ofMachines(on: On, capacities: Capacities, deployment: Deployment): void {
+  for (const [name, { name: CapacityProviderName }] of Object.entries(capacities))
+    on(`machines-${name}-missing`, {
+      runbook: 'machines-do-not-come',
+      namespace: 'AWS/ECS/ManagedScaling',
+      metric: 'CapacityProviderReservation',
+      dimensions: { CapacityProviderName, ClusterName: nameOf(deployment, 'runners') },
+      over: 100,
+      periods: 20,
+    })
 }

@@ -174,10 +174,12 @@ export const containerRules: Rule[] = [
           const of = (kind: string) =>
             strategies.find((each: Inputs) => each.capacityProvider.endsWith(`-${kind}`))
           if (!(of('spot')?.weight > 0)) return 'has no spot capacity'
-          if (of('floor')?.weight !== 0) return 'grows on on-demand'
+          const floor = of('floor')
+          if (floor && of('spot').weight < 1_000 * floor.weight) return 'grows on on-demand'
+          if (floor && !(floor.weight >= 1)) return 'may place nothing on its floor'
           if (!ignored.includes('desiredCount')) return 'loses its runners to a deployment'
           const isBare = graph.stage === 'production' && name === 'runners-cpu'
-          return isBare && !(of('floor').base >= 1) && 'has no floor when spot is gone'
+          return isBare && !(floor?.base >= 1) && 'has no floor when spot is gone'
         },
       ),
     plants: [
@@ -186,7 +188,13 @@ export const containerRules: Rule[] = [
         one(graph, 'runners-gpu').ignored = []
       },
       graph => {
-        inputs(graph, 'runners-cpu').capacityProviderStrategies[0].weight = 1
+        inputs(graph, 'runners-cpu').capacityProviderStrategies[0].weight = 0
+      },
+      graph => {
+        inputs(graph, 'runners-cpu').capacityProviderStrategies[0].weight = 1_000
+      },
+      graph => {
+        inputs(graph, 'runners-cpu').capacityProviderStrategies.shift()
       },
       graph => {
         inputs(graph, 'runners-cpu').capacityProviderStrategies[0].base = 0

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { STAGES } from '../../settings.ts'
 import type { Inputs } from '../graph.ts'
-import { IDLE } from '../idle.ts'
+import { alarmMetrics, IDLE } from '../idle.ts'
 import { all, faulty, inputs, plant, type Rule } from '../rule.ts'
 
 const HEADING = '## A month in which nothing happens'
@@ -42,7 +42,7 @@ export const costRules: Rule[] = [
       const unknown = [...told.keys()].filter(
         what => !(what in IDLE) && !['what', 'sum', '---'].includes(what),
       )
-      const alarms = `${all(graph, 'cloudwatch/metricAlarm').length} × 0.10`
+      const alarms = `${alarmMetrics(graph)} × 0.10`
       const counts = told.get('key, secrets, alarms, dashboard, private names')?.formula ?? ''
       const whole = graph.stage === 'dev' ? `about ${total.toFixed(0)} US` : `${total.toFixed(0)}`
       const isTold = graph.stage === 'staging' || read('deploy.md').includes(whole)

@@ -1,7 +1,7 @@
 /** What docs/deploy.md tells whoever deploys: that it is enough, in the right order, and of these stacks. */
-import { VARIABLES_SAID } from '../../env.ts'
-import type { Graph } from '../graph.ts'
-import { all, inputs, type Rule } from '../rule.ts'
+import { VARIABLES_SAID } from '../../../env.ts'
+import type { Graph } from '../../graph.ts'
+import { all, inputs, type Rule } from '../../rule.ts'
 
 /** Of the first deployment: one command a line, without what is said of it. */
 function commandsOf({ texts: { guide } }: Graph): string[] {

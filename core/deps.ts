@@ -153,7 +153,14 @@ export type FeatureObjects = {
   /** How many neighbouring partitions one object holds; fixed once there is data. */
   partitionsPerObject: number
   group(tenantId: TenantId, group: number): FeatureObject
+  /**
+   * `apply` at several objects of a tenant, each for itself: the outcomes, in the order of the calls, say
+   * what each took. No object is named twice.
+   */
+  applyAt(tenantId: TenantId, calls: readonly ApplyAt[]): Promise<AppliedAt[]>
 }
+export type ApplyAt = { group: number; input: ApplyEvents }
+export type AppliedAt = { positions: Position[] } | { error: unknown }
 
 /** Online features of a group of partitions. Every call is atomic, and on disk before its reply leaves. */
 export type FeatureObject = {

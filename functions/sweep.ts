@@ -10,8 +10,9 @@ const SWEEPS = {
   expire_runs: jobs.sweep.expireRuns,
   requeue_steps: jobs.sweep.requeueSilentSteps,
   ask_for_validation: models.validation.askAgain,
-  place_events: events.placeWaiting,
   forget_replies: idempotency.forget,
+  // The last: where objects do not answer it takes what time is left.
+  place_events: events.placeWaiting,
 }
 
 /** Each sweep once; returns those that failed. One that fails is logged, and leaves the others theirs. */

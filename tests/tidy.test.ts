@@ -156,6 +156,7 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
     objects: { tenant: () => ({ leaseRate: gone }) },
     features: {
       partitionsPerObject: 1024,
+      applyAt: gone,
       group: () => ({ apply: gone, read: gone, decide: gone, explain: gone, erase: gone }),
     },
     blobs: { put: gone, putPart: gone, get: gone },

@@ -8,9 +8,10 @@ import { columnOf } from '#core/sql-columns.ts'
 import type { Event, Position } from '#schemas/event.ts'
 import { type BatchId, newId, type TenantId } from '#schemas/ids.ts'
 import { eventBatches } from '#schemas/tables/events.ts'
+import type { Placeable } from './apply.ts'
 import { claim, known, lockLog, type Outcome } from './claim.ts'
 import { prepareDay } from './day.ts'
-import { gather, type Placeable, place, positionsOf } from './place.ts'
+import { gather, place, positionsOf } from './place.ts'
 import { bare, type Logged } from './rows.ts'
 
 export type { Outcome }

@@ -6,9 +6,10 @@ import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import type { Clock, Database, FeatureObjects, Log, Unit } from '#core/deps.ts'
 import { inFull } from '#core/error.ts'
 import { columnOf } from '#core/sql-columns.ts'
-import type { EventType, Placement, Position } from '#schemas/event.ts'
+import type { Position } from '#schemas/event.ts'
 import type { BatchId, TenantId } from '#schemas/ids.ts'
 import { eventBatches } from '#schemas/tables/events.ts'
+import { applied, type FailedObjects, type Placeable, type Unplaced } from './apply.ts'
 import { placementsOf } from './contract.ts'
 import { typeAt } from './declare.ts'
 import { bare, type Logged, loggedEvents } from './rows.ts'
@@ -16,23 +17,34 @@ import { bare, type Logged, loggedEvents } from './rows.ts'
 /** Whoever took it in has died, or the objects were away. */
 const LEFT_MS = 15_000
 const SWEPT_MAX = 50
-/** Placements of one call, which reads wait for: a commit costs as much as some hundred of them. */
-const APPLIED_MAX = 1_000
+/** Each has a request under way at each of few connections. */
+const TENANTS_AT_ONCE = 8
+/** Batches of a tenant that found further objects failing: more of them are not waited for in one sweep. */
+const FUTILE_MAX = 3
 
 type Deps = { db: Database; clock: Clock; features: FeatureObjects }
-/** An event with its placements, which for a retraction are those of what it takes back. */
-export type Placeable = Logged & { type: EventType; placements: Placement[] }
-type Batch = { id: BatchId; events: Placeable[]; checkedAt: number }
+type Batch = Unplaced & { id: BatchId }
+type Trouble = { failed: FailedObjects; futile: number }
 type Waiting = { tenantId: TenantId; id: BatchId; keys: string[]; createdAt: Date }
 
-/** Places a batch that is in the log. May be done twice: a position is given once. */
-export async function place(deps: Deps, tenantId: TenantId, batch: Batch): Promise<Position[]> {
-  const positions = await applied(deps, tenantId, batch)
+/**
+ * Places a batch that is in the log. May be done twice: a position is given once. Where some objects fail,
+ * what the others gave is kept, the batch stays for the rest of it, and the first error is thrown.
+ */
+export async function place(
+  deps: Deps,
+  tenantId: TenantId,
+  batch: Batch,
+  failed: FailedObjects = new Map(),
+): Promise<Position[]> {
+  const { positions, errors } = await applied(deps.features, tenantId, batch, failed)
+  if (positions.length === 0 && errors.length > 0) throw errors[0]
   const logged = new Map(batch.events.map(each => [each.event.key, each]))
   await deps.db.tenant(tenantId, async tx => {
     if (positions.length > 0) await storePositions(tx, tenantId, positions, logged)
-    await tx.delete(eventBatches).where(eq(eventBatches.id, batch.id))
+    if (errors.length === 0) await tx.delete(eventBatches).where(eq(eventBatches.id, batch.id))
   })
+  if (errors.length > 0) throw errors[0]
   return positions
 }
 
@@ -99,36 +111,74 @@ export async function positionsOf(
 /** Finishes what was left half done. One tenant's trouble is not another's. Returns how many batches there were. */
 export async function placeWaiting(deps: Deps & { log: Log }): Promise<number> {
   const before = new Date(deps.clock.now() - LEFT_MS)
+  const troubles = new Map<TenantId, Trouble>()
   let last: Waiting | null = null
   let count = 0
   for (;;) {
     const left: Waiting[] = await waitingBatches(deps.db, before, last)
-    const ofTenants = Map.groupBy(left, ({ tenantId }) => tenantId)
-    await Promise.all([...ofTenants.values()].map(batches => placeOrLog(deps, batches)))
+    const ofTenants = [...Map.groupBy(left, ({ tenantId }) => tenantId)]
+    for (let at = 0; at < ofTenants.length; at += TENANTS_AT_ONCE) {
+      await Promise.all(
+        ofTenants.slice(at, at + TENANTS_AT_ONCE).map(([tenantId, batches]) => {
+          const trouble = troubles.get(tenantId) ?? { failed: new Map(), futile: 0 }
+          troubles.set(tenantId, trouble)
+          return placeOrLog(deps, batches, trouble)
+        }),
+      )
+    }
     count += left.length
     if (left.length < SWEPT_MAX) return count
     last = left.at(-1)!
   }
 }
 
-async function placeOrLog(deps: Deps & { log: Log }, batches: Waiting[]): Promise<void> {
-  for (const batch of batches) {
+/** One batch that cannot be placed keeps no other of its tenant: each has objects of its own. */
+async function placeOrLog(
+  deps: Deps & { log: Log },
+  batches: Waiting[],
+  trouble: Trouble,
+): Promise<void> {
+  const left = [...batches]
+  while (left.length > 0 && trouble.futile < FUTILE_MAX) {
+    // After a failure chance says which is next: those before it must not be tried alone every time.
+    const at = trouble.failed.size > 0 ? Math.floor(Math.random() * left.length) : 0
+    const [batch] = left.splice(at, 1) as [Waiting]
     const { tenantId: tenant, id } = batch
+    const failedBefore = trouble.failed.size
     try {
-      await placeAgain(deps, batch)
+      await placeAgain(deps, batch, trouble.failed)
     } catch (error) {
+      if (trouble.failed.size > failedBefore) trouble.futile++
       deps.log.error('events.not_placed', { tenant, batch: id, error: inFull(error) })
-      return
     }
   }
 }
 
-async function placeAgain(deps: Deps, { tenantId, id, keys }: Waiting): Promise<void> {
+/** What objects have not placed of it yet. */
+async function placeAgain(
+  deps: Deps,
+  { tenantId, id, keys }: Waiting,
+  failed?: FailedObjects,
+): Promise<void> {
   const checkedAt = deps.clock.now()
-  const events = await deps.db.tenant(tenantId, tx =>
-    gather({ tx }, tenantId, keys.map(bare), new Map()),
-  )
-  await place(deps, tenantId, { id, events, checkedAt })
+  const events = await deps.db.tenant(tenantId, async tx => {
+    const all = await gather({ tx }, tenantId, keys.map(bare), new Map())
+    const placed = await placedOf(tx, keys)
+    return all.map(each => ({
+      ...each,
+      placements: each.placements.filter(
+        ({ event, entity }) => !placed.has(`${event.key} ${entity}`),
+      ),
+    }))
+  })
+  await place(deps, tenantId, { id, events, checkedAt }, failed)
+}
+
+async function placedOf(tx: Unit['tx'], keys: readonly string[]): Promise<Set<string>> {
+  const { rows } = await tx.execute<{ key: string; entity: string }>(sql`
+    select key, entity from event_positions where (day, number) in (
+      select day, number from event_keys where key = any(${columnOf(keys)(key => key)}::uuid[]))`)
+  return new Set(rows.map(({ key, entity }) => `${bare(key)} ${entity}`))
 }
 
 function waitingBatches(db: Database, before: Date, last: Waiting | null): Promise<Waiting[]> {
@@ -145,34 +195,6 @@ function waitingBatches(db: Database, before: Date, last: Waiting | null): Promi
       .orderBy(asc(createdAt), asc(tenantId), asc(id))
       .limit(SWEPT_MAX),
   )
-}
-
-async function applied(
-  { features }: Deps,
-  tenantId: TenantId,
-  { events, checkedAt }: Batch,
-): Promise<Position[]> {
-  const groups = new Map<number, Placement[]>()
-  const onlineDays: Record<string, number> = {}
-  for (const { type, placements } of events) {
-    onlineDays[type.type] = Math.max(onlineDays[type.type] ?? 0, type.online_days)
-    for (const placement of placements) {
-      const group = Math.floor(placement.partition / features.partitionsPerObject)
-      const others = groups.get(group)
-      if (others) others.push(placement)
-      else groups.set(group, [placement])
-    }
-  }
-  const ofGroup = async ([group, placements]: [number, Placement[]]) => {
-    const object = features.group(tenantId, group)
-    const positions: Position[] = []
-    for (let at = 0; at < placements.length; at += APPLIED_MAX) {
-      const some = placements.slice(at, at + APPLIED_MAX)
-      positions.push(...(await object.apply({ placements: some, checkedAt, onlineDays })).positions)
-    }
-    return positions
-  }
-  return (await Promise.all([...groups].map(ofGroup))).flat()
 }
 
 async function storePositions(

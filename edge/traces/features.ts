@@ -30,7 +30,7 @@ function tracedFeatures(
     }
   }
   return {
-    partitionsPerObject: features.partitionsPerObject,
+    ...features,
     group(tenantId, group) {
       const object = features.group(tenantId, group)
       return {

@@ -1,7 +1,8 @@
 /** Queues and objects of the cloud, each opened by the functions that use it. */
 import type { FeatureObjects, Queue } from '#core/deps.ts'
 import { openSigner, placeKey } from '#core/internal/signing.ts'
-import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
+import { httpApplyAt, httpObjects } from '#platform/objects/http.ts'
+import { remoteFeatures } from '#platform/objects/remote.ts'
 import { type Bodies, largeBodies } from '#platform/queue/bodies.ts'
 import { sqsQueue } from '#platform/queue/sqs.ts'
 import { sqsClient } from '#platform/queue/sqs-client.ts'
@@ -30,6 +31,6 @@ export async function openFeatures({ secret, clock }: Base): Promise<FeatureObje
   const places = readPlaces(['GALLEY_FEATURES_URL', 'GALLEY_PARTITIONS_PER_OBJECT'])
   const signer = await openSigner('functions', await placeKey(secret, 'functions'))
   const origin = places.GALLEY_FEATURES_URL.replace(/\/+$/, '')
-  const call = httpObjects({ fetch, origin, signer, clock })
-  return remoteFeatures(call, places.GALLEY_PARTITIONS_PER_OBJECT)
+  const at = { fetch, origin, signer, clock }
+  return remoteFeatures(httpObjects(at), places.GALLEY_PARTITIONS_PER_OBJECT, httpApplyAt(at))
 }

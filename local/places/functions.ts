@@ -29,7 +29,8 @@ import { openLog } from '#platform/log.ts'
 import { measureProcess } from '#platform/metrics/process.ts'
 import { Registry } from '#platform/metrics/registry.ts'
 import { dialObjects } from '#platform/objects/channel.ts'
-import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
+import { httpApplyAt, httpObjects } from '#platform/objects/http.ts'
+import { remoteFeatures } from '#platform/objects/remote.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { openSqs } from '#platform/queue/open.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
@@ -58,9 +59,13 @@ const keys = Object.fromEntries(
 )
 const verifier = await openVerifier(keys)
 const signer = await openSigner('functions', await placeKey(env.secret, 'functions'))
-const objects = env.featuresUrl
-  ? httpObjects({ fetch, origin: env.featuresUrl, signer, clock })
-  : dialObjects({ path: env.objectsSocket, name: 'functions', signer, clock, log }).call
+const worker = env.featuresUrl ? { fetch, origin: env.featuresUrl, signer, clock } : null
+const features = worker
+  ? remoteFeatures(httpObjects(worker), env.partitionsPerObject, httpApplyAt(worker))
+  : remoteFeatures(
+      dialObjects({ path: env.objectsSocket, name: 'functions', signer, clock, log }).call,
+      env.partitionsPerObject,
+    )
 let wake = () => {}
 const registry = new Registry()
 measureProcess(registry)
@@ -76,7 +81,7 @@ const deps: FunctionsDeps = {
   db,
   queue,
   queueSystem: env.queues ? 'aws_sqs' : 'postgresql',
-  features: remoteFeatures(objects, env.partitionsPerObject),
+  features,
   blobs,
   signBlobs: await openBlobSigner(env.blobs),
   clock,

@@ -1,6 +1,6 @@
-/** The client's half of objects: what calls there are, and calls over HTTP, each signed. */
+/** The client's half of objects: what calls there are, over whatever carries them. */
 import type {
-  Clock,
+  AppliedAt,
   Decided,
   EntityRead,
   Explained,
@@ -9,15 +9,10 @@ import type {
   PlanRef,
   RateLease,
 } from '#core/deps.ts'
-import { AppError, fromProblem } from '#core/error.ts'
 import { type Answer, valueIn } from '#core/features/partition-object.ts'
-import { type Signer, sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import type { Position } from '#schemas/event.ts'
 
-type Applied = { positions: Position[] }
-
-/** Who waits longer for a token is better served without: the edge then spends by itself. */
-const PATIENCE_MS = 2_000
+export type Applied = { positions: Position[] }
 
 /** One call of one object; throws the object's own error, or `unavailable`. */
 export type CallObject = <T>(
@@ -35,9 +30,38 @@ export function remoteObjects(call: CallObject): Objects {
   }
 }
 
-export function remoteFeatures(call: CallObject, partitionsPerObject: number): FeatureObjects {
+export type ApplyMany = FeatureObjects['applyAt']
+
+/** What an object answered to `apply`, as one outcome of several. */
+export function appliedOf(answer: Answer<Applied>): AppliedAt {
+  try {
+    return valueIn(answer)
+  } catch (error) {
+    return { error }
+  }
+}
+
+/** `applyAt` where a call of an object costs no connection of its own: one call each. */
+function byOneCallEach(call: CallObject): ApplyMany {
+  return (tenantId, calls) =>
+    Promise.all(
+      calls.map(({ group, input }) =>
+        call<Answer<Applied>>('features', `${tenantId}-${group}`, 'apply', input).then(
+          appliedOf,
+          error => ({ error }),
+        ),
+      ),
+    )
+}
+
+export function remoteFeatures(
+  call: CallObject,
+  partitionsPerObject: number,
+  applyAt: ApplyMany = byOneCallEach(call),
+): FeatureObjects {
   return {
     partitionsPerObject,
+    applyAt,
     group(tenantId, group) {
       const name = `${tenantId}-${group}`
       return {
@@ -66,35 +90,4 @@ async function callByPlan<T>(
   const isWanted = 'refused' in first && first.refused.code === 'plan_wanted'
   if (!isWanted || !plan) return valueIn(first)
   return valueIn(await call<Answer<T>>('features', name, method, input))
-}
-
-/** Calls at an origin such as `http://127.0.0.1:4503`. */
-export function httpObjects(o: {
-  fetch(request: Request): Promise<Response>
-  origin: string
-  signer: Signer
-  clock: Clock
-}): CallObject {
-  return async <T>(className: string, name: string, method: string, input: unknown) => {
-    const path = `/objects/${className}/${name}/${method}`
-    const body = new TextEncoder().encode(JSON.stringify(input))
-    const claims = { call: null, method: 'POST', path, body: await sha256Hex(body) }
-    const token = await o.signer.sign(claims, o.clock.now())
-    const request = new Request(o.origin + path, {
-      method: 'POST',
-      headers: { [TOKEN_HEADER]: token, 'content-type': 'application/json' },
-      body,
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    })
-    const response = await o.fetch(request).catch(cause => {
-      throw new AppError('unavailable', {
-        internal: `objects at ${o.origin}: ${String(cause)}`,
-        retryable: true,
-        cause,
-      })
-    })
-    const answer = await response.json()
-    if (!response.ok) throw fromProblem(answer)
-    return answer as T
-  }
 }

@@ -31,7 +31,11 @@ const FILES = {
   ],
   lambda: ['tests/cloud/invoke.test.ts'],
   ecs: ['tests/cloud/ecs/ecs.test.ts'],
-  objects: ['tests/cloud/durable-objects.test.ts', 'tests/cloud/kv.test.ts'],
+  objects: [
+    'tests/cloud/durable-objects.test.ts',
+    'tests/cloud/many-objects.test.ts',
+    'tests/cloud/kv.test.ts',
+  ],
 } satisfies Record<string, string[]>
 type Driver = keyof typeof FILES
 

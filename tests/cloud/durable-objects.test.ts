@@ -1,7 +1,8 @@
 /** The suites of the objects over Durable Objects, in workerd with the edge's bundle. */
 import { setTimeout as pause } from 'node:timers/promises'
 import { openSigner, placeKey } from '#core/internal/signing.ts'
-import { httpObjects, remoteFeatures } from '#platform/objects/remote.ts'
+import { httpApplyAt, httpObjects } from '#platform/objects/http.ts'
+import { remoteFeatures } from '#platform/objects/remote.ts'
 import { newId } from '#schemas/ids.ts'
 import { type FeaturesEngine, featuresSuite } from '../conformance/objects/features-object.ts'
 import { startFunctionsServer } from '../conformance/objects/functions-server.ts'
@@ -33,8 +34,8 @@ featuresSuite('workerd', async () => {
   const functions = await startFunctionsServer(EDGE_KEY)
   const host = await startWorkerHost(functionsKey, functions.url)
   const signer = await openSigner('functions', functionsKey)
-  const call = httpObjects({ fetch: request => fetch(request), origin: host.url, signer, clock })
-  const features = remoteFeatures(call, 64)
+  const at = { fetch: (request: Request) => fetch(request), origin: host.url, signer, clock }
+  const features = remoteFeatures(httpObjects(at), 64, httpApplyAt(at))
   return {
     object: tenantId => features.group(tenantId, 0),
     functions,

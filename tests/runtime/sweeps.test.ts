@@ -17,6 +17,7 @@ const SPEC = {
 /** There are no events to place. */
 const features = {
   partitionsPerObject: 1024,
+  applyAt: () => Promise.reject(new Error('nothing is to be placed')),
   group: (): never => {
     throw new Error('nothing is placed here')
   },

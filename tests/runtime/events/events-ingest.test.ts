@@ -273,21 +273,79 @@ test('asked to wait, it gives the positions of repetitions too, placed by then i
   expect(again.positions).toEqual(positions)
 })
 
+const applyAtBut =
+  (isDown: (tenantId: TenantId, group: number) => boolean): Scene['features']['applyAt'] =>
+  async (tenantId, calls) =>
+    Promise.all(
+      calls.map(async call =>
+        isDown(tenantId, call.group)
+          ? { error: new Error('planted') }
+          : (await scene.features.applyAt(tenantId, [call]))[0]!,
+      ),
+    )
+
 test('one tenant whose batch cannot be placed keeps no other from being placed', async () => {
   const [stuck, well] = [await scene.newTenant(), await scene.newTenant()]
   for (const tenantId of [stuck, well]) {
     const event = madeOf(tenantId, { id: 1, body: 0 })
     await events.ingest(mortal(scene, AFTER_THE_LOG), tenantId, [event]).catch(mustBeDeath)
   }
-  const features = {
-    ...scene.features,
-    group: (tenantId: TenantId, group: number) => {
-      if (tenantId === stuck) throw new Error('planted')
-      return scene.features.group(tenantId, group)
-    },
-  }
+  const features = { ...scene.features, applyAt: applyAtBut(tenantId => tenantId === stuck) }
   scene.clock.forward(LEFT_MS)
   await events.placeWaiting({ ...scene, features })
   const { rows } = await admin.query('select tenant_id from event_batches')
   expect(rows).toEqual([{ tenant_id: stuck }])
+  await events.placeWaiting(scene)
+})
+
+test('an object that fails keeps its own events waiting, and none of another object', async () => {
+  const tenantId = await scene.newTenant()
+  const all = Array.from({ length: 40 }, (_, i) =>
+    eventOf(tenantId, { id: `o${i}`, data: { card: `card ${i}`, amount: 1 } }),
+  )
+  const groupOf = (event: Event) =>
+    Math.floor(
+      partitionOf('card', keyText(String(event.data.card))!) / scene.features.partitionsPerObject,
+    )
+  const down = groupOf(all[0]!)
+  const asked: number[] = []
+  const but = applyAtBut((_, group) => group === down)
+  const applyAt: typeof but = (tenant, calls) => {
+    asked.push(...calls.map(({ group }) => group))
+    return but(tenant, calls)
+  }
+  const deps = { ...scene, features: { ...scene.features, applyAt } }
+  // The first batch is of the failing object alone, the second of all of them, the others of one each.
+  const singles = all.slice(20).map(event => [event])
+  for (const batch of [[all[0]!], all.slice(1, 20), ...singles]) {
+    await events.ingest(mortal(deps, AFTER_THE_LOG), tenantId, batch).catch(mustBeDeath)
+  }
+  scene.clock.forward(LEFT_MS)
+  asked.length = 0
+  await events.placeWaiting(deps)
+  const placed = async () => {
+    const { rows } = await admin.query('select key from event_positions where tenant_id = $1', [
+      tenantId,
+    ])
+    return rows.map(({ key }) => key.replaceAll('-', '')).sort()
+  }
+  const others = all.filter(event => groupOf(event) !== down)
+  expect(await placed()).toEqual(others.map(({ key }) => key).sort())
+  expect(asked.filter(group => group === down)).toHaveLength(1)
+  // What was placed is not asked for again; what was not is placed as soon as its object is there.
+  asked.length = 0
+  await events.placeWaiting({
+    ...scene,
+    features: {
+      ...scene.features,
+      applyAt: (tenant, calls) => {
+        asked.push(...calls.map(({ group }) => group))
+        return scene.features.applyAt(tenant, calls)
+      },
+    },
+  })
+  expect(new Set(asked)).toEqual(new Set([down]))
+  expect(await placed()).toEqual(all.map(({ key }) => key).sort())
+  const { rows } = await admin.query('select 1 from event_batches where tenant_id = $1', [tenantId])
+  expect(rows).toEqual([])
 })

@@ -113,11 +113,14 @@ export function mortal<Deps extends Reached>(deps: Deps, dies: number | null): D
   }
   const objects: FeatureObjects = {
     ...features,
+    applyAt: (tenantId, calls) =>
+      Promise.all(
+        calls.map(async call => (await around(() => features.applyAt(tenantId, [call])))[0]!),
+      ),
     group: (tenantId, group) => {
       const object = features.group(tenantId, group)
       return {
         ...object,
-        apply: input => around(() => object.apply(input)),
         erase: input => around(() => object.erase(input)),
       }
     },

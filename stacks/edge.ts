@@ -47,9 +47,10 @@ export function certificateOf(deployment: Deployment, place: Place): pulumi.Outp
   const asked = certificate.domainValidationOptions.apply(options => options[0]!)
   const proof = new DnsRecord(`certificate-${place}-proof`, {
     zoneId,
-    name: asked.resourceRecordName,
+    name: asked.apply(({ resourceRecordName }) => withoutDot(resourceRecordName)),
     type: asked.resourceRecordType,
-    content: asked.resourceRecordValue,
+    content: asked.apply(({ resourceRecordValue }) => withoutDot(resourceRecordValue)),
+    proxied: false,
     ttl: TTL_S,
   })
   return new acm.CertificateValidation(
@@ -58,6 +59,9 @@ export function certificateOf(deployment: Deployment, place: Place): pulumi.Outp
     { dependsOn: proof },
   ).certificateArn
 }
+
+/** AWS ends names with a dot, which Cloudflare takes away: each deployment would find it changed. */
+const withoutDot = (name: string) => name.replace(/\.$/, '')
 
 /** The place's name leads to its host at AWS, or to Cloudflare's proxy in front of it. */
 export function nameAt(

@@ -103,9 +103,9 @@ function madeUp(type: string, name: string, inputs: Inputs): Inputs {
     dnsName: `${called}.elb.amazonaws.com`,
     domainValidationOptions: [
       {
-        resourceRecordName: `_proof.${called}`,
+        resourceRecordName: `_proof.${called}.`,
         resourceRecordType: 'CNAME',
-        resourceRecordValue: 'x',
+        resourceRecordValue: 'x.acm-validations.aws.',
       },
     ],
     masterUserSecrets: [

@@ -40,6 +40,25 @@ export const waysIn: Rule[] = [
     ],
   },
   {
+    name: 'a record of the zone is as Cloudflare keeps it, and what proves a name is not answered by its proxy',
+    faults: graph =>
+      faulty(all(graph, 'index/dnsRecord'), (of, { name }) => {
+        if (/\.$/.test(of.name) || /\.$/.test(of.content)) return 'is changed by each deployment'
+        return name.endsWith('-proof') && of.proxied !== false && 'is answered by the proxy'
+      }),
+    plants: [
+      graph => {
+        inputs(graph, 'certificate-router-proof').content = 'x.acm-validations.aws.'
+      },
+      graph => {
+        inputs(graph, 'certificate-grpc-proof').name += '.'
+      },
+      graph => {
+        inputs(graph, 'certificate-functions-proof').proxied = true
+      },
+    ],
+  },
+  {
     name: 'functions are reached by the gateway, its name and its bounds alone',
     faults: graph => [
       ...faulty(all(graph, 'lambda/functionUrl'), () => 'is a second way in'),

@@ -14,6 +14,7 @@ import { secrets } from './secrets.ts'
 import type { Deployment } from './settings.ts'
 import { alarms } from './watching/alarms.ts'
 import { dashboard } from './watching/dashboard.ts'
+import { traffic } from './watching/traffic.ts'
 
 export function deploy(deployment: Deployment): void {
   const parts = { network: network(deployment), secrets: secrets(deployment) }
@@ -25,7 +26,8 @@ export function deploy(deployment: Deployment): void {
   const made = functions(deployment, { ...parts, ...stored })
   const api = apiGateway(deployment, made)
   schedules(deployment, made)
-  const routing = router(deployment, parts)
+  const came = traffic(deployment, parts.network)
+  const routing = router(deployment, { ...parts, traffic: came })
   const capacities = runners(deployment, { ...parts, ...stored, router: routing })
   edge(deployment)
   alarms(deployment, { ...parts, ...stored, functions: made, api, router: routing, capacities })

@@ -10,6 +10,7 @@ import { BALANCER_IDLE_S } from '../../schemas/cloud/balancer.ts'
 import { certificateOf, nameAt } from '../edge.ts'
 import type { Network } from '../network.ts'
 import { type Deployment, hostOf, nameOf, tagsOf } from '../settings.ts'
+import type { Traffic } from '../watching/traffic.ts'
 
 const TLS = 'ELBSecurityPolicy-TLS13-1-2-2021-06'
 /** Answered without a key, and without a runner. */
@@ -25,7 +26,11 @@ export type Balancer = {
   listening: pulumi.Resource[]
 }
 
-export function balancerOf(deployment: Deployment, network: Network, ports: Ports): Balancer {
+export function balancerOf(
+  deployment: Deployment,
+  { network, traffic }: { network: Network; traffic: Traffic },
+  ports: Ports,
+): Balancer {
   letCloudflareIn(network, ports)
   const tags = tagsOf(deployment, 'router')
   const asked: lb.LoadBalancerArgs = {
@@ -37,9 +42,11 @@ export function balancerOf(deployment: Deployment, network: Network, ports: Port
     dropInvalidHeaderFields: true,
     enableDeletionProtection: deployment.settings.isProtected,
     idleTimeout: BALANCER_IDLE_S,
+    accessLogs: { bucket: traffic.bucket.bucket, prefix: traffic.balancerPrefix, enabled: true },
     tags,
   }
-  const balancer = new lb.LoadBalancer('router-balancer', asked, { dependsOn: network.internet })
+  const dependsOn = [network.internet, traffic.granted]
+  const balancer = new lb.LoadBalancer('router-balancer', asked, { dependsOn })
   const target = (name: string, port: number, of: Partial<lb.TargetGroupArgs>) =>
     new lb.TargetGroup(`${name}-target`, {
       name: nameOf(deployment, name),

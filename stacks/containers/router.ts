@@ -6,6 +6,7 @@ import * as pulumi from '@pulumi/pulumi'
 import type { Network } from '../network.ts'
 import { type Secrets, traceHeadersIn } from '../secrets.ts'
 import { type Deployment, edgeHostOf, hostOf, nameOf, tagsOf, tracesOf } from '../settings.ts'
+import type { Traffic } from '../watching/traffic.ts'
 import { type Balancer, balancerOf } from './balancer.ts'
 import { taskOf } from './task.ts'
 
@@ -17,13 +18,13 @@ const CHANNEL_PORT = 7070
 const STARTS_S = 60
 
 export type Router = Balancer & { dialled: pulumi.Output<string> }
-type Needs = { network: Network; secrets: Secrets }
+type Needs = { network: Network; secrets: Secrets; traffic: Traffic }
 
-export function router(deployment: Deployment, { network, secrets }: Needs): Router {
+export function router(deployment: Deployment, { network, secrets, traffic }: Needs): Router {
   const { settings, images } = deployment
   const tags = tagsOf(deployment, 'router')
   const name = nameOf(deployment, 'router')
-  const made = balancerOf(deployment, network, { http: HTTP_PORT, grpc: GRPC_PORT })
+  const made = balancerOf(deployment, { network, traffic }, { http: HTTP_PORT, grpc: GRPC_PORT })
   const { targets } = made
   // Each router by its own address: a runner dials all of them, a balancer would give it one.
   const namespace = new discovery.PrivateDnsNamespace('names', {

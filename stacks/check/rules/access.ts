@@ -95,7 +95,12 @@ export const access: Rule[] = [
         .filter(sid => !used.has(sid))
         .map(sid => `${sid}: no statement has this reason any more; take it off the list`)
     },
-    plants: [graph => without(graph, 'bucket-blobs-policy')],
+    plants: [
+      graph => {
+        without(graph, 'bucket-blobs-policy')
+        without(graph, 'bucket-logs-policy')
+      },
+    ],
   },
   {
     name: 'a role has the statements written here, and no policy that somebody else may change',

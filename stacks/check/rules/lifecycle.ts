@@ -3,6 +3,8 @@ import type { Graph, Inputs, Resource } from '../graph.ts'
 import { all, faulty, inputs, type Rule, without } from '../rule.ts'
 
 export const buckets = (graph: Graph) => all(graph, 's3/bucket')
+/** What the product stores; logs that AWS writes are apart. */
+const ofBlobs = (graph: Graph) => buckets(graph).filter(({ name }) => name !== 'bucket-logs')
 /** The resource of this type that belongs to the bucket. */
 export const ofBucket = (graph: Graph, type: string, { name }: Resource) =>
   all(graph, type).find(({ inputs: { bucket } }) => bucket === `${name}-id`)?.inputs
@@ -11,7 +13,7 @@ export const lifecycle: Rule[] = [
   {
     name: 'a bucket drops abandoned uploads, and keeps what was deleted for a month',
     faults: graph =>
-      faulty(buckets(graph), (_, bucket) => {
+      faulty(ofBlobs(graph), (_, bucket) => {
         const rules: Inputs[] =
           ofBucket(graph, 's3/bucketLifecycleConfiguration', bucket)?.rules ?? []
         const enabled = rules.filter(({ status }) => status === 'Enabled')
@@ -44,7 +46,7 @@ export const lifecycle: Rule[] = [
       const kept = all(graph, 'sqs/queue').map(
         ({ inputs: { messageRetentionSeconds = 345_600 } }) => messageRetentionSeconds,
       )
-      return faulty(buckets(graph), (_, bucket) => {
+      return faulty(ofBlobs(graph), (_, bucket) => {
         const rules: Inputs[] =
           ofBucket(graph, 's3/bucketLifecycleConfiguration', bucket)?.rules ?? []
         const days = rules.find(

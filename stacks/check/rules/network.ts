@@ -1,6 +1,7 @@
 /** Who can be reached, and how. */
 import type { Graph, Inputs } from '../graph.ts'
 import { all, faulty, inputs, type Rule, without } from '../rule.ts'
+import { change, list, statements } from './access.ts'
 
 /** Where a subnet's packets for anywhere go: its own internet gateway, a NAT, or nowhere. */
 function wayOut(graph: Graph, subnet: string): 'internet' | 'nat' | 'none' {
@@ -131,6 +132,57 @@ export const networkRules: Rule[] = [
       graph => without(graph, 'database-parameters'),
       graph => {
         inputs(graph, 'database-parameters').parameters[0].value = '0'
+      },
+    ],
+  },
+  {
+    name: 'who came to the balancer and whom the network refused is written down, for as long as other logs are kept',
+    faults: graph => {
+      const into = [
+        ...all(graph, 'lb/loadBalancer').map(({ inputs: { accessLogs: of } }) =>
+          of?.enabled ? `${of.bucket}/${of.prefix}` : 'nowhere',
+        ),
+        ...all(graph, 'ec2/flowLog').map(({ inputs: of }) =>
+          of.trafficType === 'ACCEPT' ? 'nowhere' : of.logDestination.replace(/^.*:|\/$/g, ''),
+        ),
+      ]
+      const { bucket } = inputs(graph, 'bucket-logs')
+      const allowed = statements(graph)
+        .filter(({ from, Effect }) => from === 'bucket-logs-policy' && Effect === 'Allow')
+        .flatMap(({ Resource }) => list(Resource))
+      const days = inputs(graph, 'logs-gateway').retentionInDays
+      const kept = all(graph, 's3/bucketLifecycleConfiguration')
+        .find(({ name }) => name === 'bucket-logs-lifecycle')
+        ?.inputs.rules.find(({ status }: Inputs) => status === 'Enabled')?.expiration?.days
+      return [
+        ...['balancer', 'network']
+          .filter(prefix => !into.includes(`${bucket}/${prefix}`))
+          .map(prefix => `${prefix}: is not written down`),
+        ...['balancer', 'network']
+          .filter(
+            prefix =>
+              !allowed.some(of => of.includes(`:${bucket}/${prefix}/AWSLogs/123456789012/`)),
+          )
+          .map(prefix => `bucket-logs-policy: nobody may write of the ${prefix}`),
+        ...(kept === days ? [] : [`bucket-logs: keeps logs for ${kept} days, others for ${days}`]),
+      ]
+    },
+    plants: [
+      graph => {
+        inputs(graph, 'router-balancer').accessLogs.enabled = false
+      },
+      graph => without(graph, 'network-refused'),
+      graph => {
+        inputs(graph, 'network-refused').trafficType = 'ACCEPT'
+      },
+      graph => without(graph, 'bucket-logs-policy'),
+      graph =>
+        change(graph, 'bucket-logs-policy', all => {
+          for (const each of all) each.Resource = 'arn:aws:s3:::another/*'
+        }),
+      graph => without(graph, 'bucket-logs-lifecycle'),
+      graph => {
+        inputs(graph, 'bucket-logs-lifecycle').rules[0].expiration.days = 7
       },
     ],
   },

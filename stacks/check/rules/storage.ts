@@ -21,6 +21,8 @@ export const storage: Rule[] = [
       ...faulty(buckets(graph), (_, bucket) => {
         const of = ofBucket(graph, 's3/bucketServerSideEncryptionConfiguration', bucket)
         const rule = of?.rules[0]?.applyServerSideEncryptionByDefault
+        // Those who write logs there take no key but S3's own.
+        if (bucket.name === 'bucket-logs') return rule?.sseAlgorithm !== 'AES256' && NO_KEY
         return !(rule?.sseAlgorithm === 'aws:kms' && rule.kmsMasterKeyId) && NO_KEY
       }),
     ],
@@ -33,6 +35,7 @@ export const storage: Rule[] = [
         inputs(graph, 'database').storageEncrypted = false
       },
       graph => without(graph, 'bucket-blobs-encryption'),
+      graph => without(graph, 'bucket-logs-encryption'),
     ],
   },
   {
@@ -154,6 +157,7 @@ export const storage: Rule[] = [
         )
         .map(({ from }) => from)
       return on('s3:PutObject')
+        .filter(({ Principal }) => Principal === undefined)
         .filter(({ Resource }) => list(Resource).some(each => !each.endsWith('/messages/*')))
         .filter(({ from }) => !removers.includes(from))
         .map(({ from }) => `${from}: fails on a blob whose digest was not known before its bytes`)

@@ -127,6 +127,9 @@ export type Unit = {
   promised?: bigint[]
 }
 
+/** Classes of hardware of which pools can have runners, whether or not any is up. */
+export type Supply = { suppliedClasses: readonly string[] }
+
 /** Tokens that an edge isolate may spend by itself, debited before they are given. */
 export type RateLease = {
   granted: number

@@ -12,6 +12,14 @@ const NAMES = Object.keys(QUEUES) as QueueName[]
 
 export type Promised = { queue: QueueName; body: Record<string, unknown>; delayS?: number }
 
+/** The longest pause before what met a runner of another class is shown to one again. */
+const ELSEWHERE_S_MAX = 60
+
+/** Seconds until then: an eighth of what it has waited for so far, because the next one may be of another class too. */
+export function elsewhereS(waitedMs: number): number {
+  return Math.min(ELSEWHERE_S_MAX, Math.max(1, Math.round(waitedMs / 8_000)))
+}
+
 /**
  * Writes messages in the caller's transaction: they are sent if, and only if, it commits. None of them waits
  * for another: who needs an order promises the second when the first is done.

@@ -140,7 +140,8 @@ async function dispatch(
   const { tenantId } = call.caller
   const key = route.idempotent ? idempotency.keyOf(request.headers.get('idempotency-key')) : null
   const { reply: stored, replayed } = await inTenant(deps, call.caller, async unit => {
-    const work = () => handler.tx(unit, call, input)
+    const { suppliedClasses } = deps
+    const work = () => handler.tx({ ...unit, suppliedClasses }, call, input)
     if (key === null) return { reply: await work(), replayed: false }
     const fingerprint = `${claims.method} ${claims.path} ${claims.body}`
     const seal = route.secret ? sealOf(claims) : undefined

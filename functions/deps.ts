@@ -1,5 +1,14 @@
 /** What the functions' handlers are given. */
-import type { Blobs, Clock, Database, FeatureObjects, Log, Queue, Tracer } from '#core/deps.ts'
+import type {
+  Blobs,
+  Clock,
+  Database,
+  FeatureObjects,
+  Log,
+  Queue,
+  Supply,
+  Tracer,
+} from '#core/deps.ts'
 import type { OpenSpool } from '#core/events/events.ts'
 import type { InferenceFiles } from '#core/inference/log/log.ts'
 import type { Verifier } from '#core/internal/signing.ts'
@@ -10,7 +19,7 @@ import type { TenantId } from '#schemas/ids.ts'
 import type { FunctionMeasures } from './metrics/measures.ts'
 import type { Calls } from './runners/calls.ts'
 
-export type FunctionsDeps = {
+export type FunctionsDeps = Supply & {
   db: Database
   queue: Queue
   features: FeatureObjects

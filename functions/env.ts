@@ -5,6 +5,7 @@ import type { BlobPlace } from '#platform/blob/open.ts'
 import { queueUrls } from '#platform/queue/open.ts'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
 import { type TraceSettings, traceSettings } from '#platform/traces/settings.ts'
+import { hardware } from '#schemas/contracts/models.ts'
 
 const schema = z.object({
   GALLEY_DATABASE_URL: z.string(),
@@ -17,6 +18,12 @@ const schema = z.object({
   /** Of the Worker, where that has the objects. */
   GALLEY_FEATURES_URL: z.url().optional(),
   GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
+  /** Classes of hardware of which runners are started when there is work for them, as in "cpu,l4". */
+  GALLEY_RUNNER_CLASSES: z
+    .string()
+    .default('')
+    .transform(text => text.split(',').filter(Boolean))
+    .pipe(z.array(hardware)),
 })
 
 export type FunctionsEnv = {
@@ -30,6 +37,7 @@ export type FunctionsEnv = {
   objectsSocket: string
   featuresUrl: string | null
   partitionsPerObject: number
+  suppliedClasses: string[]
   traces: TraceSettings | null
 }
 
@@ -49,6 +57,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     objectsSocket: env.GALLEY_OBJECTS_SOCKET,
     featuresUrl: env.GALLEY_FEATURES_URL ?? null,
     partitionsPerObject: env.GALLEY_PARTITIONS_PER_OBJECT,
+    suppliedClasses: env.GALLEY_RUNNER_CLASSES,
     traces: traceSettings(from, 'functions'),
   }
 }

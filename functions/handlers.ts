@@ -5,7 +5,7 @@
 import type * as z from 'zod'
 import type { Call } from '#core/caller.ts'
 import * as decisions from '#core/decisions/decisions.ts'
-import type { Unit } from '#core/deps.ts'
+import type { Supply, Unit } from '#core/deps.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
 import * as batches from '#core/inference/batches/batches.ts'
@@ -35,7 +35,7 @@ type InputOf<N extends RouteName> = Params<RouteOf<N>['path']> &
 
 /** Works in one transaction of the caller's tenant, with the idempotency record in it. */
 type InTransaction<I> = {
-  tx(unit: Unit, call: Call, input: I): Promise<unknown>
+  tx(unit: Unit & Supply, call: Call, input: I): Promise<unknown>
   /** What the caller waits for after the commit; turns the stored reply into the final one. */
   settle?(deps: FunctionsDeps, call: Call, stored: unknown): Promise<unknown>
 }

@@ -213,11 +213,11 @@ function storeFile(deps: FunctionsDeps, input: OfTenant<batches.files.Uploaded>)
   return inTenant(deps, input, unit => batches.files.store(unit, input))
 }
 
-function openValidation(deps: FunctionsDeps, input: OfTenant<{ versionId: VersionId }>) {
-  return inTenant(deps, input, async unit => {
-    const version = await models.validation.awaitingVerdict(unit, input.versionId)
-    return { manifest: version?.manifest ?? null }
-  })
+async function openValidation(
+  deps: FunctionsDeps,
+  input: OfTenant<{ versionId: VersionId; hardware?: string }>,
+) {
+  return { manifest: await inTenant(deps, input, unit => models.validation.open(unit, input)) }
 }
 
 function judgeVersion(

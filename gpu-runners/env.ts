@@ -30,6 +30,10 @@ const schema = z
     GALLEY_BUCKET: z.string().min(1).optional(),
     /** The class of this machine: versions may ask for one, and what was measured on one holds on its like. */
     GALLEY_HARDWARE: hardware.optional(),
+    /** It is there for what asks for its class, and for nothing else: a machine that is dear. */
+    GALLEY_DEDICATED: z
+      .stringbool({ truthy: ['true'], falsy: ['false'], case: 'sensitive' })
+      .default(false),
     /** Execution providers in the order in which they are tried, as in "tensorrt,cuda". */
     GALLEY_PROVIDERS: z
       .string()
@@ -62,6 +66,8 @@ export type RunnerEnv = {
   receiptsFolder: string
   scratchFolder: string
   hardware: string
+  /** What asks for no class is left to others. */
+  isDedicated: boolean
   providers: Provider[]
   modelMemoryBytes: number
   traces: TraceSettings | null
@@ -92,6 +98,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     scratchFolder: resolve('scratch', name),
     // A machine is of the class that its first provider is, where nobody named it.
     hardware: env.GALLEY_HARDWARE ?? env.GALLEY_PROVIDERS[0]!,
+    isDedicated: env.GALLEY_DEDICATED,
     providers: env.GALLEY_PROVIDERS,
     modelMemoryBytes: env.GALLEY_MODEL_MEMORY_MB
       ? env.GALLEY_MODEL_MEMORY_MB * 2 ** 20

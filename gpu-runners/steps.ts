@@ -1,6 +1,6 @@
 /** Steps of runs: received, leased with an epoch, kept by a heartbeat, finished or given back. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Log, Message, Queue } from '#core/deps.ts'
+import type { Log, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { checks, proofs, tables } from '#core/features/features.ts'
 import type * as batches from '#core/inference/batches/batches.ts'
@@ -9,11 +9,12 @@ import type { leases } from '#core/jobs/jobs.ts'
 import { HEARTBEAT_MS } from '#core/jobs/lease-times.ts'
 import type { sets } from '#core/training/training.ts'
 import type { StepId, TenantId } from '#schemas/ids.ts'
-import { QUEUES } from '#schemas/queues.ts'
+import { QUEUES, type RunnerQueue } from '#schemas/queues.ts'
 import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 import type { Protection } from './leaving/protection.ts'
 import { NoRoom } from './models/memory.ts'
+import { type Received, receiver } from './receiving.ts'
 
 export type Assignment =
   | batches.Assignment
@@ -40,6 +41,7 @@ export type Turns = {
 }
 export type StepDeps = {
   queue: Queue
+  queues: readonly RunnerQueue[]
   control: Control
   log: Log
   runner: string
@@ -65,14 +67,17 @@ type Turn = { comes: Promise<void>; nearlyOver(): void }
  */
 export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
   const { draining: signal } = signals
+  const receive = receiver(deps.queue, deps.queues)
   let ending = Promise.resolve()
   while (!signal.aborted) {
     try {
-      const [message] = await deps.queue.receive('work', { max: 1, waitS: 20, signal })
-      if (!message) continue
+      const received = await receive(signal)
+      if (!received) continue
       const nearlyDone = Promise.withResolvers<void>()
       const turn = { comes: ending, nearlyOver: nearlyDone.resolve }
-      const working = step(deps, message, signals, turn).catch(error => failed(deps, error, signal))
+      const working = step(deps, received, signals, turn).catch(error =>
+        failed(deps, error, signal),
+      )
       await Promise.race([working, nearlyDone.promise])
       await ending
       ending = working
@@ -89,22 +94,27 @@ async function failed(deps: StepDeps, error: unknown, signal: AbortSignal): Prom
   await sleep(500, undefined, { signal }).catch(() => {})
 }
 
-async function step(deps: StepDeps, message: Message, signals: Signals, turn: Turn): Promise<void> {
+async function step(
+  deps: StepDeps,
+  { queue: name, message }: Received,
+  signals: Signals,
+  turn: Turn,
+): Promise<void> {
   const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
   const { queue, control, runner, hardware } = deps
   if (signals.draining.aborted) {
-    await queue.extend('work', message.receipt, 0)
+    await queue.extend(name, message.receipt, 0)
     return
   }
   const lease = { tenantId, stepId, runner, hardware }
   // Not ended by the drain: a lease that nobody heard of would hold the step until it runs out.
   const assignment = await control.ask<Reply>('/internal/steps/lease', lease, signals.givingUp)
   if (assignment.status === 'held') {
-    await queue.extend('work', message.receipt, assignment.waitS + 1)
+    await queue.extend(name, message.receipt, assignment.waitS + 1)
     return
   }
   if (assignment.status === 'leased') {
-    const hold = holdMessage(queue, 'work', message, QUEUES.work.visibilityS)
+    const hold = holdMessage(queue, name, message, QUEUES[name].visibilityS)
     const unprotect = deps.protection.hold()
     try {
       await perform(deps, assignment, signals, turn)
@@ -113,7 +123,7 @@ async function step(deps: StepDeps, message: Message, signals: Signals, turn: Tu
       unprotect()
     }
   }
-  await queue.delete('work', [message.receipt])
+  await queue.delete(name, [message.receipt])
 }
 
 /** Does the work of a lease and says how it ended. A lease that was lost is dropped in silence. */

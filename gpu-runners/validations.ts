@@ -1,10 +1,10 @@
 /** Uploaded versions are judged here: the sandbox says what a model is, the control API keeps it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as blobKeys from '#core/blob-keys.ts'
-import type { Blobs, Log, Message, Queue } from '#core/deps.ts'
+import type { Blobs, Log, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { TenantId, VersionId } from '#schemas/ids.ts'
-import { QUEUES } from '#schemas/queues.ts'
+import { QUEUES, type RunnerQueue } from '#schemas/queues.ts'
 import type { Signature } from '#schemas/signature.ts'
 import type { Manifest } from '#schemas/tables/models.ts'
 import type { Control } from './control.ts'
@@ -12,16 +12,17 @@ import type { Engine } from './engines/engine.ts'
 import { holdMessage } from './hold.ts'
 import type { Protection } from './leaving/protection.ts'
 import { loadable, type ModelFiles } from './models/files.ts'
+import { type Received, receiver } from './receiving.ts'
 import { onlyCpu, tryOnHardware, tuningOn } from './validate/on-hardware.ts'
 import { validateModel } from './validate/validate.ts'
 
 /** The longest pause before a version that could not be judged is tried again. */
 const AGAIN_S_MAX = 300
-/** What asks for another class than this runner's is left to others. */
-const ELSEWHERE_S = 1
 
 export type ValidationDeps = {
   queue: Queue
+  /** Those that it reads. */
+  queues: readonly RunnerQueue[]
   control: Control
   blobs: Blobs
   log: Log
@@ -36,10 +37,11 @@ export type ValidationDeps = {
 
 /** Judges versions one after the other until the signal fires. */
 export async function validations(deps: ValidationDeps, signal: AbortSignal): Promise<void> {
+  const receive = receiver(deps.queue, deps.queues)
   while (!signal.aborted) {
     try {
-      const [message] = await deps.queue.receive('validate', { max: 1, waitS: 20, signal })
-      if (message) await validation(deps, message, signal)
+      const received = await receive(signal)
+      if (received) await validation(deps, received, signal)
     } catch (error) {
       if (signal.aborted) return
       deps.log.error('runner.validation_failed', { error: String(error) })
@@ -50,27 +52,24 @@ export async function validations(deps: ValidationDeps, signal: AbortSignal): Pr
 
 async function validation(
   deps: ValidationDeps,
-  message: Message,
+  { queue: name, message }: Received,
   signal: AbortSignal,
 ): Promise<void> {
   const { tenantId, versionId } = JSON.parse(message.body) as {
     tenantId: TenantId
     versionId: VersionId
   }
-  const hold = holdMessage(deps.queue, 'validate', message, QUEUES.validate.visibilityS)
+  const { hardware } = deps
+  const hold = holdMessage(deps.queue, name, message, QUEUES[name].visibilityS)
   const unprotect = deps.protection.hold()
   try {
     const { manifest } = await deps.control.ask<{ manifest: Manifest | null }>(
       '/internal/validations/open',
-      { tenantId, versionId },
+      { tenantId, versionId, hardware },
       signal,
     )
-    if (manifest && manifest.hardware !== undefined && manifest.hardware !== deps.hardware) {
-      hold.release()
-      await deps.queue.extend('validate', message.receipt, ELSEWHERE_S)
-      return
-    }
     if (manifest) {
+      refuseElsewhere(manifest, hardware)
       const verdict = await judge(deps, { tenantId, versionId, manifest }, signal)
       await deps.control.insist(
         '/internal/validations/judge',
@@ -78,17 +77,24 @@ async function validation(
         signal,
       )
     }
-    await deps.queue.delete('validate', [message.receipt])
+    await deps.queue.delete(name, [message.receipt])
   } catch (error) {
     // Given back: at once on a drain, else ever later, so that a full disk does not use up its receives.
     hold.release()
     const againS = signal.aborted ? 0 : Math.min(AGAIN_S_MAX, 2 ** message.receiveCount)
-    await deps.queue.extend('validate', message.receipt, againS).catch(() => {})
+    await deps.queue.extend(name, message.receipt, againS).catch(() => {})
     throw error
   } finally {
     hold.release()
     unprotect()
   }
+}
+
+/** Functions of an older version hand out what is not for this class; those of this one never do. */
+function refuseElsewhere(manifest: Manifest, hardware: string): void {
+  if (manifest.hardware === undefined || manifest.hardware === hardware) return
+  const internal = `a version for ${manifest.hardware} came to a runner of ${hardware}`
+  throw new AppError('unavailable', { internal, retryable: true })
 }
 
 async function judge(

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { addressOf } from '#platform/channel/transport.ts'
 import { endWithParent, reportReady } from '#platform/parent.ts'
 import { openTracer } from '#platform/traces/tracer.ts'
+import { queuesOf, type RunnerWork } from '#schemas/queues.ts'
 import { announcing } from './announcing.ts'
 import type { BulkDeps } from './bulk/bulk.ts'
 import { openDeps } from './deps.ts'
@@ -125,14 +126,19 @@ const load = openLoad({
 })
 const protection = alsoHolding(deps.protection, load.other)
 const warmModels = () => [...residents.all()].length
+/** One that is there for its class alone, and lacks what that has, is of no use to any. */
+const isOfUse = deps.lacks === null || !env.isDedicated
+const queues = (what: RunnerWork) => queuesOf(what, { ...env, hardware })
 const loops = [
-  steps(
-    { ...deps, protection, runner: env.name, hardware, work },
-    { draining, givingUp: leaving.givingUp.signal },
-  ),
-  validations({ ...deps, protection, files, hardware }, draining),
+  isOfUse &&
+    steps(
+      { ...deps, protection, queues: queues('work'), runner: env.name, hardware, work },
+      { draining, givingUp: leaving.givingUp.signal },
+    ),
+  isOfUse &&
+    validations({ ...deps, protection, queues: queues('validate'), files, hardware }, draining),
   announcing({ ...deps, load, warmModels }, env, draining),
-]
+].filter(loop => loop !== false)
 
 const closeAll = async (withinMs: number) => {
   const late = sleep(withinMs, undefined, { ref: false })

@@ -2,11 +2,28 @@
  * Every queue and its settings, as data: the local host, the functions' event sources and the cloud
  * stacks read the same table. Each queue has a dead-letter queue named `<name>-dead`.
  */
+import { POOL_PRICES, type PoolName, USUAL_CLASS } from './cloud/pools.ts'
+
+const WORK = { visibilityS: 15, receiveCountMax: 100, batchMax: 1, lateAfterS: 900 } as const
+const VALIDATE = { visibilityS: 15, receiveCountMax: 20, batchMax: 1, lateAfterS: 900 } as const
+
+/** What runners read: steps of runs, and versions that wait for validation. */
+export type RunnerWork = 'work' | 'validate'
+type Lane = Exclude<PoolName, typeof USUAL_CLASS> | 'other'
+/** A pool of another class than the usual has queues of its own. */
+export type RunnerQueue = RunnerWork | `${RunnerWork}-${Lane}`
+
 export const QUEUES = {
-  /** Steps of runs, one message a step; read by runners. */
-  work: { visibilityS: 15, receiveCountMax: 100, batchMax: 1, lateAfterS: 900 },
+  /** Steps of runs for machines of the usual class, one message a step; read by runners. */
+  work: WORK,
   /** Uploaded model versions that wait for validation; read by runners. */
-  validate: { visibilityS: 15, receiveCountMax: 20, batchMax: 1, lateAfterS: 900 },
+  validate: VALIDATE,
+  // What asks for another class waits where runners of that class alone look, however long none is up.
+  'work-gpu': WORK,
+  'validate-gpu': VALIDATE,
+  /** Of classes that are in no table of pools: names that an operator gave machines of their own. */
+  'work-other': WORK,
+  'validate-other': VALIDATE,
   /** Events that were acknowledged, some hundreds a message; read by the functions. */
   events: {
     visibilityS: 30,
@@ -15,7 +32,7 @@ export const QUEUES = {
     lateAfterS: 120,
     source: { function: 'ingest', timeoutS: 30, windowS: 0, concurrencyMax: 20 },
   },
-} as const satisfies Record<string, QueueSettings>
+} as const satisfies Record<RunnerQueue, QueueSettings> & Record<string, QueueSettings>
 
 export type QueueSettings = {
   /** Seconds for which a received message is hidden from other readers. */
@@ -47,4 +64,23 @@ export type QueueName = keyof typeof QUEUES
  */
 export function sourceVisibilityS({ visibilityS, source }: QueueSettings): number {
   return source ? Math.max(visibilityS, 6 * source.timeoutS + source.windowS) : visibilityS
+}
+
+/** Where work waits that asks for this class of hardware; for none, where runners of the usual class look. */
+export function queueFor(work: RunnerWork, hardware: string = USUAL_CLASS): RunnerQueue {
+  if (hardware === USUAL_CLASS) return work
+  return `${work}-${isPool(hardware) ? hardware : 'other'}`
+}
+
+/** The queues that a runner reads: of its class and, unless that is all that it is there for, of what asks for none. */
+export function queuesOf(
+  work: RunnerWork,
+  { hardware, isDedicated }: { hardware: string; isDedicated: boolean },
+): RunnerQueue[] {
+  const own = queueFor(work, hardware)
+  return isDedicated || own === work ? [own] : [own, work]
+}
+
+function isPool(hardware: string): hardware is Exclude<PoolName, typeof USUAL_CLASS> {
+  return Object.hasOwn(POOL_PRICES, hardware)
 }

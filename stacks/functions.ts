@@ -15,7 +15,7 @@ import {
 import { QUEUES, type QueueName } from '../schemas/queues.ts'
 import { BODIES, type Buckets } from './buckets.ts'
 import { invocationsOf } from './connections.ts'
-import { maySizePools, poolPlaces } from './containers/capacity.ts'
+import { maySizePools, poolPlaces, suppliedClasses } from './containers/capacity.ts'
 import type { Network } from './network.ts'
 import { roleOf, type Statement } from './policy.ts'
 import { type Queues, sourceOf } from './queues.ts'
@@ -148,6 +148,7 @@ function environmentOf(deployment: Deployment, needs: Needs, name: FunctionName)
     GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT),
     GALLEY_RUNNER_CLUSTER: nameOf(deployment, 'runners'),
     GALLEY_RUNNER_POOLS: JSON.stringify(poolPlaces(deployment)),
+    GALLEY_RUNNER_CLASSES: suppliedClasses(deployment).join(','),
     ...Object.fromEntries(urls),
   } as Partial<Record<Variable, pulumi.Input<string>>>
   const told = VARIABLES[name].flatMap(variable => {

@@ -1,10 +1,9 @@
 /** Work as it stands in rows: what waits, who works, and what came within the last hour. */
 import { type SQL, sql } from 'drizzle-orm'
 import type { Tx } from '#core/deps.ts'
+import { USUAL_CLASS } from '#schemas/cloud/pools.ts'
 import type { ClassNow, HeldLease, WaitingRun } from './snapshot.ts'
 
-/** What runners of this class do where no version asks for another. */
-export const USUAL_CLASS = 'cpu'
 /** Of a step that nobody has measured: a plan, a merge, a training set. */
 const UNKNOWN_S = 5
 const VALIDATION_S = 5

@@ -135,16 +135,9 @@ export async function runsOf(unit: Unit, kind: RunKind, query: { limit: number; 
 }
 
 /** What a batch has found out, in the transaction of the step that did. */
-export async function note(
-  unit: Unit,
-  run: Run,
-  known: { spec?: BatchSpec; found: BatchFound },
-): Promise<void> {
+export async function note(unit: Unit, run: Run, known: { found: BatchFound }): Promise<void> {
   const lineage = { ...(run.lineage as BatchFound | null), ...known.found }
-  await unit.tx
-    .update(runs)
-    .set({ lineage, ...(known.spec && { spec: known.spec }) })
-    .where(eq(runs.id, run.id))
+  await unit.tx.update(runs).set({ lineage }).where(eq(runs.id, run.id))
 }
 
 /** Whether a batch that has not ended reads this file. */

@@ -14,22 +14,25 @@ import {
   end,
   enqueue,
   find,
+  hardwareOf,
   type NewStep,
   type Run,
   type RunResult,
   type Step,
+  sendElsewhere,
 } from './runs.ts'
 
 const ATTEMPTS_MAX = 5
 /** Leases that ended without a word: after so many the step itself is what kills its runners. */
 const LOSSES_MAX = 25
-/** Until another runner may have looked at it. */
-const ELSEWHERE_S = 1
 const BACKOFF_BASE_MS = 1_000
 const BACKOFF_CAP_MS = 15 * 60_000
 
 export type Leased = { status: 'leased'; epoch: number; step: Step; run: Run }
-/** `gone`: done, canceled, or never was; `held`: another runner has it, look again after the wait. */
+/**
+ * `gone`: done, canceled, never was, or promised to runners of the class that it asks for; `held`: another runner has
+ * it, look again after the wait.
+ */
 export type LeaseReply = Leased | { status: 'gone' } | { status: 'held'; waitS: number }
 
 export async function lease(
@@ -44,7 +47,7 @@ export async function lease(
     return { status: 'held', waitS: Math.ceil((until - now) / 1000) }
   }
   const run = await find(unit, step.runId, true)
-  if (!mayRun(run, input.hardware)) return { status: 'held', waitS: ELSEWHERE_S }
+  if (!mayRun(run, input.hardware)) return sendElsewhere(unit, run, step)
   const losses = step.losses + (step.state === 'leased' ? 1 : 0)
   if (losses > LOSSES_MAX) {
     const detail = `Runners ended without a word while they worked on this step, ${losses} times.`
@@ -74,8 +77,8 @@ export async function lease(
 }
 
 /** A model that asks for a class of hardware runs on no other. */
-function mayRun({ spec }: Run, hardware: string | undefined): boolean {
-  const wanted = 'hardware' in spec ? spec.hardware : undefined
+function mayRun(run: Run, hardware: string | undefined): boolean {
+  const wanted = hardwareOf(run)
   return wanted === undefined || wanted === hardware
 }
 
@@ -107,6 +110,8 @@ export type Completion = {
   output: Record<string, unknown>
   /** Steps that this one calls for. */
   next?: NewStep[]
+  /** What the run is known to do since this step: its next steps ask for that. */
+  spec?: Run['spec']
   rowsTotal?: number
   rowsDone?: number
   rowsFailed?: number
@@ -126,8 +131,9 @@ export async function complete(
 ): Promise<{ status: 'completed' | 'repeated'; step: Step; run: Run }> {
   const step = await locked(unit, input.stepId)
   if (!step || step.epoch !== input.epoch) throw stale()
-  const run = await find(unit, step.runId, true)
-  if (step.state === 'done') return { status: 'repeated', step, run }
+  const known = await find(unit, step.runId, true)
+  const run = { ...known, spec: input.spec ?? known.spec }
+  if (step.state === 'done') return { status: 'repeated', step, run: known }
   if (step.state !== 'leased') throw stale()
   await endStep(unit, step, 'done', null, input.output)
   if (input.next) await addSteps(unit, run, input.next)
@@ -136,6 +142,7 @@ export async function complete(
   await unit.tx
     .update(runs)
     .set({
+      spec: input.spec,
       stepsTotal: run.stepsTotal + shards,
       stepsLeft: left,
       rowsTotal: input.rowsTotal ?? run.rowsTotal,
@@ -180,7 +187,7 @@ export async function fail(unit: Unit, input: Failure): Promise<Run> {
     })
     .where(eq(steps.id, step.id))
   const delayMs = input.kind === 'preempted' ? 0 : backoffMs(attempts)
-  await enqueue(unit, step.tenantId, [step.id], Math.round(delayMs / 1000))
+  await enqueue(unit, run, [step.id], Math.round(delayMs / 1000))
   return run
 }
 
@@ -203,7 +210,7 @@ async function releaseWaiting(unit: Unit, run: Run): Promise<void> {
     .returning({ id: steps.id })
   await enqueue(
     unit,
-    run.tenantId,
+    run,
     released.map(row => row.id),
   )
 }

@@ -3,7 +3,8 @@ import { and, eq, inArray, sql } from 'drizzle-orm'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as outbox from '#core/outbox.ts'
-import { isId, newId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
+import { isId, newId, type RunId, type StepId } from '#schemas/ids.ts'
+import { queueFor } from '#schemas/queues.ts'
 import { runs, type StepKind, type StepState, steps } from '#schemas/tables/jobs.ts'
 
 export type Run = typeof runs.$inferSelect
@@ -53,19 +54,45 @@ export async function addSteps(unit: Unit, run: Run, added: NewStep[]): Promise<
     await unit.tx.insert(steps).values(slice)
     await enqueue(
       unit,
-      run.tenantId,
+      run,
       slice.filter(row => row.state === 'queued').map(row => row.id),
     )
   }
 }
 
-/** Promises a message for each of the steps. */
-export function enqueue(unit: Unit, tenantId: TenantId, ids: StepId[], delayS = 0): Promise<void> {
+/** Promises a message for each of the steps, to runners of the class that the run asks for. */
+export function enqueue(
+  unit: Unit,
+  run: Pick<Run, 'tenantId' | 'spec'>,
+  ids: StepId[],
+  delayS = 0,
+): Promise<void> {
+  const queue = queueFor('work', hardwareOf(run))
   return outbox.promise(
     unit,
-    tenantId,
-    ids.map(stepId => ({ queue: 'work' as const, body: { stepId }, delayS })),
+    run.tenantId,
+    ids.map(stepId => ({ queue, body: { stepId }, delayS })),
   )
+}
+
+/**
+ * For a message that met a runner of another class: an older version of the code has sent it, or several classes share its
+ * queue. A new one takes its place, so that none is received so often that it counts as poison.
+ */
+export async function sendElsewhere(unit: Unit, run: Run, step: Step): Promise<{ status: 'gone' }> {
+  const now = unit.clock.now()
+  // Heard of: the sweep has nothing to add.
+  await unit.tx
+    .update(steps)
+    .set({ updatedAt: new Date(now) })
+    .where(eq(steps.id, step.id))
+  await enqueue(unit, run, [step.id], outbox.elsewhereS(now - run.createdAt.getTime()))
+  return { status: 'gone' }
+}
+
+/** The class of hardware that its model's version asks for; undefined: any will do. */
+export function hardwareOf({ spec }: Pick<Run, 'spec'>): string | undefined {
+  return 'hardware' in spec ? spec.hardware : undefined
 }
 
 /** Ends a run that has not ended, fencing off every step that is under way. Null: it had ended before. */

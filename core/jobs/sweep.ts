@@ -52,7 +52,7 @@ export async function requeueSilentSteps(deps: Deps): Promise<number> {
   const silence = sql`least(greatest((${at} - ${runs.createdAt}) / 2, ${least}), ${most})`
   const silent = await deps.db.system(tx =>
     tx
-      .select({ tenantId: steps.tenantId, id: steps.id })
+      .select({ tenantId: steps.tenantId, id: steps.id, spec: runs.spec })
       .from(steps)
       .innerJoin(runs, and(eq(runs.tenantId, steps.tenantId), eq(runs.id, steps.runId)))
       .where(
@@ -64,10 +64,10 @@ export async function requeueSilentSteps(deps: Deps): Promise<number> {
       )
       .limit(PER_SWEEP_MAX),
   )
-  for (const { tenantId, id } of silent) {
-    await deps.db.tenant(tenantId, async tx => {
+  for (const { id, ...run } of silent) {
+    await deps.db.tenant(run.tenantId, async tx => {
       await tx.update(steps).set({ updatedAt: now }).where(eq(steps.id, id))
-      await enqueue({ tx, clock: deps.clock }, tenantId, [id])
+      await enqueue({ tx, clock: deps.clock }, run, [id])
     })
   }
   return silent.length

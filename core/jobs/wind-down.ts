@@ -47,6 +47,6 @@ export async function windDown(unit: Unit, run: Run, as: 'canceled' | 'expired')
     .update(steps)
     .set({ state: 'queued', updatedAt: new Date(now) })
     .where(eq(steps.id, merge.id))
-  await enqueue(unit, run.tenantId, [merge.id])
+  await enqueue(unit, run, [merge.id])
   return true
 }

@@ -1,6 +1,6 @@
 /** Classes of hardware: what runners announce, and whether a version that asks for one can be served. */
 import { asc, gt, lt, sql } from 'drizzle-orm'
-import type { Unit } from '#core/deps.ts'
+import type { Supply, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { RUNNER_SILENT_MS, runners } from '#schemas/tables/runners.ts'
 
@@ -35,8 +35,12 @@ export async function announce(unit: Unit, given: Announcement): Promise<void> {
   await unit.tx.delete(runners).where(lt(runners.seenAt, before(unit, FORGOTTEN_MS)))
 }
 
-/** Throws `invalid_body` with the runners that there are when none of them can serve this class. */
-export async function demand(unit: Unit, hardware: string): Promise<void> {
+/**
+ * Throws `invalid_body` with the runners that there are, and those that there can be, when none can serve this class.
+ */
+export async function demand(unit: Unit & Supply, hardware: string): Promise<void> {
+  const { suppliedClasses } = unit
+  if (suppliedClasses.includes(hardware)) return
   const there = await unit.tx
     .select()
     .from(runners)
@@ -44,20 +48,21 @@ export async function demand(unit: Unit, hardware: string): Promise<void> {
     .orderBy(asc(runners.name))
   const ofClass = there.filter(runner => runner.hardware === hardware)
   if (ofClass.some(({ lacks }) => lacks === null)) return
-  const found =
-    there.length === 0
-      ? 'no runner is there at all'
-      : there
-          .map(
-            ({ name, hardware, lacks }) => `${name} is ${hardware}${lacks ? `, but ${lacks}` : ''}`,
-          )
-          .join('; ')
+  const found = there.map(
+    ({ name, hardware, lacks }) => `${name} is ${hardware}${lacks ? `, but ${lacks}` : ''}`,
+  )
+  if (found.length === 0) found.push('no runner is there at all')
+  if (suppliedClasses.length > 0) {
+    found.push(
+      `runners of class ${suppliedClasses.join(', ')} are started when there is work for them`,
+    )
+  }
   const why =
     ofClass.length > 0
       ? `no runner of class "${hardware}" can serve`
       : `no runner is of class "${hardware}"`
   throw new AppError('invalid_body', {
-    public: `The manifest asks for hardware "${hardware}", and ${why}: ${found}.`,
+    public: `The manifest asks for hardware "${hardware}", and ${why}: ${found.join('; ')}.`,
     errors: [{ pointer: '/hardware', detail: why }],
   })
 }

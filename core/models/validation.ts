@@ -1,15 +1,18 @@
 /** Validation of versions: runners judge, and what must happen although none of them does. */
-import { and, eq, lt } from 'drizzle-orm'
+import { and, eq, lt, type SQL, sql } from 'drizzle-orm'
 import type { Clock, Database, Unit } from '#core/deps.ts'
 import * as outbox from '#core/outbox.ts'
-import type { TenantId, VersionId } from '#schemas/ids.ts'
+import type { VersionId } from '#schemas/ids.ts'
+import { queueFor } from '#schemas/queues.ts'
 import type { Signature } from '#schemas/signature.ts'
-import { modelVersions } from '#schemas/tables/models.ts'
+import { type Manifest, modelVersions } from '#schemas/tables/models.ts'
 import type { Version } from './resolve.ts'
 
 /** Far longer than a validation takes, so that one that is under way is not asked for twice. */
 const SILENT_MS = 5 * 60_000
-/** Two hours of asking: by then the version itself is what ends its validators. */
+/** One that nobody has begun is asked for ever more rarely: no runner of its class is there, or all are busy. */
+const SILENT_MS_MAX = 60 * 60_000
+/** Two hours of attempts: by then the version itself is what ends its validators. */
 const ASKS_MAX = 24
 const PER_SWEEP_MAX = 500
 
@@ -17,9 +20,39 @@ export type Verdict =
   | { ok: true; signature: Signature; report: Record<string, unknown> }
   | { ok: false; detail: string }
 
-/** Promises the message by which a runner hears of the version. */
-export function ask(unit: Unit, tenantId: TenantId, versionId: VersionId): Promise<void> {
-  return outbox.promise(unit, tenantId, [{ queue: 'validate', body: { versionId } }])
+type Asked = Pick<Version, 'tenantId' | 'id' | 'manifest'>
+
+/** Promises the message by which runners of the class that the version asks for hear of it. */
+export function ask(unit: Unit, { tenantId, id, manifest }: Asked, delayS = 0): Promise<void> {
+  const queue = queueFor('validate', manifest.hardware)
+  return outbox.promise(unit, tenantId, [{ queue, body: { versionId: id }, delayS }])
+}
+
+/**
+ * What a runner of this class is to judge. Null: the version waits for no verdict any more, or asks for another class,
+ * whose runners hear of it instead; of the message that came here nothing is left to do.
+ */
+export async function open(
+  unit: Unit,
+  { versionId, hardware }: { versionId: VersionId; hardware?: string },
+): Promise<Manifest | null> {
+  const [version] = await unit.tx
+    .select()
+    .from(modelVersions)
+    .where(eq(modelVersions.id, versionId))
+    .for('update')
+  if (version?.state !== 'validating') return null
+  const now = unit.clock.now()
+  const at = new Date(now)
+  const { hardware: wanted } = version.manifest
+  const isElsewhere = wanted !== undefined && wanted !== hardware
+  await unit.tx
+    .update(modelVersions)
+    .set(isElsewhere ? { askedAt: at } : { openedAt: at })
+    .where(eq(modelVersions.id, versionId))
+  if (!isElsewhere) return version.manifest
+  await ask(unit, version, outbox.elsewhereS(now - version.createdAt.getTime()))
+  return null
 }
 
 /** Stores what validation found. Only a version that still waits for it changes. */
@@ -39,24 +72,28 @@ export async function judge(unit: Unit, versionId: VersionId, verdict: Verdict):
     .where(and(eq(modelVersions.id, versionId), eq(modelVersions.state, 'validating')))
 }
 
-/** A version that waits for validation; null when it no longer does. */
-export async function awaitingVerdict(unit: Unit, versionId: VersionId): Promise<Version | null> {
-  const [row] = await unit.tx.select().from(modelVersions).where(eq(modelVersions.id, versionId))
-  return row?.state === 'validating' ? row : null
-}
-
-/** Asks again where no verdict came: the message was lost, or given up after too many receives. */
+/**
+ * Asks again where no verdict came: the message was lost, or given up after too many receives. Only what a runner began
+ * counts as an attempt: a version waits for a class of which none is up for as long as it takes.
+ */
 export async function askAgain(deps: { db: Database; clock: Clock }): Promise<number> {
-  const before = new Date(deps.clock.now() - SILENT_MS)
+  const at = sql`${new Date(deps.clock.now())}::timestamptz`
+  const ms = (span: number): SQL => sql`${`${span} ms`}::interval`
+  const { askedAt, openedAt, createdAt } = modelVersions
+  const isBegun = sql<boolean>`coalesce(${openedAt} >= ${askedAt}, false)`
+  const silence = sql`case when ${isBegun} then ${ms(SILENT_MS)}
+    else least(greatest((${at} - ${createdAt}) / 2, ${ms(SILENT_MS)}), ${ms(SILENT_MS_MAX)}) end`
   const silent = await deps.db.system(tx =>
     tx
       .select({
         tenantId: modelVersions.tenantId,
         id: modelVersions.id,
+        manifest: modelVersions.manifest,
         asks: modelVersions.asks,
+        isBegun,
       })
       .from(modelVersions)
-      .where(and(eq(modelVersions.state, 'validating'), lt(modelVersions.askedAt, before)))
+      .where(and(eq(modelVersions.state, 'validating'), lt(askedAt, sql`${at} - ${silence}`)))
       .limit(PER_SWEEP_MAX),
   )
   for (const version of silent) {
@@ -65,14 +102,18 @@ export async function askAgain(deps: { db: Database; clock: Clock }): Promise<nu
   return silent.length
 }
 
-async function once(unit: Unit, version: Pick<Version, 'tenantId' | 'id' | 'asks'>): Promise<void> {
-  if (version.asks >= ASKS_MAX) {
-    const detail = `no validation of it came to an end in ${version.asks} attempts`
-    return judge(unit, version.id, { ok: false, detail })
+async function once(
+  unit: Unit,
+  version: Asked & { asks: number; isBegun: boolean },
+): Promise<void> {
+  const { id, asks, isBegun } = version
+  if (isBegun && asks >= ASKS_MAX) {
+    const detail = `no validation of it came to an end in ${asks} attempts`
+    return judge(unit, id, { ok: false, detail })
   }
   await unit.tx
     .update(modelVersions)
-    .set({ asks: version.asks + 1, askedAt: new Date(unit.clock.now()) })
-    .where(eq(modelVersions.id, version.id))
-  await ask(unit, version.tenantId, version.id)
+    .set({ asks: asks + (isBegun ? 1 : 0), askedAt: new Date(unit.clock.now()) })
+    .where(eq(modelVersions.id, id))
+  await ask(unit, version)
 }

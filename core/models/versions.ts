@@ -1,7 +1,7 @@
 /** Versions of a model: immutable, numbered, and never numbered anew. */
 import { and, desc, eq, inArray, lt } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
-import type { Unit } from '#core/deps.ts'
+import type { Supply, Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import { cursorOf, numberPosition, type Page, type PageQuery, pageOf } from '#core/page.ts'
@@ -25,7 +25,7 @@ export type ShownVersion = ReturnType<typeof shownWith>
  * that has it, so a retry makes no second one.
  */
 export async function publish(
-  unit: Unit,
+  unit: Unit & Supply,
   call: Call,
   input: manifests.GivenManifest & { model: string },
 ): Promise<ShownVersion> {
@@ -65,7 +65,7 @@ export async function publish(
       askedAt: new Date(now),
     })
     .returning()
-  await validation.ask(unit, tenantId, id)
+  await validation.ask(unit, version!)
   const target = `${name}/versions/${number}`
   await audit.record(unit, call, { action: 'models.publish', target, detail: { digest } })
   return shown(unit, version!)

@@ -39,6 +39,10 @@ const PLACES = {
   GALLEY_PARTITIONS_PER_OBJECT: z.coerce.number().int().min(1).max(1024),
   /** Of ECS, in which the services of runners are. */
   GALLEY_RUNNER_CLUSTER: text,
+  /** Those of which there can be runners, as in `cpu,gpu`. */
+  GALLEY_RUNNER_CLASSES: text
+    .transform(given => given.split(','))
+    .pipe(z.array(z.enum(Object.keys(POOL_PRICES) as PoolName[]))),
   /** As JSON, by class of hardware: `{"cpu":{"service":"…","floor":0,"ceiling":8}}`. */
   GALLEY_RUNNER_POOLS: pools,
   /** Of the headers that a receiver of traces asks for, where there is one and it asks for any. */

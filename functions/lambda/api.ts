@@ -4,6 +4,7 @@ import { openVault } from '#core/internal/vault.ts'
 import { createApi } from '../api.ts'
 import type { FunctionsDeps } from '../deps.ts'
 import { type Invocation, invoked, openBase } from '../invocation/base.ts'
+import { readPlaces } from '../invocation/env.ts'
 import { openBlobs, openSegmentFiles, signBlobs } from '../invocation/files.ts'
 import { replyOf, requestOf } from '../invocation/http.ts'
 import { openRelay } from '../invocation/relay.ts'
@@ -28,6 +29,7 @@ const deps: FunctionsDeps = {
   verifier: await openVerifier(Object.fromEntries(await Promise.all(keys))),
   vault: await openVault(base.secret),
   ...(await openSegmentFiles()),
+  suppliedClasses: readPlaces(['GALLEY_RUNNER_CLASSES']).GALLEY_RUNNER_CLASSES,
   exporting: new Set(),
   contexts: new Map(),
   patienceMs: PATIENCE_MS,

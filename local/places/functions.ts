@@ -90,6 +90,7 @@ const deps: FunctionsDeps = {
   vault: await openVault(env.secret),
   openSpool: await spoolsIn(env.scratchFolder),
   inferenceFiles: inferenceFilesIn(env.scratchFolder),
+  suppliedClasses: env.suppliedClasses,
   exporting: new Set(),
   contexts: new Map(),
   patienceMs: PATIENCE_MS,

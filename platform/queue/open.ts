@@ -1,6 +1,7 @@
 /** Which queue a place has follows from its environment: SQS where that names the queues, else PostgreSQL. */
 import type { Log, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import { queueVariable } from '#schemas/cloud/functions.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
 import type { BodyBlobs } from './bodies.ts'
 import type { QueueUrls } from './sqs.ts'
@@ -8,7 +9,7 @@ import type { QueueUrls } from './sqs.ts'
 const NAMES = Object.keys(QUEUES) as QueueName[]
 
 /** The variables that hold the queues' URLs; a dead-letter queue is beside its queue, with `-dead` behind its name. */
-export const QUEUE_VARIABLES = NAMES.map(variableOf)
+export const QUEUE_VARIABLES: string[] = NAMES.map(name => queueVariable(name))
 
 /** Null where no queue is named. Throws `invalid_request` where only some are, or where one is no URL. */
 export function queueUrls(from: Record<string, string | undefined>): QueueUrls | null {
@@ -26,7 +27,7 @@ export function queueUrls(from: Record<string, string | undefined>): QueueUrls |
     })
   }
   const urls = NAMES.map(name => {
-    const url = from[variableOf(name)]!
+    const url = from[queueVariable(name)]!
     return [name, { url, deadUrl: `${url}-dead` }]
   })
   return Object.fromEntries(urls) as QueueUrls
@@ -56,10 +57,6 @@ export async function checkSqs(urls: QueueUrls): Promise<void> {
   const { checkQueues, sqsClient } = await import('./sqs-client.ts')
   const client = sqsClient()
   await checkQueues(client, urls).finally(() => client.destroy())
-}
-
-function variableOf(name: QueueName): string {
-  return `GALLEY_QUEUE_${name.toUpperCase()}`
 }
 
 function protocolOf(url: string): string {

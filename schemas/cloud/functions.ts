@@ -13,8 +13,11 @@ type Read = {
 /** Who answers requests, who brings the schema up to date, who reads a queue, and who is called by the clock. */
 export type FunctionName = 'api' | 'migrate' | Read | keyof typeof SCHEDULES
 
-export const queueVariable = (name: QueueName) => `GALLEY_QUEUE_${name.toUpperCase()}` as const
-export type QueueVariable = `GALLEY_QUEUE_${Uppercase<QueueName>}`
+/** The variable that holds the URL of a queue. */
+export const queueVariable = <N extends QueueName>(name: N) =>
+  `GALLEY_QUEUE_${name.replace('-', '_').toUpperCase()}` as QueueVariable<N>
+export type QueueVariable<N extends QueueName = QueueName> =
+  `GALLEY_QUEUE_${Uppercase<N extends `${infer W}-${infer L}` ? `${W}_${L}` : N>}`
 /** Variables that name a secret: who is told of it may read it, and nobody else. */
 export type SecretVariable =
   | 'GALLEY_DEPLOYMENT_SECRET_ARN'
@@ -38,11 +41,12 @@ export type Variable =
   | 'GALLEY_PARTITIONS_PER_OBJECT'
   | 'GALLEY_RUNNER_CLUSTER'
   | 'GALLEY_RUNNER_POOLS'
+  | 'GALLEY_RUNNER_CLASSES'
 
 /** Of a tenant's 1,024; the Worker is told the same in `wrangler.toml`. It never changes once there is data. */
 export const PARTITIONS_PER_OBJECT = 1
 
-const QUEUE_URLS = (Object.keys(QUEUES) as QueueName[]).map(queueVariable) as QueueVariable[]
+const QUEUE_URLS = (Object.keys(QUEUES) as QueueName[]).map(name => queueVariable(name))
 const DATABASE: Variable[] = [
   'GALLEY_DEPLOYMENT_SECRET_ARN',
   'GALLEY_DATABASE_SECRET_ARN',
@@ -57,7 +61,14 @@ const TRACES: OptionalVariable[] = [
 const FEATURES: Variable[] = ['GALLEY_FEATURES_URL', 'GALLEY_PARTITIONS_PER_OBJECT']
 
 export const VARIABLES: Record<FunctionName, Variable[]> = {
-  api: [...DATABASE, ...TRACES, ...FEATURES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
+  api: [
+    ...DATABASE,
+    ...TRACES,
+    ...FEATURES,
+    ...QUEUE_URLS,
+    'GALLEY_BUCKET',
+    'GALLEY_RUNNER_CLASSES',
+  ],
   ingest: [...DATABASE, ...TRACES, ...FEATURES, 'GALLEY_BUCKET'],
   relay: [...DATABASE, ...TRACES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
   sweep: [...DATABASE, ...TRACES, ...FEATURES],

@@ -8,6 +8,9 @@ export const POOL_PRICES = {
 } as const satisfies Record<string, PoolPrices>
 export type PoolName = keyof typeof POOL_PRICES
 
+/** Whose runners do what asks for no class. */
+export const USUAL_CLASS = 'cpu' satisfies PoolName
+
 type PoolPrices = {
   spotUsdPerHour: number
   onDemandUsdPerHour: number

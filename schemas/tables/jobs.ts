@@ -100,6 +100,8 @@ export type BatchSpec = {
   model?: string
   version?: number
   digest?: string
+  /** The class of runners that this version asks for; absent: any. */
+  hardware?: string
 }
 
 /** What is known of a batch besides its rows. Times in Unix milliseconds. */

@@ -107,8 +107,10 @@ export const modelVersions = pgTable(
     error: text('error'),
     createdAt: at('created_at').notNull().default(sql`now()`),
     readyAt: at('ready_at'),
-    /** When a runner was last asked to validate it, and how often so far. */
+    /** When runners were last asked to validate it, and how often it was asked again after one had begun. */
     askedAt: at('asked_at').notNull().default(sql`now()`),
+    /** When one last began to. */
+    openedAt: at('opened_at'),
     asks: integer('asks').notNull().default(1),
   },
   t => [

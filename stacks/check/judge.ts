@@ -15,8 +15,9 @@ import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
 import { queueRules } from './rules/queues.ts'
 import { roleRules } from './rules/roles.ts'
+import { classRules } from './rules/runners/classes.ts'
+import { sizingRules } from './rules/runners/sizing.ts'
 import { secretRules } from './rules/secrets.ts'
-import { sizingRules } from './rules/sizing.ts'
 import { startRules } from './rules/starts.ts'
 import { storage } from './rules/storage.ts'
 import { alarmRules } from './rules/watching/alarms.ts'
@@ -31,6 +32,7 @@ const RULES: Rule[] = [
   ...queueRules,
   ...alarmRules,
   ...toldRules,
+  ...classRules,
   ...storage,
   ...lifecycle,
   ...networkRules,

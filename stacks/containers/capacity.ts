@@ -88,6 +88,13 @@ export function poolPlaces(deployment: Deployment): Record<PoolName, PoolPlace> 
   >
 }
 
+/** Classes of hardware of which there can be runners. */
+export function suppliedClasses(deployment: Deployment): string[] {
+  return Object.entries(poolPlaces(deployment))
+    .filter(([, { ceiling }]) => ceiling > 0)
+    .map(([pool]) => pool)
+}
+
 /** For whoever says how large the pools are: of these services alone. */
 export function maySizePools(deployment: Deployment): Statement {
   return {

@@ -5,8 +5,8 @@
 import * as ecs from '@pulumi/aws/ecs/index.js'
 import * as pulumi from '@pulumi/pulumi'
 import { queueVariable } from '../../schemas/cloud/functions.ts'
-import type { PoolName } from '../../schemas/cloud/pools.ts'
-import { QUEUES, type QueueName } from '../../schemas/queues.ts'
+import { type PoolName, USUAL_CLASS } from '../../schemas/cloud/pools.ts'
+import { QUEUES, type QueueName, queuesOf } from '../../schemas/queues.ts'
 import { BODIES, type Buckets } from '../buckets.ts'
 import type { Network } from '../network.ts'
 import type { Queues } from '../queues.ts'
@@ -78,6 +78,11 @@ function serviceOf(
   const { pool, cluster, spot, floor, joined } = of
   const { memoryMb, gpus } = POOLS[pool]
   const { service, floor: base } = poolPlaceOf(deployment, pool)
+  // What asks for no class is not worth a machine of a dearer one.
+  const isDedicated = pool !== USUAL_CLASS
+  const reads = (['work', 'validate'] as const).flatMap(work =>
+    queuesOf(work, { hardware: pool, isDedicated }),
+  )
   const task = taskOf(deployment, {
     name: `runner-${pool}`,
     part: 'runners',
@@ -85,6 +90,7 @@ function serviceOf(
     environment: {
       ...tracesOf(deployment),
       GALLEY_HARDWARE: pool,
+      GALLEY_DEDICATED: String(isDedicated),
       GALLEY_HEALTH_PORT: String(HEALTH_PORT),
       GALLEY_ROUTER: router.dialled,
       GALLEY_STOP_S: String(STOP_S - STOP_MARGIN_S),
@@ -112,7 +118,7 @@ function serviceOf(
           'sqs:ChangeMessageVisibility',
           'sqs:GetQueueAttributes',
         ],
-        Resource: [queues.work.live.arn, queues.validate.live.arn],
+        Resource: reads.map(name => queues[name].live.arn),
       },
       {
         Action: ['s3:GetObject', 's3:PutObject', 's3:AbortMultipartUpload'],

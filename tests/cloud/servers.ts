@@ -13,6 +13,7 @@ import { buildApp } from 'fauxqs'
 import type { Blobs } from '#core/deps.ts'
 import { s3Blobs } from '#platform/blob/s3.ts'
 import type { QueueUrls } from '#platform/queue/sqs.ts'
+import { queueVariable } from '#schemas/cloud/functions.ts'
 import { QUEUES, type QueueName } from '#schemas/queues.ts'
 import { startFaulty } from './faulty.ts'
 import { refusedByS3 } from './signature.ts'
@@ -122,7 +123,7 @@ export async function startCloud(): Promise<{
   sqs.destroy()
   s3.destroy()
   const queues = Object.entries(urls).map(([name, { url }]) => [
-    `GALLEY_QUEUE_${name.toUpperCase()}`,
+    queueVariable(name as QueueName),
     url,
   ])
   const env = {

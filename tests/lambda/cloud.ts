@@ -18,6 +18,7 @@ import {
   type FunctionName,
   type OptionalVariable,
   PARTITIONS_PER_OBJECT,
+  type QueueVariable,
   queueVariable,
   timeoutS,
   VARIABLES,
@@ -97,10 +98,11 @@ export async function startCloud(bundles: string) {
     GALLEY_FEATURES_URL: 'http://127.0.0.1:9',
     GALLEY_PARTITIONS_PER_OBJECT: String(PARTITIONS_PER_OBJECT),
     GALLEY_RUNNER_CLUSTER: RUNNERS,
+    GALLEY_RUNNER_CLASSES: 'cpu,gpu',
     GALLEY_RUNNER_POOLS: JSON.stringify({ cpu: placeOf('cpu'), gpu: placeOf('gpu') }),
     ...(Object.fromEntries(
       Object.entries(queues).map(([name, url]) => [queueVariable(name as QueueName), url]),
-    ) as Record<`GALLEY_QUEUE_${Uppercase<QueueName>}`, string>),
+    ) as Record<QueueVariable, string>),
   }
   const hosts: Host[] = []
   let edge: Workerd | null = null

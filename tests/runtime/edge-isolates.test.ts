@@ -205,7 +205,10 @@ async function newModel(tenantId: TenantId, name: string) {
     await inTenant({ db, clock }, tenantId, async unit => {
       await unit.tx.insert(files).values({ tenantId, sha256, size: 1 }).onConflictDoNothing()
       const file = { path: 'm.onnx', sha256, size: 1 }
-      const { version } = await models.publish(unit, call, { model: name, files: [file] })
+      const { version } = await models.publish({ ...unit, suppliedClasses: [] }, call, {
+        model: name,
+        files: [file],
+      })
       const [row] = await unit.tx.select().from(modelVersions).where(eq(modelVersions.model, name))
       const signature = { inputs: [], outputs: [], batching: 'invariant' as const }
       await unit.tx.update(modelVersions).set({ state: 'ready', signature })

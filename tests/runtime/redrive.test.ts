@@ -96,7 +96,10 @@ test('who has another secret sends nothing back', async () => {
 })
 
 test.for([
-  [['redrive', 'toString'], 'There is no queue "toString"; it is one of work, validate, events.'],
+  [
+    ['redrive', 'toString'],
+    'There is no queue "toString"; it is one of work, validate, work-gpu, validate-gpu, work-other, validate-other, events.',
+  ],
   [
     ['redrive', 'events', '--max', '0'],
     '--max is "0"; it must be a number of messages, 1 or more.',

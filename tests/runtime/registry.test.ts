@@ -23,8 +23,14 @@ beforeEach(async () => {
 
 const tenant = <T>(work: Parameters<typeof inTenant<T>>[2]) =>
   inTenant({ db, clock }, tenantId, work)
-const publish = (model = 'm') =>
-  tenant(unit => models.publish(unit, callOf(tenantId), { model, ...MANIFEST }))
+const publish = (model = 'm', hardware?: string) =>
+  tenant(unit =>
+    models.publish({ ...unit, suppliedClasses: ['gpu'] }, callOf(tenantId), {
+      model,
+      ...MANIFEST,
+      hardware,
+    }),
+  )
 const remove = (version = '1') =>
   tenant(unit => models.remove(unit, callOf(tenantId), { model: 'm', version }))
 const versionId = async () =>
@@ -62,7 +68,7 @@ test('a version that is deleted while it is validated stays deleted, whatever th
   await publish()
   const id = await versionId()
   await remove()
-  expect(await tenant(unit => models.validation.awaitingVerdict(unit, id))).toBeNull()
+  expect(await tenant(unit => models.validation.open(unit, { versionId: id }))).toBeNull()
   const verdict = { ok: true as const, signature: SIGNATURE, report: {} }
   await tenant(unit => models.validation.judge(unit, id, verdict))
   expect(await tenant(unit => models.version(unit, { model: 'm', version: '1' }))).toMatchObject({
@@ -81,12 +87,35 @@ test('a validation whose message was lost is asked for again, and given up in th
   await models.validation.askAgain({ db, clock })
   expect(await askedFor()).toBe(1)
   for (let asks = 0; asks < 24; asks++) {
+    const begun = { versionId: await versionId() }
+    expect(await tenant(unit => models.validation.open(unit, begun))).not.toBeNull()
     clock.forward(6 * 60_000)
     await models.validation.askAgain({ db, clock })
   }
   const given = await tenant(unit => models.version(unit, { model: 'm', version: '1' }))
   expect(given).toMatchObject({ state: 'invalid', error: expect.stringContaining('validation') })
   expect(await publish()).toMatchObject({ version: 2, state: 'validating' })
+})
+
+test('a version that no runner has begun waits for as long as it takes, asked for ever more rarely', async () => {
+  await publish('m', 'gpu')
+  await admin.query('delete from outbox')
+  for (let minute = 0; minute < 24 * 60; minute += 5) {
+    clock.forward(5 * 60_000)
+    await models.validation.askAgain({ db, clock })
+  }
+  const { rows } = await admin.query('select distinct queue from outbox where tenant_id = $1', [
+    tenantId,
+  ])
+  expect(rows).toEqual([{ queue: 'validate-gpu' }])
+  expect(await askedFor()).toBeGreaterThanOrEqual(24)
+  expect(await askedFor()).toBeLessThanOrEqual(48)
+  const id = await versionId()
+  const open = (hardware?: string) =>
+    tenant(unit => models.validation.open(unit, { versionId: id, hardware }))
+  expect(await open('cpu')).toBeNull()
+  expect(await open()).toBeNull()
+  expect(await open('gpu')).toMatchObject({ hardware: 'gpu' })
 })
 
 test('a version that was judged is not asked for again', async () => {

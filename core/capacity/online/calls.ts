@@ -1,9 +1,9 @@
 /** Online requests that found no runner of a class: what they leave behind for who decides how many there are. */
 import { eq, sql } from 'drizzle-orm'
 import type { Tx, Unit } from '#core/deps.ts'
+import { USUAL_CLASS } from '#schemas/cloud/pools.ts'
 import { runnerCalls } from '#schemas/tables/runners.ts'
 import { newest } from '../kept.ts'
-import { USUAL_CLASS } from '../rows.ts'
 
 /** Who sizes a pool does so every few seconds; after so much silence nobody does. */
 const SIZED_MS = 60_000

@@ -148,12 +148,14 @@ async function planned(unit: Unit, { outcome, ...lease }: Finished<Of<'batch_pla
     return refuse(unit, lease, [{ code, message, line: null, param: 'model' }])
   }
   const next = jobs.shardsThenMerge(outcome.shards)
-  const completion = { ...lease, output: {}, next, rowsTotal: outcome.rows }
+  const { version, digest, manifest } = model
+  const { spec: asked } = await jobs.leases.runOf(unit, lease.stepId)
+  const pinned = { model: model.model, version, digest, hardware: manifest.hardware }
+  const spec: BatchSpec = { ...(asked as BatchSpec), ...pinned }
+  const completion = { ...lease, output: {}, next, spec, rowsTotal: outcome.rows }
   const { status, run } = await jobs.leases.complete(unit, completion)
   if (status === 'repeated') return
-  const { version, digest } = model
-  const spec = { ...(run.spec as BatchSpec), model: model.model, version, digest }
-  await jobs.note(unit, run, { spec, found: { inProgressAt: unit.clock.now() } })
+  await jobs.note(unit, run, { found: { inProgressAt: unit.clock.now() } })
 }
 
 async function refuse(

@@ -36,9 +36,9 @@ beforeEach(async () => {
 })
 const tenant = <T>(work: Parameters<typeof inTenant<T>>[2]) =>
   inTenant({ db, clock }, tenantId, work)
-const publish = (hardware?: string) =>
+const publish = (hardware?: string, suppliedClasses: string[] = []) =>
   tenant(unit =>
-    models.publish(unit, callOf(tenantId), {
+    models.publish({ ...unit, suppliedClasses }, callOf(tenantId), {
       model: 'm',
       files: [{ path: 'm.onnx', sha256: SHA256, size: 10 }],
       hardware,
@@ -79,6 +79,13 @@ test('publishing what no runner can serve is refused with the runners that there
   expect(await publish('cuda')).toMatchObject({ state: 'validating' })
 })
 
+test('what a pool can supply is published although no runner of it is up, and a refusal names the pools too', async () => {
+  expect(await publish('gpu', ['cpu', 'gpu'])).toMatchObject({ state: 'validating' })
+  await expect(publish('tpu', ['cpu', 'gpu'])).rejects.toMatchObject({
+    public: expect.stringMatching(/no runner is of class "tpu": .*class cpu, gpu are started when/),
+  })
+})
+
 test('a runner that has been silent is no reason to publish, and one without a wish needs none', async () => {
   await announce('r-0', 'cuda')
   clock.forward(60_000)
@@ -109,8 +116,8 @@ test('a step of bulk work on a version that asks for a class is leased by runner
     tenant(unit =>
       jobs.leases.lease(unit, { stepId: steps.rows[0]!.id as never, runner, hardware }),
     )
-  expect(await lease('r-0', 'cpu')).toMatchObject({ status: 'held' })
-  expect(await lease('r-0')).toMatchObject({ status: 'held' })
+  expect(await lease('r-0', 'cpu')).toEqual({ status: 'gone' })
+  expect(await lease('r-0')).toEqual({ status: 'gone' })
   expect(await lease('r-1', 'cuda')).toMatchObject({ status: 'leased', epoch: 1 })
 })
 

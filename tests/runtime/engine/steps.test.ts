@@ -54,6 +54,7 @@ async function runnerOf(count: number, answers: Answers, work: StepDeps['work'])
       log: { info() {}, error() {} },
       runner: 'runner-0',
       hardware: 'cpu',
+      queues: ['work'],
       protection: UNPROTECTED,
       work,
     },

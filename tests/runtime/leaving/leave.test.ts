@@ -70,7 +70,8 @@ function newRunner(functions: Awaited<ReturnType<typeof newFunctions>>, work: St
     await on.begin()
     return work(assignment, signal, on)
   }
-  const deps = { ...functions, log, runner: 'r', hardware: 'cpu', protection, work: inTurn }
+  const queues = ['work'] as const
+  const deps = { ...functions, log, runner: 'r', hardware: 'cpu', queues, protection, work: inTurn }
   const { draining, givingUp } = leaving
   const loop = steps(deps, { draining: draining.signal, givingUp: givingUp.signal })
   const go = (budgetMs: number, inFlight = () => 0) => {

@@ -1,7 +1,7 @@
 /** Who says how many runners there are. */
-import type { Graph, Inputs } from '../graph.ts'
-import { all, faulty, inputs, type Rule } from '../rule.ts'
-import { change, list, statements } from './access.ts'
+import type { Graph, Inputs } from '../../graph.ts'
+import { all, faulty, inputs, type Rule } from '../../rule.ts'
+import { change, list, statements } from '../access.ts'
 
 /** Whatever sets how many tasks there are. */
 const SIZES = /^ecs:(UpdateService|RunTask|StartTask|StopTask|CreateService|DeleteService)$/

@@ -4,7 +4,7 @@ import { AppError, problem } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER, type Verifier } from '#core/internal/signing.ts'
 import type { StatisticsCall, UnloadCall } from '#core/router.ts'
 import { Isolates, type Told, toldFrom } from '#platform/metrics/isolates.ts'
-import { Registry } from '#platform/metrics/registry.ts'
+import { type Reading, Registry } from '#platform/metrics/registry.ts'
 import {
   COMPUTE_HEADER,
   GROWTH_PATH,
@@ -28,6 +28,8 @@ import type { Readings } from './routing/readings.ts'
 
 /** Descriptions of a few KB each; one that was forgotten is asked for again. */
 const MODELS_MAX = 10_000
+/** What is measured here, and nowhere else. */
+const OWN = ['edge', 'router']
 
 export type RouterHttpDeps = {
   router: InferenceRouter
@@ -35,6 +37,8 @@ export type RouterHttpDeps = {
   verifier: Verifier
   clock: Clock
   log: Log
+  /** Of several behind one address: what each has counted stands under its own name, or it would seem to go back. */
+  instance?: string | null
 }
 
 /** Answers `POST` of `/infer`, `/load`, `/unload` and `/statistics`, and `GET /ready`; errors are problem documents. */
@@ -80,10 +84,9 @@ async function answer(deps: RouterHttpDeps, { models, edges, isolates }: Known, 
     edges.absorb(told.growth)
     isolates.tell(told, now)
     if (path === GROWTH_PATH) return new Response(null, { status: 204 })
-    return Response.json([
-      { process: 'edge', snapshot: [...edges.snapshot(), ...isolates.snapshot(now)] },
-      ...(await deps.readings()),
-    ])
+    const counted = [...edges.snapshot(), ...isolates.snapshot(now)]
+    const readings = [{ process: 'edge', snapshot: counted }, ...(await deps.readings())]
+    return Response.json(readings.map(reading => ({ ...reading, process: nameIn(deps, reading) })))
   }
   if (method !== 'POST' || url.pathname !== INFER_PATH || !call) {
     throw new AppError('not_found', {
@@ -104,6 +107,11 @@ async function answer(deps: RouterHttpDeps, { models, edges, isolates }: Known, 
   })
   if (reply.jsonLength !== null) headers.set(JSON_LENGTH_HEADER, String(reply.jsonLength))
   return new Response(reply.body as Uint8Array<ArrayBuffer>, { headers })
+}
+
+/** Runners dial each router, and are the same wherever they are asked. */
+function nameIn({ instance }: RouterHttpDeps, { process }: Reading): string {
+  return instance && OWN.includes(process) ? `${process}-${instance}` : process
 }
 
 function jsonOf<T>(body: Uint8Array): T {

@@ -3,7 +3,7 @@
 import type { Place } from '../schemas/cloud/addresses.ts'
 import * as addresses from '../schemas/cloud/addresses.ts'
 import type { TraceVariable } from '../schemas/cloud/functions.ts'
-import { TRACES_RATIOS, TRACES_SAMPLER } from '../schemas/cloud/traces.ts'
+import { resourceOf, TRACES_RATIOS, TRACES_SAMPLER } from '../schemas/cloud/traces.ts'
 
 export const STAGES = {
   dev: {
@@ -93,12 +93,14 @@ export type Deployment = {
 
 /** As each place is told where spans go, by OpenTelemetry's own names. */
 export function tracesOf({
+  stage,
   tracesUrl,
   settings,
 }: Deployment): Partial<Record<TraceVariable, string>> {
   if (tracesUrl === null) return {}
   return {
     OTEL_EXPORTER_OTLP_ENDPOINT: tracesUrl,
+    OTEL_RESOURCE_ATTRIBUTES: resourceOf(stage),
     OTEL_TRACES_SAMPLER: TRACES_SAMPLER,
     OTEL_TRACES_SAMPLER_ARG: String(settings.tracesRatio),
   }

@@ -17,7 +17,7 @@ import * as traces from '../traces/requests.ts'
 import type { Answer, Answered, Asking, GrpcEdge } from './edge.ts'
 import { infer, inferInStream } from './infer.ts'
 import type { Named, RepositoryRequest } from './messages.ts'
-import { type Fault, faultOf } from './status.ts'
+import { codeName, type Fault, faultOf } from './status.ts'
 
 /** By the name of the method; the route is the one whose policy it goes by. */
 const METHODS: Record<string, { route: RouteName; answer: Answer<never> }> = {
@@ -102,14 +102,14 @@ function traced(
   { name, message, fault }: { name: string; message: unknown; fault: unknown },
 ): void {
   const code = fault === undefined ? 0 : faultOf(fault).code
+  const fullName = `${SERVICE}/${name}`
   const { model_name: model } = message as { model_name?: string }
   traces.end(deps.tracer!, span, call, {
-    name: `${SERVICE}/${name}`,
+    name: fullName,
     attributes: {
-      'rpc.system': 'grpc',
-      'rpc.service': SERVICE,
-      'rpc.method': name,
-      'rpc.grpc.status_code': code,
+      'rpc.system.name': 'grpc',
+      'rpc.method': fullName,
+      'rpc.response.status_code': codeName(code),
       ...(model && { 'galley.model.name': model }),
     },
     fault,

@@ -3,6 +3,7 @@ import { AppError } from '#core/error.ts'
 
 /** The codes of gRPC that Galley answers with. */
 export const STATUS = {
+  OK: 0,
   CANCELLED: 1,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
@@ -39,6 +40,11 @@ export type Fault = {
   details: string
   /** Trailing metadata: our own code, and when to come back where that is known. */
   trailers: Record<string, string>
+}
+
+/** As traces name it. */
+export function codeName(code: number): string {
+  return Object.entries(STATUS).find(([, number]) => number === code)?.[0] ?? String(code)
 }
 
 /** Unknown faults come out opaque. */

@@ -4,7 +4,12 @@ import type { Amount, Distribution, Registry, Vector } from '#platform/metrics/r
 
 /** Of those with the most to say: the first to come. The others are counted together. */
 const TENANTS_MAX = 100
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+/** To the longest that a request may ask for. */
+const SECONDS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120,
+]
+/** Routes of both protocols, and their kind later. */
+const ROUTES_MAX = 400
 
 /** A call of gRPC counts as the route whose policy it goes by, and a message of a stream as a call. */
 export type Protocol = 'http' | 'grpc'
@@ -29,6 +34,7 @@ export class RequestMetrics {
     this.#seconds = registry.histogram('galley_request_seconds', 'From a request to its answer.', {
       labels: ['route', 'protocol'],
       buckets: SECONDS,
+      max: ROUTES_MAX,
     })
     this.#tenants = registry.counter(
       'galley_tenant_requests_total',

@@ -1,7 +1,9 @@
 /** What the functions count: requests by what answers them, and messages of their queues. */
 import type { Amount, Distribution, Registry, Snapshot } from '#platform/metrics/registry.ts'
 
-const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+/** Routes, and paths of what places ask among themselves. */
+const FUNCTIONS_MAX = 400
 
 export type FunctionMeasures = {
   /** `name`: the route, or the path of what places ask among themselves. */
@@ -20,7 +22,7 @@ export function openMeasures(registry: Registry): FunctionMeasures {
   const seconds = registry.histogram(
     'galley_function_seconds',
     'From a request to its answer at the functions.',
-    { labels: ['function'], buckets: SECONDS },
+    { labels: ['function'], buckets: SECONDS, max: FUNCTIONS_MAX },
   )
   const messages = registry.counter(
     'galley_messages_total',

@@ -8,7 +8,7 @@ import { type Amount, Registry, type Snapshot, type Vector } from '#platform/met
 import { spanOutcomes } from '#platform/traces/tracer.ts'
 
 const SIZES = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
-const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 
 export type Measures = {
   /** One batch of a version that ran, or failed to. */

@@ -194,9 +194,11 @@ export function serveOnline(deps: OnlineDeps, channel: Channel): Served {
   }
 
   function send(ready: readonly Reply[]): void {
-    for (const { id, frame } of ready) channel.send(FRAME.reply, id, frame)
+    for (const { id, frame, left } of ready) {
+      left?.()
+      channel.send(FRAME.reply, id, frame)
+    }
     channel.flush()
-    for (const { left } of ready) left?.()
   }
 
   /** Replies whose receipts wait for the disk, and all that come after them meanwhile. */

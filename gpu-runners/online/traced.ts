@@ -8,7 +8,10 @@ type Ended = Made | { fault: unknown }
 type Made = { rows: number; computeUs: number; receiptId: string }
 /** Of a request that is traced; told once how it ended. */
 export type TracedInference = { context: TraceContext; end(ended: Ended): void }
-/** Told when its reply has left, or why it has not: the span lasts while that waits for its receipt. */
+/**
+ * Told before its reply leaves, for whoever gets that may end its own span at once; or why it does not. The span lasts
+ * while the reply waits for its receipt.
+ */
 export type Leaving = ((fault?: unknown) => void) | null
 
 /** Where requests of a channel stand in their traces, each told in the frame before the request. */

@@ -51,7 +51,8 @@ export function openReadings(
   }
 
   return async () => {
-    const asked = [...runners]
+    // One that has dialled again may still have its old channel too: no series stands twice.
+    const asked = [...new Map([...runners].map(runner => [runner.name, runner])).values()]
     const told = await Promise.all(asked.map(ask))
     const snapshot = registry.snapshot()
     const { series } = snapshot.find(({ name }) => name === 'galley_up')!

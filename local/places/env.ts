@@ -1,4 +1,5 @@
 /** What the places of one machine are told by their supervisor. */
+import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import * as z from 'zod'
 import type { BlobPlace } from '#platform/blob/open.ts'
@@ -110,6 +111,8 @@ export function readRouterEnv(from: Record<string, string | undefined> = process
   const env = router.parse(from)
   return {
     traces: traceSettings(from, 'router'),
+    // In a container it is one of several behind a balancer.
+    instance: env.GALLEY_CHANNEL_PORT ? hostname() : null,
     grpc: env.GALLEY_GRPC_PORT ? { host: env.GALLEY_HOST, port: env.GALLEY_GRPC_PORT } : null,
     objectsUrl: env.GALLEY_FEATURES_URL,
     host: env.GALLEY_ROUTER_HOST,

@@ -72,7 +72,14 @@ const answering = new Answering(needs, gate.models)
 
 const runners = await listenForChannels({ log }, addressOf(env.channel), env.runnerKey, attach)
 const verifier = await openVerifier({ edge: env.edgeKey })
-const serve = serveRouter({ router, readings, verifier, clock, log })
+const serve = serveRouter({
+  router,
+  readings,
+  verifier,
+  clock,
+  log,
+  instance: env.instance,
+})
 let isStopping = false
 const server = await serveHttp({
   host: env.host,

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { domainOf, hostOf, type Place } from '#schemas/cloud/addresses.ts'
 import { PARTITIONS_PER_OBJECT } from '#schemas/cloud/functions.ts'
-import { TRACES_RATIOS, TRACES_SAMPLER } from '#schemas/cloud/traces.ts'
+import { resourceOf, TRACES_RATIOS, TRACES_SAMPLER } from '#schemas/cloud/traces.ts'
 
 /** The first, without a name, is dev. */
 export const ENVIRONMENTS = ['', 'staging', 'production'] as const
@@ -81,6 +81,8 @@ export function faultsOf(environment: Environment, is: Settings, domain: string 
   const sampler = `${is.vars.OTEL_TRACES_SAMPLER} ${is.vars.OTEL_TRACES_SAMPLER_ARG}`
   const asked = `${TRACES_SAMPLER} ${TRACES_RATIOS[stage]}`
   must(sampler === asked, `it traces by ${sampler}, and the other places by ${asked}`)
+  const resource = is.vars.OTEL_RESOURCE_ATTRIBUTES
+  must(resource === resourceOf(stage), `its spans say ${resource}, not ${resourceOf(stage)}`)
   const open = Object.keys(is.vars).filter(name => name.endsWith('_HEADERS'))
   must(open.length === 0, `${open} is a variable, and must be a secret`)
   return faults

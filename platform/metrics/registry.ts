@@ -60,10 +60,22 @@ export class Distribution {
   }
 
   observe(value: number): void {
+    this.counts[this.#at(value)]!++
+    this.sum += value
+  }
+
+  /** Another one's, whose buckets may be those of another version: what fits in none of ours goes into the next above. */
+  absorb({ counts, sum }: Counted, buckets: readonly number[]): void {
+    counts.forEach((count, at) => {
+      this.counts[this.#at(buckets[at] ?? Infinity)]! += count
+    })
+    this.sum += sum
+  }
+
+  #at(value: number): number {
     let at = 0
     while (at < this.#buckets.length && value > this.#buckets[at]!) at++
-    this.counts[at]!++
-    this.sum += value
+    return at
   }
 }
 
@@ -114,8 +126,8 @@ export class Vector<S extends Amount | Distribution> {
 }
 
 /** Equal where values can be added up. Processes of two versions of the code may count differently under one name. */
-export function formOf({ name, type, labels, buckets }: Omit<Family, 'series'>): string {
-  return JSON.stringify([name, type, labels, buckets])
+export function formOf({ name, type, labels }: Omit<Family, 'series'>): string {
+  return JSON.stringify([name, type, labels])
 }
 
 function readingOf(series: Amount | Distribution): number | Counted {
@@ -182,13 +194,7 @@ export class Registry {
       for (const [values, value] of series) {
         const own = vector.of(...values)
         if (own instanceof Amount) own.add(value as number)
-        else {
-          const { counts, sum } = value as Counted
-          counts.forEach((count, at) => {
-            own.counts[at]! += count
-          })
-          own.sum += sum
-        }
+        else own.absorb(value as Counted, family.buckets ?? [])
       }
     }
   }

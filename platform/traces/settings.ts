@@ -11,6 +11,8 @@ export type TraceSettings = {
   headers: Record<string, string>
   timeoutMs: number
   serviceName: string
+  /** What whoever deploys says of all its spans, as `deployment.environment.name`. */
+  resource: Record<string, string>
   sampler: Sampler
 }
 export type TraceVariable = (typeof VARIABLES)[number]
@@ -24,6 +26,8 @@ export const VARIABLES = [
   'OTEL_EXPORTER_OTLP_TIMEOUT',
   'OTEL_EXPORTER_OTLP_PROTOCOL',
   'OTEL_SERVICE_NAME',
+  'OTEL_RESOURCE_ATTRIBUTES',
+  'OTEL_SDK_DISABLED',
   'OTEL_TRACES_SAMPLER',
   'OTEL_TRACES_SAMPLER_ARG',
 ] as const
@@ -32,7 +36,7 @@ const PATH = '/v1/traces'
 const TIMEOUT_MS_DEFAULT = 10_000
 const TIMEOUT_MS_MAX = 60_000
 const SAMPLER_DEFAULT = 'parentbased_always_on'
-/** A header's name (RFC 9110 §5.6.2). */
+/** The name of a header (RFC 9110 §5.6.2), and of an attribute (W3C Baggage). */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const PRINTABLE = /^[\x20-\x7e]*$/
 
@@ -48,13 +52,16 @@ export function traceSettings(from: Variables, place: string): TraceSettings | n
   if (from.OTEL_EXPORTER_OTLP_PROTOCOL === 'grpc') {
     wrong('OTEL_EXPORTER_OTLP_PROTOCOL', 'is "grpc"; traces leave by HTTP as JSON: "http/json"')
   }
-  if (url === null || (!sampler.followsParent && sampler.ratio === 0)) return null
+  const resource = pairsOf(from, 'OTEL_RESOURCE_ATTRIBUTES')
+  const isOff = from.OTEL_SDK_DISABLED?.toLowerCase() === 'true'
+  if (isOff || url === null || (!sampler.followsParent && sampler.ratio === 0)) return null
   return {
     url,
     headers,
     timeoutMs,
     sampler,
-    serviceName: from.OTEL_SERVICE_NAME || `galley-${place}`,
+    serviceName: from.OTEL_SERVICE_NAME || resource['service.name'] || `galley-${place}`,
+    resource,
   }
 }
 
@@ -79,23 +86,29 @@ function urlOf(name: TraceVariable, text: string): URL {
   return url
 }
 
-/** Values are percent-encoded, as in W3C Baggage. They are secrets: no message repeats one. */
+/** They are secrets: no message repeats one. */
 function headersOf(from: Variables, variable: TraceVariable): Record<string, string> {
-  const headers: Record<string, string> = {}
+  const pairs = Object.entries(pairsOf(from, variable, PRINTABLE))
+  return Object.fromEntries(pairs.map(([name, value]) => [name.toLowerCase(), value]))
+}
+
+/** Values are percent-encoded, as in W3C Baggage. */
+function pairsOf(from: Variables, variable: TraceVariable, values = /^/): Record<string, string> {
+  const pairs: Record<string, string> = {}
   for (const [i, entry] of (from[variable] || '').split(',').entries()) {
     if (entry.trim() === '') continue
     const at = entry.indexOf('=')
     const name = entry.slice(0, Math.max(0, at)).trim()
     const value = decoded(entry.slice(at + 1).trim())
-    if (!TOKEN.test(name) || value === null || !PRINTABLE.test(value)) {
+    if (!TOKEN.test(name) || value === null || !values.test(value)) {
       wrong(
         variable,
         `has an entry ${i + 1} that is not name=value, with the value percent-encoded`,
       )
     }
-    headers[name.toLowerCase()] = value
+    pairs[name] = value
   }
-  return headers
+  return pairs
 }
 
 function decoded(text: string): string | null {

@@ -20,10 +20,11 @@ export function openTracer(
   more: Attributes = {},
 ): OpenTracer | null {
   if (!settings) return null
-  const { sampler, serviceName } = settings
+  const { sampler, serviceName, resource } = settings
   const exporter = openExporter(deps, settings, {
-    'service.name': serviceName,
     'service.namespace': 'galley',
+    ...resource,
+    'service.name': serviceName,
     'service.instance.id': instance,
     ...more,
   })

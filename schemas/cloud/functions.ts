@@ -27,6 +27,7 @@ export type SecretVariable =
 /** OpenTelemetry's own; a deployment that traces nothing tells none of them. */
 export type TraceVariable =
   | 'OTEL_EXPORTER_OTLP_ENDPOINT'
+  | 'OTEL_RESOURCE_ATTRIBUTES'
   | 'OTEL_TRACES_SAMPLER'
   | 'OTEL_TRACES_SAMPLER_ARG'
 /** A deployment may have none of them. */
@@ -54,6 +55,7 @@ const DATABASE: Variable[] = [
 ]
 const TRACES: OptionalVariable[] = [
   'OTEL_EXPORTER_OTLP_ENDPOINT',
+  'OTEL_RESOURCE_ATTRIBUTES',
   'OTEL_TRACES_SAMPLER',
   'OTEL_TRACES_SAMPLER_ARG',
   'GALLEY_TRACE_HEADERS_SECRET_ARN',

@@ -3,5 +3,8 @@
 /** Of the requests of a stage, where there is a receiver of spans. */
 export const TRACES_RATIOS = { dev: 1, staging: 0.1, production: 0.01 }
 
+/** Spans of several stages may go to one receiver. */
+export const resourceOf = (stage: string) => `deployment.environment.name=${stage}`
+
 /** By the trace's id alone: whoever may reach a place does not decide what is traced. */
 export const TRACES_SAMPLER = 'traceidratio'

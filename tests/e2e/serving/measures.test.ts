@@ -1,9 +1,13 @@
 /** The measures of the running product: what was asked stands there, for the operator and nobody else. */
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { mlp } from '#tests/models.ts'
+import { familiesIn, faultsOf, namesIn } from '#tests/prometheus-text.ts'
 import { measures, named, newTenant, ok, publish, refused, total } from '../actions.ts'
 import { product } from '../product.ts'
+
+const WATCHING = new URL('../../../docs/design/watching.md', import.meta.url)
 
 test('requests, batches, queue, compute and cache are counted over all processes, by route, tenant and model', async () => {
   const { id, key } = await newTenant()
@@ -51,6 +55,14 @@ test('requests, batches, queue, compute and cache are counted over all processes
   ]) {
     expect([name, total(after, name) > 0]).toEqual([name, true])
   }
+})
+
+test('what all processes measure is of Prometheus’ form to the letter, and each family of it is documented', async () => {
+  const families = familiesIn(await measures())
+  expect(faultsOf(families)).toEqual([])
+  const told = new Set(namesIn(readFileSync(WATCHING, 'utf8')))
+  expect([...families.keys()].filter(name => !told.has(name))).toEqual([])
+  expect(families.size).toBeGreaterThan(25)
 })
 
 test('a tenant’s own key, which may do everything of its own, may not see what others do', async () => {

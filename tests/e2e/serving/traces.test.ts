@@ -223,9 +223,9 @@ test('a request over gRPC goes on with the trace of its metadata', async () => {
   expect(server.parentSpanId).toBe(trace.spanId)
   expect(by(spans, 'infer').parentSpanId).toBe(server.spanId)
   expect(server.attributes).toMatchObject({
-    'rpc.system': 'grpc',
-    'rpc.method': 'ModelInfer',
-    'rpc.grpc.status_code': 0,
+    'rpc.system.name': 'grpc',
+    'rpc.method': name,
+    'rpc.response.status_code': 'OK',
     'galley.tenant.id': tenant.id,
     'galley.model.name': pair,
   })

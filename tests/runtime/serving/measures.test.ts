@@ -216,3 +216,36 @@ test('isolates of an older version of the code, which told no gauges and had oth
   expect([at('c_total', 'a', 'b'), at('c_total', 'a')]).toEqual([2, 4])
   expect([at('g', 'a', 'b'), at('g', 'a')]).toEqual([2, 2])
 })
+
+test('values of a version with other buckets go into the next above of ours: none is lost, none seems quicker', () => {
+  const [older, newer, collected] = [new Registry(), new Registry(), new Registry()]
+  const of = (registry: Registry, buckets: number[]) => registry.histogram('h', 'h', { buckets })
+  for (const value of [0.5, 3, 7, 100]) of(older, [1, 5, 10]).of().observe(value)
+  for (const value of [0.5, 3, 7, 100]) of(newer, [2, 5, 50]).of().observe(value)
+  for (const each of [older, newer]) collected.absorb(each.takeGrowth())
+  const text = read(textOf([{ process: 'edge', snapshot: collected.snapshot() }]))
+  const at = (name: string, le?: string) =>
+    text.get(JSON.stringify([name, [['process', 'edge'], ...(le ? [['le', le]] : [])]]))
+  expect(['1', '5', '10', '+Inf'].map(le => at('h_bucket', le))).toEqual([1, 4, 5, 8])
+  expect([at('h_sum'), at('h_count')]).toEqual([221, 8])
+})
+
+test('a router of several behind one address counts under its own name, and its runners under theirs', async () => {
+  const key = await placeKey('a secret of the test alone, long enough', 'edge')
+  const signer = await openSigner('edge', key)
+  const verifier = await openVerifier({ edge: key })
+  const names = async (instance: string | null) => {
+    const readings = ['router', 'runner-a'].map(process => ({ process, snapshot: [] }))
+    const router = { router: {} as never, readings: async () => readings, verifier, instance }
+    const door = serveRouter({ ...router, clock: { now: () => 0 }, log: { info() {}, error() {} } })
+    const body = JSON.stringify({ isolate: 'a', growth: [], gauges: [] })
+    const claims = { call: null, method: 'POST', path: '/measures', body: await sha256Hex(body) }
+    const headers = { [TOKEN_HEADER]: await signer.sign(claims, 0) }
+    const reply = await door(
+      new Request('http://router/measures', { method: 'POST', headers, body }),
+    )
+    return ((await reply.json()) as Reading[]).map(({ process }) => process)
+  }
+  expect(await names(null)).toEqual(['edge', 'router', 'runner-a'])
+  expect(await names('ip-10-0-1-2')).toEqual(['edge-ip-10-0-1-2', 'router-ip-10-0-1-2', 'runner-a'])
+})

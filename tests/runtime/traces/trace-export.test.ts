@@ -33,6 +33,7 @@ function open(
       headers: { 'x-key': 'k' },
       timeoutMs: 5_000,
       serviceName: 'galley-edge',
+      resource: { 'deployment.environment.name': 'test' },
       sampler: { ratio: 1, followsParent: true },
       ...more,
     },
@@ -71,6 +72,7 @@ test('a trace leaves in OTLP’s JSON, with its parents, its times and its attri
   expect(outside).toMatchObject({
     service: 'galley-edge',
     instance: 'edge-0',
+    resource: { 'deployment.environment.name': 'test', 'service.namespace': 'galley' },
     traceId,
     parentSpanId: spanId,
     traceState: 'v=1',

@@ -8,6 +8,7 @@ test('without an endpoint, or with a sampler that never samples, nothing is trac
   expect(traceSettings({}, 'edge')).toBeNull()
   expect(traceSettings({ OTEL_EXPORTER_OTLP_ENDPOINT: '' }, 'edge')).toBeNull()
   expect(traceSettings({ ...at, OTEL_TRACES_SAMPLER: 'always_off' }, 'edge')).toBeNull()
+  expect(traceSettings({ ...at, OTEL_SDK_DISABLED: 'true' }, 'edge')).toBeNull()
 })
 
 test('an endpoint alone traces what its callers trace, and everything else', () => {
@@ -16,6 +17,7 @@ test('an endpoint alone traces what its callers trace, and everything else', () 
     headers: {},
     timeoutMs: 10_000,
     serviceName: 'galley-edge',
+    resource: {},
     sampler: { ratio: 1, followsParent: true },
   })
 })
@@ -36,6 +38,8 @@ test('what is said of traces alone goes before what is said of all signals', () 
       OTEL_EXPORTER_OTLP_TRACES_HEADERS: 'x-a=2',
       OTEL_EXPORTER_OTLP_TIMEOUT: '250',
       OTEL_SERVICE_NAME: 'mine',
+      OTEL_RESOURCE_ATTRIBUTES:
+        'service.name=theirs,deployment.environment.name=staging,team=%C3%A9',
       OTEL_TRACES_SAMPLER: 'traceidratio',
       OTEL_TRACES_SAMPLER_ARG: '0.25',
     },
@@ -46,6 +50,11 @@ test('what is said of traces alone goes before what is said of all signals', () 
     headers: { authorization: 'Basic abc=', 'x-a': '2' },
     timeoutMs: 250,
     serviceName: 'mine',
+    resource: {
+      'service.name': 'theirs',
+      'deployment.environment.name': 'staging',
+      team: 'é',
+    },
     sampler: { ratio: 0.25, followsParent: false },
   })
 })
@@ -61,6 +70,7 @@ test.each([
   [{ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '5%' }, /ARG is "5%".*0 to 1/],
   [{ OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '1.1' }, /ARG is "1.1"/],
   [{ ...at, OTEL_EXPORTER_OTLP_TIMEOUT: '0' }, /TIMEOUT is "0".*1 to 60000/],
+  [{ ...at, OTEL_RESOURCE_ATTRIBUTES: 'team' }, /ATTRIBUTES has an entry 1 that is not name=/],
   [{ ...at, OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' }, /PROTOCOL is "grpc".*http\/json/],
 ])('%j is refused by name, and no secret is repeated', (variables, message) => {
   const read = () => traceSettings(variables, 'edge')

@@ -1,7 +1,10 @@
 /** What docs/deploy.md tells whoever deploys: that it is enough, in the right order, and of these stacks. */
+import { readdirSync, readFileSync } from 'node:fs'
 import { VARIABLES_SAID } from '../../../env.ts'
 import type { Graph } from '../../graph.ts'
 import { all, inputs, type Rule } from '../../rule.ts'
+
+const IMAGES = new URL('../../../../gpu-runners/', import.meta.url)
 
 /** Of the first deployment: one command a line, without what is said of it. */
 function commandsOf({ texts: { guide } }: Graph): string[] {
@@ -112,6 +115,36 @@ export const guideRules: Rule[] = [
       graph => {
         inputs(graph, 'database-parameters').parameters = []
       },
+    ],
+  },
+  {
+    name: 'the guide pins what the images are built on, and builds each that a deployment asks for',
+    faults: ({ texts: { guide } }) => {
+      const script = /^## Images[\s\S]*?^```sh\n([\s\S]*?)^```/m.exec(guide)?.[1] ?? ''
+      const pinned = [...script.matchAll(/\$\(pinned (\S+)\)/g)].map(([, image]) => image!)
+      const built = [...script.matchAll(/\$\(image \S+ (\S+)\)/g)].map(([, file]) => file!)
+      const files = readdirSync(IMAGES).filter(name => name.startsWith('Dockerfile'))
+      const bases = files.flatMap(name =>
+        [...readFileSync(new URL(name, IMAGES), 'utf8').matchAll(/^ARG \w+_IMAGE=(\S+)$/gm)].map(
+          ([, image]) => image!,
+        ),
+      )
+      const exported = [...script.matchAll(/^export (\w+)=/gm)].map(([, name]) => name!)
+      return [
+        ...bases.filter(base => !pinned.includes(base)).map(base => `${base}: is not pinned`),
+        ...pinned
+          .filter(base => !bases.includes(base))
+          .map(base => `${base}: nothing is built on it`),
+        ...files.filter(name => !built.includes(name)).map(name => `${name}: is not built`),
+        ...VARIABLES_SAID.filter(name => name.endsWith('_IMAGE') && !exported.includes(name)).map(
+          name => `${name}: is not given`,
+        ),
+      ].map(fault => `docs/deploy.md: ${fault}`)
+    },
+    plants: [
+      graph => edit(graph, 'pinned node:24', 'pinned node:22'),
+      graph => edit(graph, '$(image runner-gpu Dockerfile.cuda)', '$(image runner-gpu Dockerfile)'),
+      graph => edit(graph, /^export GALLEY_ROUTER_IMAGE.*\n/m, ''),
     ],
   },
 ]

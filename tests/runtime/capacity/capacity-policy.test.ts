@@ -108,6 +108,62 @@ describe('from nothing and back', () => {
   })
 })
 
+describe('requests that want an answer now', () => {
+  const alive = (now: ClassNow) => now.runners.filter(({ state }) => state !== 'draining')
+
+  test('a runner is wanted while any answers them, and while who found none may come again; else work alone says', () => {
+    fc.assert(
+      fc.property(anyMoment, now => {
+        const bulk = { ...now, runners: now.runners.map(one => ({ ...one, onlineShare: 0 })) }
+        const needed = (of: ClassNow) => decide(of).need.runners
+        const lateS = now.coldStartsS.toSorted((a, b) => a - b)
+        // Nine starts in ten take no longer than this one.
+        const mostS = lateS.find((_, i) => (i + 1) / lateS.length >= 0.9)!
+        const mayCome = now.unmetS !== null && now.unmetS <= mostS + 5
+        const isAnswered = alive(now).some(({ onlineShare }) => onlineShare > 0)
+        if (mayCome || isAnswered) expect(needed(now)).toBeGreaterThanOrEqual(1)
+        if (!mayCome && !isAnswered) expect(needed(now)).toBe(needed({ ...bulk, unmetS: null }))
+      }),
+    )
+  })
+
+  test('runners that are all busy with them are never thought to be enough', () => {
+    fc.assert(
+      fc.property(anyMoment, fc.double({ min: 0.91, max: 1, noNaN: true }), (now, share) => {
+        const runners = alive(now).map(one => ({ ...one, onlineShare: share }))
+        fc.pre(runners.length > 0)
+        const { need } = decide({ ...now, runners })
+        expect(need.runners).toBeGreaterThan(runners.length)
+        expect(need.started).toBeGreaterThan(runners.length)
+        expect(total({ ...now, runners })).toBeGreaterThanOrEqual(
+          Math.min(now.bounds.ceiling, runners.length + 1),
+        )
+      }),
+    )
+  })
+
+  test('more of them never want fewer runners', () => {
+    const shares = fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean()), {
+      minLength: 1,
+      maxLength: 8,
+    })
+    fc.assert(
+      fc.property(shares, fc.constantFrom(0, 0.05, 0.2, 5), (all, waitUsdPerHour) => {
+        const of = (shareOf: (share: number, more: boolean) => number) => {
+          const runners = all.map(([share, more], i) =>
+            runner(`runner-${i}`, { onlineShare: shareOf(share, more) }),
+          )
+          const now = moment({ runners })
+          return decide({ ...now, bounds: { ...now.bounds, waitUsdPerHour } }).need.runners
+        }
+        const before = of(share => share)
+        expect(of((share, more) => (more ? (share + 1) / 2 : share))).toBeGreaterThanOrEqual(before)
+        expect(before).toBeGreaterThanOrEqual(all.reduce((sum, [share]) => sum + share, 0))
+      }),
+    )
+  })
+})
+
 describe('never twice', () => {
   test('a step occupies one runner, whether it waits or is under way', () => {
     const runners = [runner('runner-0'), runner('runner-1')]

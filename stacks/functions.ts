@@ -204,7 +204,10 @@ function statementsOf(
       Action: ['secretsmanager:GetSecretValue'],
       Resource: named.filter(([v]) => VARIABLES[name].includes(v)).map(([, arn]) => arn),
     },
-    { Action: ['kms:Decrypt', 'kms:GenerateDataKey'], Resource: secrets.key.arn },
+    {
+      Action: ['kms:Decrypt', ...(keepsBlobs || sends.length > 0 ? ['kms:GenerateDataKey'] : [])],
+      Resource: secrets.key.arn,
+    },
   ]
   const of = (names: QueueName[]) => names.map(name => queues[name].live.arn)
   const bodies = pulumi.interpolate`${buckets.blobs.arn}/${BODIES}*`
@@ -216,7 +219,7 @@ function statementsOf(
   if (receives.length > 0)
     statements.push(
       {
-        Action: [...READS, 'sqs:ChangeMessageVisibility'],
+        Action: READS,
         Resource: of(receives),
       },
       { Action: ['s3:GetObject'], Resource: bodies },

@@ -52,7 +52,7 @@ export async function graphOf(stage: Stage, domain: string, texts: Texts): Promi
   deploy(exampleOf(stage, domain))
   // Resources register one after the other as what they need becomes known.
   await pulumi.runtime.disconnect()
-  return { stage, app: await appOf(stage), resources, texts: { ...texts } }
+  return { stage, app: await appOf(stage), resources, texts: structuredClone(texts) }
 }
 
 type Options = Pick<Resource, 'after' | 'isProtected' | 'ignored'>

@@ -6,6 +6,8 @@ import { type Graph, graphOf } from './graph.ts'
 import type { Rule } from './rule.ts'
 import { access } from './rules/access.ts'
 import { balancerRules } from './rules/balancer.ts'
+import { callRules } from './rules/calls/calls.ts'
+import { roleRules } from './rules/calls/roles.ts'
 import { containerRules } from './rules/containers.ts'
 import { costRules } from './rules/costs.ts'
 import { databaseRules } from './rules/database.ts'
@@ -14,7 +16,6 @@ import { lifecycle } from './rules/lifecycle.ts'
 import { networkRules } from './rules/network.ts'
 import { order } from './rules/order.ts'
 import { queueRules } from './rules/queues.ts'
-import { roleRules } from './rules/roles.ts'
 import { classRules } from './rules/runners/classes.ts'
 import { sizingRules } from './rules/runners/sizing.ts'
 import { secretRules } from './rules/secrets.ts'
@@ -28,6 +29,7 @@ import { readTexts, type Texts } from './texts.ts'
 const RULES: Rule[] = [
   ...access,
   ...roleRules,
+  ...callRules,
   ...secretRules,
   ...queueRules,
   ...alarmRules,

@@ -38,11 +38,7 @@ export function profileOf(deployment: Deployment, cluster: ecs.Cluster): iam.Ins
   const machine = { name: 'runner-machine', service: 'ec2.amazonaws.com', part: 'runners' }
   const role = roleOf(deployment, machine, [
     {
-      Action: [
-        'ecs:RegisterContainerInstance',
-        'ecs:DeregisterContainerInstance',
-        'ecs:UpdateContainerInstancesState',
-      ],
+      Action: ['ecs:RegisterContainerInstance', 'ecs:DeregisterContainerInstance'],
       Resource: cluster.arn,
     },
     { Sid: 'AgentEndpoint', Action: ['ecs:DiscoverPollEndpoint'], Resource: '*' },
@@ -50,6 +46,8 @@ export function profileOf(deployment: Deployment, cluster: ecs.Cluster): iam.Ins
       Action: [
         'ecs:Poll',
         'ecs:StartTelemetrySession',
+        // Of a machine, not of the cluster: draining before spot takes it back.
+        'ecs:UpdateContainerInstancesState',
         'ecs:SubmitTaskStateChange',
         'ecs:SubmitContainerStateChange',
         // A task has an address of its own: that it is attached is told before the task starts.

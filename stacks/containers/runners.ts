@@ -112,12 +112,7 @@ function serviceOf(
     gpus,
     may: [
       {
-        Action: [
-          'sqs:ReceiveMessage',
-          'sqs:DeleteMessage',
-          'sqs:ChangeMessageVisibility',
-          'sqs:GetQueueAttributes',
-        ],
+        Action: ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility'],
         Resource: reads.map(name => queues[name].live.arn),
       },
       {

@@ -1,20 +1,23 @@
 /** What must be there before something starts, and what it must be allowed so that it can. */
-import type { Graph } from '../graph.ts'
-import { all, faulty, one, type Rule } from '../rule.ts'
+import type { Graph, Inputs } from '../graph.ts'
+import { all, faulty, inputs, one, type Rule } from '../rule.ts'
 import { change, list, statements } from './access.ts'
 
-/** What the agent of ECS calls on a machine whose tasks have addresses of their own. */
-const AGENT = [
-  'RegisterContainerInstance',
-  'DeregisterContainerInstance',
-  'UpdateContainerInstancesState',
-  'DiscoverPollEndpoint',
-  'Poll',
-  'StartTelemetrySession',
-  'SubmitTaskStateChange',
-  'SubmitContainerStateChange',
-  'SubmitAttachmentStateChanges',
-].map(call => `ecs:${call}`)
+/**
+ * What the agent of ECS calls on a machine whose tasks have addresses of their own, and on what IAM asks for it
+ * (service authorization reference of ECS).
+ */
+const AGENT: Record<string, 'cluster' | 'container-instance' | null> = {
+  RegisterContainerInstance: 'cluster',
+  DeregisterContainerInstance: 'cluster',
+  UpdateContainerInstancesState: 'container-instance',
+  DiscoverPollEndpoint: null,
+  Poll: 'container-instance',
+  StartTelemetrySession: 'container-instance',
+  SubmitTaskStateChange: 'cluster',
+  SubmitContainerStateChange: 'cluster',
+  SubmitAttachmentStateChanges: 'cluster',
+}
 
 /** Routes, their subnets and the rules of groups by which functions and containers go out. */
 const waysOut = (graph: Graph) =>
@@ -74,18 +77,41 @@ export const startRules: Rule[] = [
   {
     name: 'the agent on a machine of runners may call all that it calls',
     faults: graph => {
-      const may = statements(graph)
-        .filter(({ from, Effect }) => from === 'policy-runner-machine' && Effect === 'Allow')
-        .flatMap(({ Action }) => list(Action))
-      return AGENT.filter(call => !may.includes(call)).map(
-        call => `policy-runner-machine: does not allow ${call}`,
+      const cluster = inputs(graph, 'runner-cluster').name
+      const may = statements(graph).filter(
+        ({ from, Effect }) => from === 'policy-runner-machine' && Effect === 'Allow',
       )
+      return Object.entries(AGENT)
+        .filter(
+          ([call, kind]) =>
+            !may.some(
+              ({ Action, Resource }) =>
+                list(Action).includes(`ecs:${call}`) &&
+                list(Resource).some(of => isKind(of, kind, cluster)),
+            ),
+        )
+        .map(([call, kind]) => `policy-runner-machine: does not allow ecs:${call} on a ${kind}`)
     },
-    plants: ['ecs:SubmitAttachmentStateChanges', 'ecs:Poll'].map(
-      call => graph =>
-        change(graph, 'policy-runner-machine', all => {
-          for (const each of all) each.Action = list(each.Action).filter(of => of !== call)
+    plants: [
+      graph => agent(graph, all => withoutCall(all, 'ecs:SubmitAttachmentStateChanges')),
+      graph => agent(graph, all => withoutCall(all, 'ecs:Poll')),
+      graph =>
+        agent(graph, ([joins, ...others]) => {
+          withoutCall(others, 'ecs:UpdateContainerInstancesState')
+          joins!.Action = [...list(joins!.Action), 'ecs:UpdateContainerInstancesState']
         }),
-    ),
+    ],
   },
 ]
+
+/** The mocks end the ARN of a cluster with its name. */
+function isKind(arn: string, kind: string | null, cluster: string): boolean {
+  if (kind === null) return arn === '*'
+  return kind === 'cluster' ? arn.endsWith(`:${cluster}`) : arn.includes(`:${kind}/${cluster}/`)
+}
+
+const agent = (graph: Graph, edit: (statements: Inputs[]) => void) =>
+  change(graph, 'policy-runner-machine', edit)
+function withoutCall(statements: Inputs[], action: string): void {
+  for (const each of statements) each.Action = list(each.Action).filter(of => of !== action)
+}

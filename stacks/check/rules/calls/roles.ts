@@ -1,6 +1,6 @@
 /** Who may take a role, and what the code behind it is refused. */
-import { all, faulty, inputs, type Rule } from '../rule.ts'
-import { change, list, statements } from './access.ts'
+import { all, faulty, inputs, type Rule } from '../../rule.ts'
+import { change, list, statements } from '../access.ts'
 
 /** Services that take a role for whoever names it to them. */
 const ACT_FOR_OTHERS = ['scheduler.amazonaws.com', 'ecs-tasks.amazonaws.com']

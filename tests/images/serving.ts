@@ -15,6 +15,7 @@ import { newId } from '#schemas/ids.ts'
 import { callOf, systemClock as clock } from '#tests/caller.ts'
 import { mlp } from '#tests/models.ts'
 import { type Container, type Image, startContainer, USER } from './image.ts'
+import { livesAt } from './lives.ts'
 
 const SECRET = 'a secret of a deployment that is none'
 const READY_MS_MAX = 60_000
@@ -23,7 +24,7 @@ const ENDS_MS_MAX = 30_000
 /** What it has seen to hold, a line each. Throws at the first that does not, with what the containers said. */
 export async function serveOnce(images: { runner: Image; router: Image }): Promise<string[]> {
   const functions = await startFunctions()
-  const [http, channel, health] = (await freePorts(3)) as [number, number, number]
+  const [http, channel, health, grpc] = (await freePorts(4)) as [number, number, number, number]
   const [edgeKey, runnerKey] = [await placeKey(SECRET, 'edge'), await placeKey(SECRET, 'runner')]
   const { call, tenantId } = callFor()
   const servable = await storeModel(images.runner, tenantId)
@@ -35,6 +36,8 @@ export async function serveOnce(images: { runner: Image; router: Image }): Promi
       GALLEY_FEATURES_URL: functions.url,
       GALLEY_ROUTER_PORT: String(http),
       GALLEY_CHANNEL_PORT: String(channel),
+      GALLEY_HOST: '0.0.0.0',
+      GALLEY_GRPC_PORT: String(grpc),
     },
   })
   const runner = startContainer(images.runner, {
@@ -54,6 +57,9 @@ export async function serveOnce(images: { runner: Image; router: Image }): Promi
       isOk(`http://127.0.0.1:${health}/health/ready`),
     )
     shown.push('both live, and are ready once the runner has dialled the router by TLS')
+    const status = await livesAt(grpc)
+    if (status !== '0') throw new Error(`asked over gRPC whether it lives, it said ${status}`)
+    shown.push('the router says over gRPC that it lives, to whoever has no key')
     const signer = await openSigner('edge', edgeKey)
     const asked = remoteRouter({ fetch, origin: `http://127.0.0.1:${http}`, signer, clock })
     const reply = await asked.infer({ ...call, model: servable }, null)

@@ -1,4 +1,9 @@
-/** How a model is served besides being run: what its tenant has opted into. */
+/** How a model is served besides being run: how long a request may take, and what its tenant has opted into. */
+
+/** Of one that says nothing. */
+export const DEADLINE_MS_DEFAULT = 30_000
+/** Long past any answer worth having; a load balancer waits for longer (`cloud/balancer.ts`). */
+export const DEADLINE_MS_MAX = 120_000
 
 /** Answers kept at the edge. `bytes_max`: of all of the model's answers that one edge process keeps. */
 export type CacheSetting = { ttl_s: number; bytes_max: number }

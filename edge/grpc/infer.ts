@@ -1,6 +1,7 @@
 /** Inference over gRPC: one message, or one of a stream, asked as a request over HTTP is. */
 import type { Call } from '#core/caller.ts'
-import { cacheHeaders, DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX, freshOf } from '../routes/oip.ts'
+import { DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX } from '#schemas/serving.ts'
+import { cacheHeaders, freshOf } from '../routes/oip.ts'
 import type { Asking, GrpcEdge } from './edge.ts'
 import { bodyOf, type InferRequest, type InferResponse, responseOf } from './messages.ts'
 

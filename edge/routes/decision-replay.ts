@@ -7,12 +7,12 @@ import { AppError } from '#core/error.ts'
 import { canonical } from '#core/features/compile.ts'
 import { DECISION_BODY_BYTES_MAX } from '#schemas/contracts/decisions.ts'
 import type { DecisionPlan, Outcome, Snapshot } from '#schemas/decision.ts'
+import { DEADLINE_MS_DEFAULT } from '#schemas/serving.ts'
 import { compileDecider, type Decider } from '../decisions/decider.ts'
 import { jsonOf } from '../decisions/json.ts'
 import { type DecisionDeps, outcomeOf, told } from '../decisions/outcome.ts'
 import type { EdgeDeps } from '../deps.ts'
 import { ask } from '../functions-client.ts'
-import { DEADLINE_MS_DEFAULT } from './oip.ts'
 
 type Stored = { snapshot?: Snapshot; outcome?: Outcome | null; plan: DecisionPlan | null }
 

@@ -5,15 +5,13 @@ import type { InferenceCall, InferenceReply } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { modelConfig, modelMetadata } from '#core/inference/metadata.ts'
 import { INFERENCE_BODY_BYTES_MAX } from '#schemas/contracts/inference.ts'
+import { DEADLINE_MS_DEFAULT, DEADLINE_MS_MAX } from '#schemas/serving.ts'
 import { API_VERSION } from '#schemas/version.ts'
 import { codingAskedBy, codingOf, decode, encode } from '../coding.ts'
 import type { EdgeDeps, Http } from '../deps.ts'
 import type { ModelDirectory } from '../models.ts'
 import { type Answering, STICKY_HEADER } from '../rollouts/answering.ts'
 
-/** Well under what load balancers wait, and long past any answer worth having. */
-export const DEADLINE_MS_DEFAULT = 30_000
-export const DEADLINE_MS_MAX = 120_000
 /** What this server is, in the words of the protocol. */
 export const SERVER = {
   name: 'galley',

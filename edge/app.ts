@@ -91,6 +91,7 @@ async function guarded(edge: Edge, c: Context, route: Route, answer: Answer): Pr
     status = reply.status
     return deps.http.reply(c, status, headers, body)
   } finally {
+    http.release(c)
     metrics.end(route.name, status, call.caller.tenantId, performance.now() - began)
     if (span) traced(edge, c, call, route, { span, status, fault })
   }

@@ -34,9 +34,11 @@ export async function decode(
   body: Uint8Array,
   coding: Coding,
   bytesMax: number,
+  /** Hears how much there is so far; what it throws ends it. */
+  held?: (bytes: number) => void,
 ): Promise<Uint8Array> {
   try {
-    return await through(new DecompressionStream(coding), body, bytesMax)
+    return await through(new DecompressionStream(coding), body, bytesMax, held)
   } catch (cause) {
     if (cause instanceof AppError) throw cause
     throw new AppError('invalid_request', {
@@ -54,6 +56,7 @@ async function through(
   stream: CompressionStream | DecompressionStream,
   body: Uint8Array,
   bytesMax: number,
+  held?: (bytes: number) => void,
 ): Promise<Uint8Array> {
   const writer = stream.writable.getWriter()
   // What is wrong with it is told to the reader.
@@ -66,11 +69,16 @@ async function through(
     const { done, value } = await reader.read()
     if (done) break
     size += value.length
-    if (size > bytesMax) {
+    try {
+      if (size > bytesMax) {
+        throw new AppError('payload_too_large', {
+          public: `The body has more than ${bytesMax} bytes when it is unpacked, the most that this route takes.`,
+        })
+      }
+      held?.(size)
+    } catch (error) {
       await reader.cancel().catch(() => {})
-      throw new AppError('payload_too_large', {
-        public: `The body has more than ${bytesMax} bytes when it is unpacked, the most that this route takes.`,
-      })
+      throw error
     }
     chunks.push(value)
   }

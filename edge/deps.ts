@@ -44,10 +44,13 @@ export type EdgeMetrics = {
 }
 
 /** How a runtime hands over a request: Node's own request is cheaper to read than a Web one. */
-export type Http = {
+export type RawHttp = {
   header(c: Context, name: string): string | undefined
-  /** The whole body. Throws `payload_too_large` as soon as it is longer. */
-  body(c: Context, bytesMax: number): Promise<Uint8Array>
+  /**
+   * The whole body. Throws `payload_too_large` as soon as it is longer. `held` hears how much it is to be:
+   * of all where that was declared, else again with every piece; what it throws refuses the body.
+   */
+  body(c: Context, bytesMax: number, held?: (bytes: number) => void): Promise<Uint8Array>
   /** The body as it comes, for what is stored and not read. */
   stream(c: Context): AsyncIterable<Uint8Array>
   /** A whole reply. `headers` is the callee's to change. */
@@ -59,4 +62,16 @@ export type Http = {
   ): Response
   /** Ends when the caller has gone; null where that cannot be known. */
   departed(c: Context): Departure | null
+}
+
+/** Where what is held of bodies is counted. */
+export type Http = Omit<RawHttp, 'body'> & {
+  /** Of any body that is read whole. */
+  bodyBytesMax: number
+  /** The whole body. Throws `payload_too_large`, and `unavailable` where too much is held already. */
+  body(c: Context, bytesMax: number): Promise<Uint8Array>
+  /** What the request holds in all from now on, as for a body that is unpacked. Throws `unavailable`. */
+  hold(c: Context, bytes: number): void
+  /** Whatever the request held has been let go. */
+  release(c: Context): void
 }

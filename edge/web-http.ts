@@ -1,27 +1,28 @@
 /** Requests by Web standards alone: for Workers, and for tests of the app. */
 import type { Context } from 'hono'
+import { joined } from '#core/bytes.ts'
 import { AppError } from '#core/error.ts'
-import type { Http } from './deps.ts'
+import type { RawHttp } from './deps.ts'
 
-export const webHttp: Http = {
+export const webHttp: RawHttp = {
   header: (c, name) => c.req.header(name),
-  async body(c, bytesMax) {
-    refuseTooLong(Number(c.req.header('content-length') ?? 0), bytesMax)
+  async body(c, bytesMax, held) {
+    const declared = c.req.header('content-length')
+    if (declared !== undefined) {
+      refuseTooLong(Number(declared), bytesMax)
+      held?.(Number(declared))
+      return filled(webHttp.stream(c), Number(declared))
+    }
     const chunks: Uint8Array[] = []
     let size = 0
     for await (const chunk of webHttp.stream(c)) {
       size += chunk.length
       refuseTooLong(size, bytesMax)
+      // What is put together stands beside its pieces for a moment.
+      held?.(2 * size)
       chunks.push(chunk)
     }
-    if (chunks.length === 1) return chunks[0]!
-    const whole = new Uint8Array(size)
-    let at = 0
-    for (const chunk of chunks) {
-      whole.set(chunk, at)
-      at += chunk.length
-    }
-    return whole
+    return joined(chunks)
   },
   async *stream(c: Context) {
     const reader = c.req.raw.body?.getReader()
@@ -38,6 +39,22 @@ export const webHttp: Http = {
     return new Response(body as string | Uint8Array<ArrayBuffer>, init)
   },
   departed: c => c.req.raw.signal,
+}
+
+/** So many bytes, held once; a body of one piece is that piece. */
+async function filled(body: AsyncIterable<Uint8Array>, size: number): Promise<Uint8Array> {
+  let whole: Uint8Array | null = null
+  let at = 0
+  for await (const chunk of body) {
+    if (chunk.length === size) return chunk
+    whole ??= new Uint8Array(size)
+    if (at + chunk.length <= size) whole.set(chunk, at)
+    at += chunk.length
+  }
+  if (at === size) return whole ?? new Uint8Array()
+  throw new AppError('invalid_request', {
+    public: `The body has ${at} bytes, and its Content-Length says ${size}.`,
+  })
 }
 
 export function refuseTooLong(bytes: number, bytesMax: number): void {

@@ -2,6 +2,7 @@
 import { waitUntil } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 import type { Objects } from '#core/deps.ts'
+import { HeldBytes } from '#core/held-bytes.ts'
 import { openSigner, openVerifier, STREAMED, TOKEN_HEADER } from '#core/internal/signing.ts'
 import { remoteBlobs } from '#platform/blob/remote.ts'
 import { signedBlobs } from '#platform/blob/signed.ts'
@@ -13,6 +14,8 @@ import { type EdgeEnv, functionsOf, readEnv, type WorkerEnv } from './env.ts'
 import { ask } from './functions-client.ts'
 import { withKeyRecords } from './key-records.ts'
 import { toldMetrics } from './metrics/told.ts'
+import { boundedHttp } from './middleware/bounded-http.ts'
+import { EDGE_ENGINES } from './middleware/engines.ts'
 import { boundCall, serveFeatures } from './objects/features-binding.ts'
 import { serveTenants } from './objects/tenants-binding.ts'
 import { remoteRouter } from './remote-router.ts'
@@ -45,6 +48,7 @@ async function open(env: EdgeEnv): Promise<Served> {
   const clock = { now: () => Date.now() }
   const log = consoleLog('edge')
   const signer = await openSigner('edge', env.key)
+  const held = new HeldBytes(EDGE_ENGINES.workers.heldBytesMax)
   const background = (work: Promise<unknown>) => waitUntil(work)
   const functions = functionsOf(env)
   const send = (request: Request) => fetch(request)
@@ -75,11 +79,12 @@ async function open(env: EdgeEnv): Promise<Served> {
       : signedBlobs({
           sign: request => ask(toFunctions, '/internal/signed-blobs/sign', request),
           join: pieces => ask(toFunctions, '/internal/signed-blobs/join', pieces),
+          held,
         }),
     signer,
     clock,
     log,
-    http: webHttp,
+    http: boundedHttp(webHttp, EDGE_ENGINES.workers, held),
     metrics,
     tracer,
     receipts: shippedReceipts({ functions, signer, clock, background }),

@@ -1,7 +1,10 @@
 /** The habits of the house, proven: what a reviewer would otherwise have to repeat. */
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { HeldBytes } from '#core/held-bytes.ts'
 import { createApp } from '#edge/app.ts'
+import { boundedHttp } from '#edge/middleware/bounded-http.ts'
+import { EDGE_ENGINES } from '#edge/middleware/engines.ts'
 import { webHttp } from '#edge/web-http.ts'
 import { handlers } from '#functions/handlers.ts'
 import { Registry } from '#platform/metrics/registry.ts'
@@ -163,7 +166,11 @@ function edgeOfNothing(): Parameters<typeof createApp>[0] {
     signer: { sign: async () => '' },
     clock: { now: () => Date.now() },
     log: { info() {}, error() {} },
-    http: webHttp,
+    http: boundedHttp(
+      webHttp,
+      EDGE_ENGINES.workers,
+      new HeldBytes(EDGE_ENGINES.workers.heldBytesMax),
+    ),
     metrics: { registry: new Registry(), readings: gone },
     tracer: null,
     receipts: { append: gone },

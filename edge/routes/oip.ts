@@ -104,7 +104,9 @@ export async function infer(
 export async function bodyOf(http: Http, c: Context, bytesMax: number): Promise<Uint8Array> {
   const coding = codingOf(http.header(c, 'content-encoding'))
   const body = await http.body(c, bytesMax)
-  return coding ? decode(body, coding, bytesMax) : body
+  if (!coding) return body
+  const most = Math.min(bytesMax, http.bodyBytesMax)
+  return decode(body, coding, most, size => http.hold(c, body.length + size))
 }
 
 /** The answer, in the coding that was asked for. */

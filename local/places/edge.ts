@@ -1,10 +1,14 @@
 /** The edge on one machine: the Hono app on Node, with the router in the same process. */
+
+import { HeldBytes } from '#core/held-bytes.ts'
 import { openSigner, openVerifier } from '#core/internal/signing.ts'
 import { createApp } from '#edge/app.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
 import { ask } from '#edge/functions-client.ts'
 import { functionsReading } from '#edge/metrics/functions.ts'
 import { RequestMetrics } from '#edge/metrics/requests.ts'
+import { boundedHttp } from '#edge/middleware/bounded-http.ts'
+import { EDGE_ENGINES } from '#edge/middleware/engines.ts'
 import { openGate } from '#edge/middleware/gate.ts'
 import { cachedRouter } from '#edge/response-cache/cached-router.ts'
 import { Answering } from '#edge/rollouts/answering.ts'
@@ -69,7 +73,7 @@ const deps: EdgeDeps = {
   signer,
   clock,
   log,
-  http: nodeHttp,
+  http: boundedHttp(nodeHttp, EDGE_ENGINES.node, new HeldBytes(EDGE_ENGINES.node.heldBytesMax)),
   metrics: {
     registry,
     async readings() {

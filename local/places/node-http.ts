@@ -7,7 +7,7 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Context } from 'hono'
-import type { Http } from '#edge/deps.ts'
+import type { RawHttp } from '#edge/deps.ts'
 import { refuseTooLong } from '#edge/web-http.ts'
 
 type NodeBindings = { incoming: IncomingMessage; outgoing: ServerResponse }
@@ -17,12 +17,12 @@ const TOGETHER_BYTES_MAX = 65_536
 /** Each stands for replies of its status that are written already: whoever counts them looks at it. */
 const SENT = new Map<number, Response>()
 
-export const nodeHttp: Http = {
+export const nodeHttp: RawHttp = {
   header(c, name) {
     const value = bindingsOf(c).incoming.headers[name]
     return Array.isArray(value) ? value[0] : value
   },
-  body: (c, bytesMax) => readBody(bindingsOf(c).incoming, bytesMax),
+  body: (c, bytesMax, held) => readBody(bindingsOf(c).incoming, bytesMax, held),
   stream: c => bindingsOf(c).incoming,
   departed: c => ({
     addEventListener: (_, listener) => onClose(bindingsOf(c).outgoing.socket, listener),
@@ -79,28 +79,41 @@ async function write(response: Response, outgoing: ServerResponse): Promise<void
   else outgoing.end()
 }
 
-function readBody(incoming: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
+function readBody(
+  incoming: IncomingMessage,
+  bytesMax: number,
+  held?: (bytes: number) => void,
+): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
+    const declared = Number(incoming.headers['content-length'] ?? 0)
     const chunks: Buffer[] = []
-    let size = Number(incoming.headers['content-length'] ?? 0)
-    const isTooLong = () => {
+    let isRefused = false
+    const isTaken = (bytes: number, copies = 1) => {
+      if (isRefused) return false
       try {
-        refuseTooLong(size, bytesMax)
-        return false
-      } catch (error) {
-        reject(error)
+        refuseTooLong(bytes, bytesMax)
+        held?.(copies * bytes)
         return true
+      } catch (error) {
+        // What still comes of it is let go.
+        isRefused = true
+        chunks.length = 0
+        reject(error)
+        return false
       }
     }
-    if (isTooLong()) return
-    size = 0
+    if (!isTaken(declared)) return
+    // Held once; a small one comes in one piece anyway.
+    const whole = declared > TOGETHER_BYTES_MAX ? Buffer.allocUnsafeSlow(declared) : null
+    let size = 0
     incoming.on('data', (chunk: Buffer) => {
+      if (whole) chunk.copy(whole, size)
       size += chunk.length
-      if (size <= bytesMax) chunks.push(chunk)
-      else if (chunks.length > 0 && isTooLong()) chunks.length = 0
+      // What is put together stands beside its pieces for a moment.
+      if (!whole && isTaken(size, declared > 0 ? 1 : 2)) chunks.push(chunk)
     })
     incoming.on('end', () => {
-      if (!isTooLong()) resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks))
+      if (!isRefused) resolve(whole ?? (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)))
     })
     incoming.on('error', reject)
   })

@@ -3,11 +3,11 @@
  * bytes are written, for exactly their number and SHA-256; who may not sends them there itself. Web APIs
  * alone: the edge takes it into its bundle.
  */
-import { joined } from '#core/bytes.ts'
 import type { BlobInfo, BlobPart, Blobs, Bytes } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import type { HeldBytes } from '#core/held-bytes.ts'
 import { checkKey, checkPart, cutRange } from './key.ts'
-import { piecesOf, streamOf } from './wire.ts'
+import { inPieces, piecesOf, streamOf } from './wire.ts'
 
 /** Held at a time of what has no declared size and digest. */
 const PIECE_BYTES = 8_388_608
@@ -27,6 +27,8 @@ export type SignedBlobsOptions = {
   /** Makes one blob of several and removes them, where bytes are too many to be held. */
   join(blobs: ToJoin): Promise<BlobInfo | null>
   fetch?: (request: Request) => Promise<Response>
+  /** Where pieces are counted for as long as they are held. */
+  held?: HeldBytes
 }
 
 /** Throws what signing throws, `digest_mismatch`, `payload_too_large`, and a retryable `unavailable`. */
@@ -55,10 +57,52 @@ export function signedBlobs(o: SignedBlobsOptions): Pick<Blobs, 'put' | 'putPart
     await response.body?.cancel()
   }
 
-  async function whole(body: Bytes, bytesMax: number): Promise<Uint8Array<ArrayBuffer> | null> {
-    const first = await inPieces(body, bytesMax + 1).next()
+  async function holding<T>(bytes: number, work: () => Promise<T>): Promise<T> {
+    const holder = {}
+    try {
+      o.held?.hold(holder, bytes)
+      return await work()
+    } finally {
+      o.held?.release(holder)
+    }
+  }
+
+  async function whole(body: Bytes, size: number | undefined, bytesMax: number) {
+    const first = await inPieces(body, bytesMax + 1, size).next()
     const bytes = first.value ?? new Uint8Array()
-    return bytes.byteLength > bytesMax ? null : bytes
+    if (bytes.byteLength > bytesMax) throw tooLarge(bytesMax)
+    if (size !== undefined && bytes.byteLength !== size) throw otherSize(bytes.byteLength, size)
+    return bytes
+  }
+
+  async function putWhole(
+    key: string,
+    body: Bytes,
+    { sha256, sizeMax }: { sha256?: string; sizeMax?: number } = {},
+  ): Promise<BlobInfo> {
+    checkKey(key)
+    const pieces: string[] = []
+    let size = 0
+    try {
+      for await (const bytes of inPieces(body, PIECE_BYTES)) {
+        size += bytes.byteLength
+        if (sizeMax !== undefined && size > sizeMax) throw tooLarge(sizeMax)
+        const isWhole = pieces.length === 0 && bytes.byteLength < PIECE_BYTES
+        const to = isWhole ? key : pieceOf(key)
+        const measured = await measure(bytes, isWhole ? sha256 : undefined)
+        if (!isWhole) pieces.push(to)
+        await store({ do: 'write', key: to, ...measured }, bytes)
+        if (isWhole) return { key, ...measured }
+      }
+      if (pieces.length > 0) return (await o.join({ key, pieces, sha256, sizeMax }))!
+    } catch (error) {
+      if (pieces.length > 0) await o.join({ key: null, pieces }).catch(() => {})
+      throw error
+    }
+    const nothing = new Uint8Array()
+    const measured = await measure(nothing, sha256)
+    await store({ do: 'write', key, ...measured }, nothing)
+    return { key, ...measured }
   }
 
   return {
@@ -70,37 +114,14 @@ export function signedBlobs(o: SignedBlobsOptions): Pick<Blobs, 'put' | 'putPart
         await store({ ...to, size, sha256 }, body)
         return { number, size, sha256 } satisfies BlobPart
       }
-      const bytes = await whole(body, sizeMax)
-      if (!bytes) throw tooLarge(sizeMax)
-      const measured = await measure(bytes, sha256)
-      await store({ ...to, ...measured }, bytes)
-      return { number, ...measured }
+      return holding(size ?? sizeMax, async () => {
+        const bytes = await whole(body, size, sizeMax)
+        const measured = await measure(bytes, sha256)
+        await store({ ...to, ...measured }, bytes)
+        return { number, ...measured }
+      })
     },
-    async put(key, body, { sha256, sizeMax } = {}) {
-      checkKey(key)
-      const pieces: string[] = []
-      let size = 0
-      try {
-        for await (const bytes of inPieces(body, PIECE_BYTES)) {
-          size += bytes.byteLength
-          if (sizeMax !== undefined && size > sizeMax) throw tooLarge(sizeMax)
-          const isWhole = pieces.length === 0 && bytes.byteLength < PIECE_BYTES
-          const to = isWhole ? key : pieceOf(key)
-          const measured = await measure(bytes, isWhole ? sha256 : undefined)
-          if (!isWhole) pieces.push(to)
-          await store({ do: 'write', key: to, ...measured }, bytes)
-          if (isWhole) return { key, ...measured }
-        }
-        if (pieces.length > 0) return (await o.join({ key, pieces, sha256, sizeMax }))!
-      } catch (error) {
-        if (pieces.length > 0) await o.join({ key: null, pieces }).catch(() => {})
-        throw error
-      }
-      const nothing = new Uint8Array()
-      const measured = await measure(nothing, sha256)
-      await store({ do: 'write', key, ...measured }, nothing)
-      return { key, ...measured }
-    },
+    put: (key, body, how) => holding(PIECE_BYTES, () => putWhole(key, body, how)),
     async get(key, range) {
       checkKey(key)
       const isEmpty = range && cutRange(Number.MAX_SAFE_INTEGER, range).start === range.end
@@ -145,9 +166,7 @@ function counted(body: AsyncIterable<Uint8Array>, size: number) {
         yield piece
       }
       if (sent === size) return
-      throw new AppError('invalid_request', {
-        public: `The body has ${sent > size ? 'more' : `only ${sent}`} of the ${size} bytes that were declared.`,
-      })
+      throw otherSize(sent, size)
     } catch (error) {
       failure.error = error
       throw error
@@ -162,24 +181,6 @@ function counted(body: AsyncIterable<Uint8Array>, size: number) {
     body: FixedLengthStream ? stream.pipeThrough(new FixedLengthStream(size)) : stream,
     failure,
   }
-}
-
-async function* inPieces(body: Bytes, bytesMax: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  let held: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of body instanceof Uint8Array ? [body] : body) {
-    for (let at = 0; at < chunk.byteLength; ) {
-      const taken = chunk.subarray(at, at + bytesMax - size)
-      held.push(taken)
-      size += taken.byteLength
-      at += taken.byteLength
-      if (size < bytesMax) continue
-      yield joined(held) as Uint8Array<ArrayBuffer>
-      held = []
-      size = 0
-    }
-  }
-  if (size > 0) yield joined(held) as Uint8Array<ArrayBuffer>
 }
 
 async function measure(bytes: Uint8Array<ArrayBuffer>, declared?: string): Promise<Measured> {
@@ -210,6 +211,13 @@ async function refusal(response: Response): Promise<AppError> {
   }
   if (response.status >= 500 || response.status === 429) return unavailable(internal)
   return new AppError('internal', { internal })
+}
+
+function otherSize(found: number, declared: number): AppError {
+  const said = found > declared ? 'more than' : `only ${found} of`
+  return new AppError('invalid_request', {
+    public: `The body has ${said} the ${declared} bytes that were declared.`,
+  })
 }
 
 function tooLarge(sizeMax: number): AppError {

@@ -1,5 +1,5 @@
 /** How blobs travel over HTTP: paths and headers that both halves agree on. Web APIs alone. */
-import type { Blobs } from '#core/deps.ts'
+import type { Blobs, Bytes } from '#core/deps.ts'
 
 /** Blobs of another place. There are no local files behind a wire. */
 export type RemoteBlobs = Omit<Blobs, 'localFile'>
@@ -54,4 +54,35 @@ export function piecesOf(
       return this
     },
   }
+}
+
+const PIECE_BYTES_FIRST = 65_536
+
+/** Pieces of so many bytes, the last one shorter. Each is held once: `size` says how much is to come in all. */
+export async function* inPieces(
+  body: Bytes,
+  bytesMax: number,
+  size?: number,
+): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  let piece = new Uint8Array(Math.min(bytesMax, size ?? PIECE_BYTES_FIRST))
+  let filled = 0
+  for await (const chunk of body instanceof Uint8Array ? [body] : body) {
+    for (let at = 0; at < chunk.byteLength; ) {
+      const taken = chunk.subarray(at, at + bytesMax - filled)
+      if (filled + taken.byteLength > piece.byteLength) {
+        const wider = Math.max(2 * piece.byteLength, filled + taken.byteLength)
+        const larger = new Uint8Array(Math.min(bytesMax, wider))
+        larger.set(piece.subarray(0, filled))
+        piece = larger
+      }
+      piece.set(taken, filled)
+      filled += taken.byteLength
+      at += taken.byteLength
+      if (filled < bytesMax) continue
+      yield piece
+      piece = new Uint8Array(bytesMax)
+      filled = 0
+    }
+  }
+  if (filled > 0) yield piece.subarray(0, filled)
 }

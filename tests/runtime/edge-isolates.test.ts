@@ -6,12 +6,15 @@ import { DatabaseSync } from 'node:sqlite'
 import { eq } from 'drizzle-orm'
 import { afterAll, beforeEach, expect, test } from 'vitest'
 import type { Objects } from '#core/deps.ts'
+import { HeldBytes } from '#core/held-bytes.ts'
 import { openSigner, openVerifier, placeKey } from '#core/internal/signing.ts'
 import * as models from '#core/models/models.ts'
 import { TenantRates } from '#core/tenants/rate-object.ts'
 import * as tenants from '#core/tenants/tenants.ts'
 import { createApp } from '#edge/app.ts'
 import type { EdgeDeps } from '#edge/deps.ts'
+import { boundedHttp } from '#edge/middleware/bounded-http.ts'
+import { EDGE_ENGINES } from '#edge/middleware/engines.ts'
 import { webHttp } from '#edge/web-http.ts'
 import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
@@ -90,7 +93,11 @@ function isolate() {
     signer,
     clock,
     log,
-    http: webHttp,
+    http: boundedHttp(
+      webHttp,
+      EDGE_ENGINES.workers,
+      new HeldBytes(EDGE_ENGINES.workers.heldBytesMax),
+    ),
     background,
   }
   const app = createApp(deps as unknown as EdgeDeps)

@@ -54,6 +54,11 @@ const schema = z
       'Say where the functions are: GALLEY_FUNCTIONS_URL, or GALLEY_FUNCTIONS_PORT on this machine.',
   })
 
+/** A machine is of the class that its first provider is, where nobody named it. */
+export function classOf({ GALLEY_HARDWARE, GALLEY_PROVIDERS }: Record<string, string | undefined>) {
+  return GALLEY_HARDWARE ?? GALLEY_PROVIDERS?.split(',')[0] ?? 'cpu'
+}
+
 export type RunnerEnv = {
   name: string
   healthPort: number | null
@@ -96,8 +101,7 @@ export function readEnv(from: Record<string, string | undefined> = process.env):
     receiptsFolder: `receipts/${name}`,
     // Engine processes have a working directory of their own: the path must be absolute.
     scratchFolder: resolve('scratch', name),
-    // A machine is of the class that its first provider is, where nobody named it.
-    hardware: env.GALLEY_HARDWARE ?? env.GALLEY_PROVIDERS[0]!,
+    hardware: classOf(from),
     isDedicated: env.GALLEY_DEDICATED,
     providers: env.GALLEY_PROVIDERS,
     modelMemoryBytes: env.GALLEY_MODEL_MEMORY_MB

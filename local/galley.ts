@@ -8,7 +8,7 @@ import type { Clock, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { placeKey } from '#core/internal/signing.ts'
 import { entryPath, type PlaceSpec, placesFor, type SigningKey } from './children.ts'
-import { inheritedEnv } from './env.ts'
+import { inheritedEnv, ownClass } from './env.ts'
 import type { Flags } from './flags.ts'
 import { type DataFolder, openFolder } from './folder.ts'
 import { type LogFile, logInto, openLogFile } from './logfile.ts'
@@ -192,8 +192,13 @@ async function signingKeys(folder: DataFolder): Promise<Record<SigningKey, strin
 
 /** What every place is told; each parses its own part of it in its `env.ts`. */
 function placeEnv(flags: Flags, folder: DataFolder, port: number, ports: Ports) {
+  const inherited = inheritedEnv()
   return {
-    ...storesEnv(flags, inheritedEnv()),
+    ...storesEnv(flags, inherited),
+    // A pool is one more of those that can be supplied.
+    ...(flags.runnersMax !== undefined && {
+      GALLEY_RUNNER_CLASSES: [inherited.GALLEY_RUNNER_CLASSES, ownClass()].filter(Boolean).join(),
+    }),
     GALLEY_DATA: folder.path,
     GALLEY_HOST: flags.host,
     GALLEY_PORT: String(port),

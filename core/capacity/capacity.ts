@@ -19,6 +19,8 @@ export { call } from './online/calls.ts'
 /** What is known by who runs the machines. */
 export type Fleet = {
   hardware: string
+  /** Whose work its runners do, where that is not their class alone. */
+  classes?: string[]
   runners: PoolRunner[]
   /** Seconds from asking for a runner until it took work, the newest ones; never empty. */
   coldStartsS: number[]
@@ -48,7 +50,8 @@ export function decideNow(
   return deps.db.system(async tx => {
     await tx.execute(sql`select pg_advisory_xact_lock(hashtext(${`capacity ${fleet.hardware}`}))`)
     const now = deps.clock.now()
-    const { tenants, ...work } = await readWork(tx, { hardware: fleet.hardware, now })
+    const { classes = [fleet.hardware] } = fleet
+    const { tenants, ...work } = await readWork(tx, { classes, now })
     const working = new Set(work.leases.map(({ runner }) => runner))
     const { hardware, coldStartsS } = fleet
     const decision = decide({
@@ -56,7 +59,7 @@ export function decideNow(
       ...fleet,
       bounds: { ...fleet.bounds, tenants: { ...tenants, ...fleet.bounds.tenants } },
       runners: await withLoad(tx, fleet.runners, { working, now }),
-      unmetS: await lastCallS(tx, { hardware, now }),
+      unmetS: await lastCallS(tx, { classes, now }),
       needed: await past(tx, hardware, now),
     })
     if (await keep(tx, decision, { at: new Date(now), coldS: mean(coldStartsS) })) {

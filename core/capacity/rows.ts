@@ -19,10 +19,11 @@ type Work = Pick<ClassNow, 'waiting' | 'leases' | 'residualStepS' | 'arrivals'> 
 
 export async function readWork(
   tx: Tx,
-  { hardware, now }: { hardware: string; now: number },
+  { classes, now }: { classes: readonly string[]; now: number },
 ): Promise<Work> {
   const at = sql`${new Date(now).toISOString()}::timestamptz`
-  const isOfClass = sql`coalesce(r.spec->>'hardware', ${USUAL_CLASS}) = ${hardware}`
+  const among = sql`any(${sql.param([...classes])}::text[])`
+  const isOfClass = sql`coalesce(r.spec->>'hardware', ${USUAL_CLASS}) = ${among}`
   const waiting = await rowsOf<WaitingRun>(
     tx,
     sql`select s.tenant_id as "tenantId", count(*)::int as steps, sum(${stepS})::float8 as "workS",
@@ -42,7 +43,7 @@ export async function readWork(
   const validations = await rowsOf<{ tenantId: string; steps: number }>(
     tx,
     sql`select tenant_id as "tenantId", count(*)::int as steps from model_versions
-      where state = 'validating' and coalesce(manifest->>'hardware', ${USUAL_CLASS}) = ${hardware}
+      where state = 'validating' and coalesce(manifest->>'hardware', ${USUAL_CLASS}) = ${among}
       group by tenant_id order by tenant_id`,
   )
   const arrived = await rowsOf<{ bucket: number; runs: number; workS: number; steps: number }>(

@@ -7,6 +7,7 @@ import type { Fleet, RunnerPool } from '#core/capacity/capacity.ts'
 import { WAIT_USD_PER_HOUR } from '#core/capacity/policy.ts'
 import type { Clock, Log } from '#core/deps.ts'
 import { inFull } from '#core/error.ts'
+import { USUAL_CLASS } from '#schemas/cloud/pools.ts'
 import type { Running } from '../supervisor.ts'
 
 export type PoolDeps = {
@@ -15,6 +16,8 @@ export type PoolDeps = {
   start(name: string, signal: AbortSignal): Promise<Running>
 }
 export type PoolSettings = {
+  /** Whose work its runners do; the first one is what decisions are kept by. Those of the usual class, if not given. */
+  classes?: [string, ...string[]]
   least: number
   most: number
   /** Those that have left something to be shipped: each is started once, one after another over the most. */
@@ -107,10 +110,11 @@ export function openPool(deps: PoolDeps, settings: PoolSettings): Pool {
   }
 
   function fleetNow(): Fleet {
-    const { least, most } = settings
+    const { least, most, classes = [USUAL_CLASS] } = settings
     const now = clock.now()
     return {
-      hardware: 'cpu',
+      hardware: classes[0],
+      classes,
       runners: [...members].map(([name, { askedAt, running, isDraining }]) => ({
         name,
         market: 'on_demand' as const,

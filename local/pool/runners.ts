@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Decision } from '#core/capacity/policy.ts'
 import type { Clock, Log } from '#core/deps.ts'
 import type { PlaceSpec } from '../children.ts'
+import { workedFor } from '../env.ts'
 import type { Flags } from '../flags.ts'
 import type { ChildSpec } from '../supervisor.ts'
 import { openAsking } from './asking.ts'
@@ -40,7 +41,12 @@ export async function openRunners(
   }
   const pool = openPool(
     { ...deps, start: (name, signal) => specOf(name).start(signal) },
-    { least: flags.runners, most: flags.runnersMax, first: withReceipts('receipts') },
+    {
+      classes: workedFor(),
+      least: flags.runners,
+      most: flags.runnersMax,
+      first: withReceipts('receipts'),
+    },
   )
   const stopping = new AbortController()
   const sizing = keepSized(

@@ -2,13 +2,11 @@
  * A runner that comes back from the dead: stopped in the middle of a shard until another one has its
  * lease, then continued. What it still does must change nothing.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readFileSync, readlinkSync } from 'node:fs'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import type { Readable } from 'node:stream'
+import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { startRunner } from '../second-runner.ts'
 import type { Key } from './book.ts'
 import { type HeldStep, holderOf } from './database.ts'
 import { type Process, placesOf, signal } from './processes.ts'
@@ -27,7 +25,7 @@ const ALONE_MS = 7_000
 const SECOND = 'runner-1'
 
 export async function haunt(product: Product, deps: WorkloadDeps): Promise<void> {
-  const second = await startRunner(product, SECOND)
+  const second = await startRunner(placesOf(product.pid(), 'runner')[0]!.pid, SECOND)
   try {
     const key = deps.random.pick(deps.random.pick(deps.tenants).keys)
     const { id, first, zombie } = await stoppedAtWork(product, deps, key, second)
@@ -104,35 +102,6 @@ function processOf(pid: number): Process {
   const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
   const startedAt = text.slice(text.lastIndexOf(')') + 2).split(' ')[19]!
   return { pid, startedAt, command: 'runner' }
-}
-
-/** A second runner on the same machine: told what the first was told, but for its name. */
-async function startRunner(product: Product, name: string): Promise<ChildProcess> {
-  const [first] = placesOf(product.pid(), 'runner')
-  const { env, args, cwd } = asStarted(first!.pid)
-  const log = openSync(join(cwd, 'log', `${name}.log`), 'a')
-  const stdio = ['pipe', log, log, 'pipe'] as const
-  const child = spawn(process.execPath, args, {
-    cwd,
-    env: { ...env, GALLEY_RUNNER: name },
-    stdio: [...stdio],
-  })
-  closeSync(log)
-  child.stdin!.on('error', () => {})
-  const lines = createInterface({ input: child.stdio[3] as Readable })
-  const ended = once(child, 'exit').then(() => Promise.reject(new Error(`${name} did not start`)))
-  ended.catch(() => {})
-  await Promise.race([once(lines, 'line'), ended])
-  return child
-}
-
-function asStarted(pid: number) {
-  const read = (name: string) => readFileSync(`/proc/${pid}/${name}`, 'utf8').split('\0')
-  const pairs = read('environ').filter(Boolean)
-  const env = Object.fromEntries(
-    pairs.map(pair => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
-  )
-  return { env, args: read('cmdline').slice(1, -1), cwd: readlinkSync(`/proc/${pid}/cwd`) }
 }
 
 async function until(withinMs: number, failure: string, condition: () => Promise<unknown>) {

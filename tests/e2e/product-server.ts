@@ -33,10 +33,15 @@ export default async function setup(project: TestProject) {
     OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
     OTEL_TRACES_SAMPLER: 'parentbased_always_off',
   }
+  // As where a pool of machines with a GPU is at zero: none is up until a test starts one.
+  const supplied = { GALLEY_RUNNER_CLASSES: 'gpu' }
   const child = spawn(
     process.execPath,
     [START, '--data', dataFolder, '--port', String(port), ...engines({ edge, queue, blob })],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...cloud?.env, ...traced } },
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, ...cloud?.env, ...traced, ...supplied },
+    },
   )
   let printed = ''
   child.stdout!.on('data', chunk => {
@@ -55,7 +60,15 @@ export default async function setup(project: TestProject) {
     throw error
   })
   const { url, grpc, key } = JSON.parse(readFileSync(join(dataFolder, 'local.json'), 'utf8'))
-  project.provide('product', { url, grpc, key, dataFolder, edge, otlp: receiver.url })
+  project.provide('product', {
+    url,
+    grpc,
+    key,
+    dataFolder,
+    pid: child.pid!,
+    edge,
+    otlp: receiver.url,
+  })
   return async () => {
     child.kill('SIGINT')
     await once(child, 'exit')

@@ -6,6 +6,8 @@ export type Product = {
   grpc: string
   key: string
   dataFolder: string
+  /** Of its supervisor. */
+  pid: number
   edge: string
   /** Where its spans go: `tests/otlp-receiver.ts`. */
   otlp: string

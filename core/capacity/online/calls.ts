@@ -1,5 +1,5 @@
 /** Online requests that found no runner of a class: what they leave behind for who decides how many there are. */
-import { eq, sql } from 'drizzle-orm'
+import { desc, inArray, sql } from 'drizzle-orm'
 import type { Tx, Unit } from '#core/deps.ts'
 import { USUAL_CLASS } from '#schemas/cloud/pools.ts'
 import { runnerCalls } from '#schemas/tables/runners.ts'
@@ -36,8 +36,13 @@ export async function call(
 /** Seconds since one last found none; null: none ever did. */
 export async function lastCallS(
   tx: Tx,
-  { hardware, now }: { hardware: string; now: number },
+  { classes, now }: { classes: readonly string[]; now: number },
 ): Promise<number | null> {
-  const [row] = await tx.select().from(runnerCalls).where(eq(runnerCalls.hardware, hardware))
+  const [row] = await tx
+    .select()
+    .from(runnerCalls)
+    .where(inArray(runnerCalls.hardware, [...classes]))
+    .orderBy(desc(runnerCalls.calledAt))
+    .limit(1)
   return row ? Math.max(0, now - row.calledAt.getTime()) / 1000 : null
 }

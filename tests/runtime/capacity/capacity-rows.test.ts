@@ -49,7 +49,7 @@ const lease = (stepId: StepId) =>
     jobs.leases.lease(unit, { stepId, runner: 'runner-0', hardware: 'cpu' }),
   )
 async function ours(hardware: string) {
-  const work = await db.system(tx => readWork(tx, { hardware, now: clock.now() }))
+  const work = await db.system(tx => readWork(tx, { classes: [hardware], now: clock.now() }))
   const of = <T extends { tenantId: string }>(all: readonly T[]) =>
     all.filter(one => one.tenantId === tenantId)
   return { waiting: of(work.waiting), leases: of(work.leases) }

@@ -113,7 +113,7 @@ function contenderOf(peer: Peer, bin: string): Contender {
           OMP_NUM_THREADS: '1',
           BENCH_GRAPH: graphPath,
           BENCH_PORT: String(port),
-          ...peer.env({ folder }),
+          ...peer.env({ folder, ports }),
         },
         stdio: ['ignore', 'pipe', 'pipe'],
       })

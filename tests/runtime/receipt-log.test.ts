@@ -143,12 +143,14 @@ test('a segment is deleted only when the ledger has it, and comes again until th
 
 test('a segment on which the ledger fails holds up no other, and the count waits for it', async () => {
   let isMended = false
+  let failures = 0
   const { receipts, shipped, counts } = open(lines => {
-    if (!isMended && lines.some(line => JSON.stringify(line).includes('rcp_bad')))
-      throw new AppError('internal')
+    if (isMended || !lines.some(line => JSON.stringify(line).includes('rcp_bad'))) return
+    failures++
+    throw new AppError('internal')
   })
   receipts.append([line(0, 'a'), line(0, 'bad')])
-  await sleep(300)
+  await until(() => failures > 0)
   receipts.append([line(0, 'b')])
   await until(() => idsOf(shipped).includes('rcp_b') && counts.length > 0)
   expect(counts.at(-1)).toBe(0)
@@ -210,9 +212,13 @@ test('every segment names its contexts itself, so none depends on one that is go
 })
 
 test('closing waits no longer than it may for a ledger that does not answer, and leaves what it holds', async () => {
-  const { receipts } = open(() => new Promise(() => {}))
+  let asked = 0
+  const { receipts } = open(() => {
+    asked++
+    return new Promise(() => {})
+  })
   receipts.append([line(0, 'a')])
-  await sleep(400)
+  await until(() => asked > 0)
   receipts.append([line(0, 'b')])
   await receipts.close(100)
   const left = segments()

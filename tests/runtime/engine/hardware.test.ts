@@ -2,7 +2,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest'
 import * as bulk from '#core/inference/bulk.ts'
 import * as jobs from '#core/jobs/jobs.ts'
@@ -16,7 +15,15 @@ import { files } from '#schemas/tables/models.ts'
 import { callOf, handClock, inTenant, newTenant } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
 import { failsOnNegative, mlp, oneRowOnly } from '#tests/models.ts'
-import { callFor, dial, helloOf, newRouter, runnerKey, until } from '../routing/scene.ts'
+import {
+  allIsHeard,
+  callFor,
+  dial,
+  helloOf,
+  newRouter,
+  runnerKey,
+  until,
+} from '../routing/scene.ts'
 
 // Engine processes start here; a busy machine may take its time.
 vi.setConfig({ testTimeout: 60_000 })
@@ -128,7 +135,7 @@ test('the router sends a request to runners of its class alone, warm or cold, bu
   const wanted = callFor('1')
   wanted.model.manifest.hardware = 'cuda'
   const answer = router.router.infer(wanted, null)
-  await sleep(30)
+  await allIsHeard(router)
   expect(cpu.asked).toEqual([])
   expect(cpu.loads).toEqual([])
   const joined = router.joined()

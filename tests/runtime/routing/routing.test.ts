@@ -11,7 +11,7 @@ import { newPending } from '#gpu-runners/routing/runner.ts'
 import { Waiting } from '#gpu-runners/routing/waiting.ts'
 import { newId } from '#schemas/ids.ts'
 import { callOf, systemClock as clock } from '#tests/caller.ts'
-import { ask, callFor, dial, newRouter, until } from './scene.ts'
+import { allIsHeard, ask, callFor, dial, newRouter, until } from './scene.ts'
 
 const REFUSED = { code: 'invalid_model', public: 'It lost its weights.', retryable: false } as const
 
@@ -25,7 +25,7 @@ describe('a model that no runner has warm', () => {
     }
     const answers = Promise.all(Array.from({ length: 50 }, (_, i) => ask(router, String(i))))
     await until(() => runners.some(runner => runner.loads.length > 0))
-    await sleep(20)
+    await allIsHeard(router)
     expect(runners.flatMap(runner => runner.loads)).toEqual(['d'])
     for (const runner of runners) runner.answerLoads({ ok: true })
     expect(new Set(await answers).size).toBe(50)
@@ -145,7 +145,7 @@ describe('placement', () => {
     b.answer(b.asked.pop()!, 10)
     await second
     for (const runner of runners) runner.warm(['slow', 'quick'])
-    await sleep(20)
+    await allIsHeard(router)
     void ask(router, 'slow one', { digest: 'slow' })
     await until(() => a.asked.length + b.asked.length === 1)
     const busy = a.asked.length === 1 ? a : b
@@ -181,10 +181,10 @@ describe('placement', () => {
     await first
     for (let i = 0; i < 5; i++) void ask(router, String(i))
     await until(() => idle.loads.length === 1)
-    await sleep(20)
+    await allIsHeard(router)
     for (let i = 5; i < 25; i++) void ask(router, String(i))
     await until(() => busy.asked.length === 25)
-    await sleep(20)
+    await allIsHeard(router)
     expect(idle.loads).toHaveLength(1)
   })
 
@@ -209,7 +209,7 @@ describe('a version that is to take over', () => {
     const router = newRouter()
     const serving = [await dial(router, 'a', ['old']), await dial(router, 'b', ['old'])]
     const other = await dial(router, 'c')
-    await sleep(20)
+    await allIsHeard(router)
     expect(await router.router.load(loadOf('new', 'old'))).toEqual({ runners: 2 })
     expect(serving.map(runner => runner.loads)).toEqual([['new'], ['new']])
     expect(other.loads).toEqual([])

@@ -31,7 +31,7 @@ export function newRouter(o: { coldS?: number; deafFor?: number } = {}) {
   const shipped: unknown[][] = []
   const calls: (string | null)[] = []
   let joined = 0
-  const { router, attach, close } = createRouter({
+  const { router, attach, readings, close } = createRouter({
     clock,
     log: { ...log, info: event => void (event === 'router.runner_joined' && joined++) },
     verifier,
@@ -48,9 +48,14 @@ export function newRouter(o: { coldS?: number; deafFor?: number } = {}) {
     server.close()
     close()
   })
-  return { router, shipped, calls, path, joined: () => joined }
+  return { router, shipped, calls, path, readings, joined: () => joined }
 }
 export type Under = ReturnType<typeof newRouter>
+
+/** All that router and runners have said to each other by now is heard: each answers what it is asked behind it. */
+export async function allIsHeard({ readings }: Under): Promise<void> {
+  await readings()
+}
 
 export async function helloOf(name: string, key = runnerKey, hardware?: string) {
   const signer = await openSigner('runner', key)
@@ -87,6 +92,7 @@ export async function dial(
   /** What it says to a load; null: nothing, until the test says it. */
   let loadAnswer: Answer | null = loadsAtOnce ? { ok: true } : null
   const onQuestion = (id: number, asked: Question) => {
+    if (asked.do === 'measure') channel.send(FRAME.answer, id, [jsonPart({ ok: true })])
     if (asked.do !== 'load') return
     loads.push(asked.model.digest)
     if (loadAnswer) channel.send(FRAME.answer, id, [jsonPart(loadAnswer)])

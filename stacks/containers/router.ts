@@ -99,6 +99,7 @@ export function router(deployment: Deployment, { network, secrets, traffic }: Ne
       deploymentMinimumHealthyPercent: 100,
       deploymentMaximumPercent: 200,
       deploymentCircuitBreaker: { enable: true, rollback: true },
+      availabilityZoneRebalancing: 'ENABLED',
       enableExecuteCommand: false,
       propagateTags: 'SERVICE',
       tags,

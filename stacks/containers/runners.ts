@@ -155,6 +155,8 @@ function serviceOf(
         { type: 'binpack', field: 'memory' },
       ],
       deploymentCircuitBreaker: { enable: true, rollback: true },
+      // Spot is where it is: runners at work are not stopped to have as many in each zone.
+      availabilityZoneRebalancing: 'DISABLED',
       enableExecuteCommand: false,
       propagateTags: 'SERVICE',
       tags: tagsOf(deployment, 'runners'),

@@ -64,6 +64,20 @@ export const containerRules: Rule[] = [
     ],
   },
   {
+    name: 'routers are kept in several zones, and no runner at work is stopped for that',
+    faults: graph =>
+      faulty(all(graph, 'ecs/service'), ({ availabilityZoneRebalancing: is }, { name }) => {
+        const should = name === 'router' ? 'ENABLED' : 'DISABLED'
+        return is !== should && `has rebalancing ${is}, which should be ${should}`
+      }),
+    plants: [
+      graph => delete inputs(graph, 'runners-cpu').availabilityZoneRebalancing,
+      graph => {
+        inputs(graph, 'router').availabilityZoneRebalancing = 'DISABLED'
+      },
+    ],
+  },
+  {
     name: 'routers, of which there is a fixed number, call somebody before they have too much to do',
     faults: graph =>
       ['CPUUtilization', 'MemoryUtilization'].flatMap(metric => {

@@ -16,6 +16,7 @@ import { errorReply } from './errors.ts'
 import { admit, isOpen, openGate } from './middleware/gate.ts'
 import { cachedRouter } from './response-cache/cached-router.ts'
 import { Answering } from './rollouts/answering.ts'
+import { publishing } from './rollouts/publishing.ts'
 import { switching } from './rollouts/switching.ts'
 import { nothingAt, wrongMethod } from './routes/absent.ts'
 import * as batchFiles from './routes/batch-files.ts'
@@ -155,6 +156,8 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
     openai.embeddings(deps, answering, c, call),
   'oip.infer': ({ deps, answering }, c, call) => oip.infer(deps, answering, c, call),
   'oip.infer_version': ({ deps, answering }, c, call) => oip.infer(deps, answering, c, call),
+  'models.publish': (edge, c, call, route) =>
+    publishing(edge, c, call, carry(edge, c, call, route)),
   'models.alias': switched,
   'models.rollout': switched,
   'models.promote': switched,

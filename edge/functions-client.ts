@@ -11,7 +11,7 @@ const PROBLEM = 'application/problem+json'
 
 /** A question of the edge's own: longer than any takes that is answered at all. */
 const ASK_MS_MAX = 10_000
-/** A caller's request may wait for a validation, which answers before this. */
+/** A caller's request: longer than any gateway waits for the function behind it. */
 const CARRY_MS_MAX = 65_000
 
 type Needs = Pick<EdgeDeps, 'functions' | 'signer' | 'clock'>

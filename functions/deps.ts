@@ -43,8 +43,6 @@ export type FunctionsDeps = Supply & {
   /** For whom a file of an export is being made. */
   exporting: Set<TenantId>
   contexts: KnownContexts
-  /** How long a caller may wait for what others do, in milliseconds. */
-  patienceMs: number
   /** Goes on with work when the reply has left; null where nothing runs then. */
   afterReply: ((work: Promise<unknown>) => void) | null
   /** Hears which messages a commit has promised, so that they leave at once. */

@@ -19,6 +19,7 @@ import type { VersionId } from '#schemas/ids.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { inTenant, type OfTenant } from './in-tenant.ts'
 import { accept, ingestDecided } from './ingest.ts'
+import { published } from './publish.ts'
 import * as runners from './runners/runners.ts'
 import { failStep, finishStep, heartbeat, leaseStep } from './steps.ts'
 import { observedRollout, observedSwitch, plannedSwitch, refusedSwitch } from './switching.ts'
@@ -46,6 +47,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/models/switch-refused', ['edge'], refusedSwitch),
   internal('/internal/models/switch-observed', ['edge'], observedSwitch),
   internal('/internal/models/rollout-observed', ['edge'], observedRollout),
+  internal('/internal/models/published', ['edge'], published),
   internal('/internal/models/index', ['edge'], indexModels),
   internal('/internal/events/type', ['edge'], eventTypeOf),
   internal('/internal/hooks/source', ['edge'], hookSourceOf),

@@ -12,8 +12,6 @@ import { openFeatures, openQueue } from '../invocation/stores.ts'
 
 /** Of the 512 MB that the function has for files. */
 const CACHE_BYTES_MAX = 134_217_728
-/** The gateway gives up after 30 s, and the function is ended after 29. */
-const PATIENCE_MS = 20_000
 
 const base = await openBase('api')
 const queue = openQueue(base)
@@ -32,7 +30,6 @@ const deps: FunctionsDeps = {
   suppliedClasses: readPlaces(['GALLEY_RUNNER_CLASSES']).GALLEY_RUNNER_CLASSES,
   exporting: new Set(),
   contexts: new Map(),
-  patienceMs: PATIENCE_MS,
   // Frozen with the reply.
   afterReply: null,
   promised: relay.promised,

@@ -43,8 +43,6 @@ const SWEEP_MS = SCHEDULES.sweep.everyS * 1_000
 const TEND_MS = SCHEDULES.tend.everyS * 1_000
 const FLUSH_MS_MAX = 2_000
 const BLOBS_PATH = '/internal/blobs'
-/** Below what load balancers and clients commonly wait for an answer. */
-const PATIENCE_MS = 50_000
 
 const env = readEnv()
 const clock = { now: () => Date.now() }
@@ -93,7 +91,6 @@ const deps: FunctionsDeps = {
   suppliedClasses: env.suppliedClasses,
   exporting: new Set(),
   contexts: new Map(),
-  patienceMs: PATIENCE_MS,
   // It logs its own faults, and this process stays.
   afterReply: () => {},
   promised: () => wake(),

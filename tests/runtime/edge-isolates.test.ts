@@ -37,10 +37,13 @@ const api = createApi({
   log,
   verifier: await openVerifier({ edge: edgeKey }),
   contexts: new Map(),
+  suppliedClasses: [],
   promised() {},
 } as unknown as FunctionsDeps)
 
 let asked: string[] = []
+/** What the functions are answering at this moment. */
+const underWay: string[] = []
 let gate: Promise<unknown> | null = null
 let isAway = false
 const functions = {
@@ -48,7 +51,8 @@ const functions = {
     if (isAway) throw new Error('nobody listens')
     const { pathname } = new URL(request.url)
     asked.push(pathname)
-    const reply = await api(request)
+    underWay.push(pathname)
+    const reply = await api(request).finally(() => underWay.splice(underWay.indexOf(pathname), 1))
     if (pathname === '/internal/keys') await gate
     return reply
   },
@@ -255,4 +259,69 @@ test('a control API that is gone right after a change costs no request: what was
   expect(await servedBy(ask, bearer, 'one')).toEqual(['2'])
   isAway = true
   expect(await servedBy(ask, bearer, 'one')).toEqual(['2'])
+})
+
+const PUBLISHED = '/internal/models/published'
+
+/** A version that no runner has looked at, with the function's patience for it at an end. */
+async function publishing(name: string) {
+  const { bearer, tenantId } = await newKey()
+  const sha256 = 'c'.repeat(64)
+  const set = (state: 'ready' | 'invalid', error: string | null = null) =>
+    inTenant({ db, clock }, tenantId, unit =>
+      unit.tx.update(modelVersions).set({ state, error }).where(eq(modelVersions.model, name)),
+    )
+  await inTenant({ db, clock }, tenantId, unit =>
+    unit.tx.insert(files).values({ tenantId, sha256, size: 1 }),
+  )
+  const path = `/v1/registry/models/${name}/versions`
+  asked = []
+  const reply = isolate()('POST', path, bearer, { files: [{ path: 'm.onnx', sha256, size: 1 }] })
+  await expect.poll(() => underWay).toContain(path)
+  const isWaitedForHere = () => {
+    clock.forward(1_000)
+    return asked.includes(PUBLISHED)
+  }
+  await expect.poll(isWaitedForHere).toBe(true)
+  expect(underWay).not.toContain(path)
+  return { reply, set }
+}
+
+test('who publishes waits at the edge for what a runner says, and no function waits with him', async () => {
+  const ready = await publishing('slow')
+  await ready.set('ready')
+  expect(await ready.reply).toMatchObject({
+    status: 201,
+    body: { model: 'slow', version: 1, state: 'ready' },
+  })
+  const wrong = await publishing('wrong')
+  await wrong.set('invalid', 'It has a loop without an end.')
+  const detail = 'It has a loop without an end. (version 1 of "wrong")'
+  expect(await wrong.reply).toMatchObject({ status: 422, body: { code: 'invalid_model', detail } })
+})
+
+test('a version that nobody looks at is told as it is when the wait is over', async () => {
+  const { reply } = await publishing('never')
+  const isOver = async () => {
+    clock.forward(60_000)
+    return Promise.race([reply, null])
+  }
+  await expect.poll(isOver).toMatchObject({ status: 201, body: { state: 'validating' } })
+})
+
+test('a version that cannot be asked for any more is told as it is: it is published', async () => {
+  const { reply } = await publishing('away')
+  isAway = true
+  expect(await reply).toMatchObject({ status: 201, body: { state: 'validating' } })
+})
+
+test('what a request held of its body is let go when it has been answered', async () => {
+  const ask = isolate()
+  const { bearer } = await newKey()
+  const body = { name: 'x'.repeat(1_000_000), scopes: ['infer'] }
+  const most = Math.ceil(EDGE_ENGINES.workers.heldBytesMax / 1_000_000)
+  for (let i = 0; i <= most; i++) {
+    clock.forward(1_000)
+    expect((await ask('POST', '/v1/keys', bearer, body)).status).toBe(422)
+  }
 })

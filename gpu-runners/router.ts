@@ -9,7 +9,7 @@ import type { Clock, InferenceRouter, Log } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import type { Verifier } from '#core/internal/signing.ts'
 import { type Channel, fromJsonPart } from '#platform/channel/channel.ts'
-import { awaitHello } from '#platform/channel/hello.ts'
+import { awaitHello, type Machine } from '#platform/channel/hello.ts'
 import { Registry } from '#platform/metrics/registry.ts'
 import { BEAT, FRAME } from './online/frames.ts'
 import { digestMark, type ErrorPart, inferHead, readReply, tracePart } from './online/messages.ts'
@@ -75,8 +75,9 @@ export function createRouter(deps: {
     return id
   }
 
-  function join(name: string, channel: Channel, hardware = 'cpu') {
-    const runner = newRunner(name, channel, hardware)
+  function join(name: string, channel: Channel, machine: Partial<Machine>) {
+    const runner = newRunner(name, channel, machine)
+    const { hardware } = runner
     runners.add(runner)
     deps.log.info('router.runner_joined', { runner: name, hardware })
     return {
@@ -97,7 +98,7 @@ export function createRouter(deps: {
   /** The first one says that the runner is there. */
   function onWarm(runner: Runner, digests: string[]): void {
     runner.warm = new Set(digests)
-    calling.met(runner.hardware)
+    calling.met(runner)
     waiting.wakeAll()
   }
 

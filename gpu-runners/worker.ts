@@ -77,7 +77,7 @@ dialled = dialRouters(deps, {
   address: addressOf(env.router),
   key: env.key,
   runner: env.name,
-  hardware,
+  machine: { hardware, isDedicated: env.isDedicated },
   serve: channel =>
     serveOnline(
       { residents, receipts, measures, statistics, inferenceLog, clock, log, tracer },

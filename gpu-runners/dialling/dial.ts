@@ -5,6 +5,7 @@
 import { lookup } from 'node:dns/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Channel } from '#platform/channel/channel.ts'
+import type { Machine } from '#platform/channel/hello.ts'
 import type { Address } from '#platform/channel/transport.ts'
 import { type Link, type LinkDeps, openLink, type Served } from './link.ts'
 
@@ -23,7 +24,7 @@ export function dialRouters(
     address: Address
     key: string
     runner: string
-    hardware: string
+    machine: Machine
     serve(channel: Channel): Served
     /** The addresses that a name stands for now; the system's resolver, if not given. */
     resolve?(host: string): Promise<string[]>

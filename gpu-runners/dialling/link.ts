@@ -5,7 +5,7 @@ import type { Clock, Log } from '#core/deps.ts'
 import type { Signer } from '#core/internal/signing.ts'
 import { BEAT, FRAME } from '#gpu-runners/online/frames.ts'
 import { type Channel, jsonPart, openChannel } from '#platform/channel/channel.ts'
-import { helloOf } from '#platform/channel/hello.ts'
+import { helloOf, type Machine } from '#platform/channel/hello.ts'
 import { type Address, dialChannel } from '#platform/channel/transport.ts'
 
 const RETRY_FIRST_MS = 20
@@ -26,8 +26,7 @@ export type LinkOptions = {
   /** What runners and routers both hold. */
   key: string
   runner: string
-  /** Its class. */
-  hardware: string
+  machine: Machine
   serve(channel: Channel): Served
   /** Asked before each dialling: what is open goes on until the router ends it. */
   isWanted(): boolean
@@ -63,7 +62,7 @@ export function openLink(deps: LinkDeps, o: LinkOptions): Link {
     ) {
       try {
         const stream = await dialChannel(o.address, o.key, o.closing)
-        const hello = await helloOf(deps.signer, deps.clock, o.runner, o.hardware)
+        const hello = await helloOf(deps.signer, deps.clock, o.runner, o.machine)
         await oneConnection(stream, hello)
         pauseMs = RETRY_FIRST_MS
         isTold = false

@@ -22,8 +22,8 @@ export type Calling = {
   call(model: Servable): void
   /** When one is expected that was called for, Unix milliseconds; null: not as far as is known. */
   expectedMs(model: Servable): number | null
-  /** One of this class takes requests: what is called for next is another. */
-  met(hardware: string): void
+  /** One of its class takes requests: what is called for next is another. */
+  met(runner: { hardware: string; isDedicated: boolean }): void
 }
 
 type Called = { sinceMs: number; lastMs: number; coldS: number | null }
@@ -81,9 +81,9 @@ export function openCalling(
       // One that should be there by now is taken to need as long again.
       return called.sinceMs + coldMs > now ? called.sinceMs + coldMs : now + coldMs
     },
-    met(hardware) {
+    met({ hardware, isDedicated }) {
       classes.delete(hardware)
-      classes.delete(null)
+      if (!isDedicated) classes.delete(null)
     },
   }
 }

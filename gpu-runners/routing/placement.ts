@@ -66,9 +66,12 @@ export function leastBusy(runners: Iterable<Runner>, model: Servable): Runner | 
   return best
 }
 
-/** A version that asks for a class of hardware goes to no other, however little there is to do. */
-export function suits({ hardware }: Runner, { manifest }: Servable): boolean {
-  return manifest.hardware === undefined || manifest.hardware === hardware
+/**
+ * A version that asks for a class of hardware goes to no other, however little there is to do; one that asks for none goes
+ * to no machine that is there for its class alone.
+ */
+export function suits({ hardware, isDedicated }: Runner, { manifest }: Servable): boolean {
+  return manifest.hardware === undefined ? !isDedicated : manifest.hardware === hardware
 }
 
 /** In words, of a class that was asked for. */

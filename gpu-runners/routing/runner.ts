@@ -7,6 +7,8 @@ import type { ErrorPart } from '#gpu-runners/online/messages.ts'
 import type { Answer, Question } from '#gpu-runners/online/questions.ts'
 import { SharedContexts } from '#gpu-runners/online/shared-contexts.ts'
 import { type Channel, jsonPart } from '#platform/channel/channel.ts'
+import type { Machine } from '#platform/channel/hello.ts'
+import { USUAL_CLASS } from '#schemas/cloud/pools.ts'
 import { Refusals } from './refusals.ts'
 import { Room } from './room.ts'
 
@@ -34,6 +36,8 @@ export type Runner = {
   name: string
   /** Its class: a version may ask for one. */
   hardware: string
+  /** It is there for what asks for its class, and for nothing else. */
+  isDedicated: boolean
   channel: Channel
   warm: Set<string>
   draining: boolean
@@ -71,10 +75,12 @@ export function newPending(
   return { call, ...state, resolve, reject }
 }
 
-export function newRunner(name: string, channel: Channel, hardware: string): Runner {
+export function newRunner(name: string, channel: Channel, machine: Partial<Machine>): Runner {
+  const { hardware = USUAL_CLASS, isDedicated = false } = machine
   return {
     name,
     hardware,
+    isDedicated,
     channel,
     warm: new Set(),
     draining: false,

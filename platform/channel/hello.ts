@@ -9,27 +9,31 @@ const HELLO_PATH = '/hello'
 /** A peer that says nothing is dropped: it holds a connection and, perhaps, most of a frame. */
 const HELLO_MS_MAX = 5_000
 
-type Hello = { token: string; name: string; hardware?: string }
+/** What runs models: its class, and whether it is there for what asks for that alone. */
+export type Machine = { hardware: string; isDedicated?: boolean }
+/** That it is dedicated is not signed: it can only be asked for less. Nor does an older router know of it. */
+type Hello = { token: string; name: string } & Partial<Machine>
 type Frame = [type: number, id: number, payload: Buffer]
 export type Welcomed = { frame(...frame: Frame): void; end(): void }
 
-/** The payload of a hello frame. `hardware`: the class of machine of one that runs models. */
+/** The payload of a hello frame. */
 export async function helloOf(
   signer: Signer,
   clock: Clock,
   name: string,
-  hardware?: string,
+  machine?: Machine,
 ): Promise<Buffer> {
-  const body = await sha256Hex(signedText({ name, hardware }))
+  const body = await sha256Hex(signedText({ name, ...machine }))
   const claims = { call: null, method: 'POST', path: HELLO_PATH, body }
-  return jsonPart({ token: await signer.sign(claims, clock.now()), name, hardware } satisfies Hello)
+  const token = await signer.sign(claims, clock.now())
+  return jsonPart({ token, name, ...machine } satisfies Hello)
 }
 
 /** Calls `welcome` once the peer has shown that it is one of these places, and ends the stream of any other. */
 export function awaitHello(
   stream: Duplex,
   deps: { clock: Clock; log: Log; verifier: Verifier; from: readonly Place[]; beat?: Beat },
-  welcome: (name: string, channel: Channel, hardware?: string) => Welcomed,
+  welcome: (name: string, channel: Channel, machine: Partial<Machine>) => Welcomed,
 ): void {
   let welcomed: Welcomed | null = null
   /** What came behind the hello while it was checked. */
@@ -63,7 +67,7 @@ export function awaitHello(
     // It hung up while it was checked: taken in now, nobody would ever notice that it is gone.
     if (hasEnded) return
     clearTimeout(late)
-    welcomed = welcome(said.name, channel, said.hardware)
+    welcomed = welcome(said.name, channel, said)
     for (const frame of early ?? []) welcomed.frame(...frame)
     early = null
   }

@@ -134,6 +134,18 @@ test('the work of a tenant calls for no more runners than its operator lets it, 
   expect(await needed()).toEqual({ runners: free, isBounded: false })
 })
 
+test('a pool is sized for all that its runners do, whatever it is called by', async () => {
+  await begin('big')
+  await begin('arm')
+  const needed = async (hardware: string, classes?: string[]) => {
+    const fleet = { ...fleetOf(hardware), classes }
+    return (await decideNow({ db, clock, log }, fleet)).need.runners
+  }
+  expect(await needed('nobody', ['nobody'])).toBe(0)
+  expect(await needed('big')).toBe(1)
+  expect(await needed('nobody', ['nobody', 'arm'])).toBe(1)
+})
+
 test('of several that decide for a class at once, one writes the decision down', async () => {
   const { hardware } = capacityDecisions
   const fleet = fleetOf('contended')

@@ -56,7 +56,7 @@ async function newRunner(name: string, hosts: () => string[], port: number) {
       address: { host: name, port },
       key: runnerKey,
       runner: 'r',
-      hardware: 'cpu',
+      machine: { hardware: 'cpu' },
       serve: channel => served(channel),
       resolve: async () => hosts(),
       lookupMs: 10,

@@ -24,12 +24,14 @@ beforeAll(async () => {
     for (const [model, signature] of Object.entries({
       text: { ...base, embedding: EMBEDDING },
       tensors: base,
+      dear: { ...base, embedding: EMBEDDING },
     })) {
       await tx.insert(modelRows).values({ tenantId, name: model, lastNumber: 1 })
       const version = { id: newId('version'), number: 1, digest: 'd'.repeat(64) }
-      await tx
-        .insert(modelVersions)
-        .values({ tenantId, model, ...version, state: 'ready', manifest, signature })
+      await tx.insert(modelVersions).values({
+        ...{ tenantId, model, ...version, state: 'ready', signature },
+        manifest: model === 'dear' ? { ...manifest, hardware: 'gpu' } : manifest,
+      })
     }
   })
 })
@@ -50,9 +52,9 @@ async function newBatch() {
         [id, kind],
       )
     ).rows
-  const lease = (stepId: StepId) =>
+  const lease = (stepId: StepId, hardware = 'cpu') =>
     tx(async unit => {
-      const reply = await jobs.leases.lease(unit, { stepId, runner: 'r' })
+      const reply = await jobs.leases.lease(unit, { stepId, runner: 'r', hardware })
       if (reply.status !== 'leased') throw new Error(reply.status)
       return batches.assignment(unit, reply)
     })
@@ -96,6 +98,17 @@ function shardOutcome(number: number): batches.Outcome {
     bytesOut: 4,
   }
 }
+
+test('what a batch does with a model for a class of machines is asked of that class, and leased by no other', async () => {
+  const batch = await newBatch()
+  await admin.query('delete from outbox')
+  await batch.plan('dear')
+  const { rows } = await admin.query('select distinct queue from outbox')
+  expect(rows).toEqual([{ queue: 'work-gpu' }])
+  const [shard] = await batch.stepsOf('shard')
+  await expect(batch.lease(shard!.id)).rejects.toThrow('gone')
+  expect(await batch.lease(shard!.id, 'gpu')).toMatchObject({ spec: { hardware: 'gpu' } })
+})
 
 test('a batch goes its way from validating to completed, and each shard is billed once, by its tokens', async () => {
   const batch = await newBatch()

@@ -140,7 +140,7 @@ test('the router sends a request to runners of its class alone, warm or cold, bu
   expect(cpu.loads).toEqual([])
   const joined = router.joined()
   const cuda = await dial(router, 'cuda-0', [], {
-    hello: await helloOf('cuda-0', runnerKey, 'cuda'),
+    hello: await helloOf('cuda-0', runnerKey, { hardware: 'cuda' }),
   })
   cuda.answerAll()
   await until(() => router.joined() > joined)
@@ -149,9 +149,26 @@ test('the router sends a request to runners of its class alone, warm or cold, bu
   expect(cpu.asked).toEqual([])
 })
 
+test('a request that asks for no class goes to no machine that is there for its class alone, free or not', async () => {
+  const router = newRouter()
+  const machine = { hardware: 'gpu', isDedicated: true }
+  const gpu = await dial(router, 'gpu-0', ['d'], {
+    hello: await helloOf('gpu-0', runnerKey, machine),
+  })
+  gpu.answerAll()
+  await until(() => router.joined() > 0)
+  const answer = router.router.infer(callFor('1'), null)
+  const wanted = callFor('2')
+  wanted.model.manifest.hardware = 'gpu'
+  expect(Buffer.from((await router.router.infer(wanted, null)).body).toString()).toBe('gpu-0 did 2')
+  const cpu = await dial(router, 'cpu-0')
+  cpu.answerAll()
+  expect(Buffer.from((await answer).body).toString()).toBe('cpu-0 did 1')
+})
+
 test('a class that was not signed by the runner itself is not believed', async () => {
   const router = newRouter()
-  const hello = { ...(await helloOf('x', runnerKey, 'cpu')), hardware: 'cuda' }
+  const hello = { ...(await helloOf('x', runnerKey, { hardware: 'cpu' })), hardware: 'cuda' }
   const runner = await dial(router, 'x', ['d'], { hello })
   await until(() => runner.isEnded())
 })

@@ -79,7 +79,10 @@ test('calls of one class are one in a second, and the next one after a runner wa
   // Later than one takes: whoever asks now waits for as long again.
   hand.forward(7_500)
   expect(calling.expectedMs(of())).toBe(hand.now() + 8_000)
-  calling.met('cuda')
+  // Of use to those that ask for its class alone.
+  calling.met({ hardware: 'cpu', isDedicated: true })
+  expect(calling.expectedMs(of())).not.toBeNull()
+  calling.met({ hardware: 'cuda', isDedicated: false })
   expect([calling.expectedMs(of()), calling.expectedMs(of('cuda'))]).toEqual([null, null])
   calling.call(of('cuda'))
   expect(calls).toHaveLength(4)

@@ -57,9 +57,9 @@ export async function allIsHeard({ readings }: Under): Promise<void> {
   await readings()
 }
 
-export async function helloOf(name: string, key = runnerKey, hardware?: string) {
+export async function helloOf(name: string, key = runnerKey, machine?: hello.Machine) {
   const signer = await openSigner('runner', key)
-  return JSON.parse(String(await hello.helloOf(signer, clock, name, hardware)))
+  return JSON.parse(String(await hello.helloOf(signer, clock, name, machine)))
 }
 
 export type Asked = {

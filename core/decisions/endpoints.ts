@@ -1,12 +1,12 @@
 /** Decision endpoints: every version immutable; decisions name the one that made them. */
-import { and, asc, desc, eq, gt, sql } from 'drizzle-orm'
 import type { Call } from '#core/caller.ts'
+import { definitionsIn } from '#core/definitions.ts'
 import type { Unit } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import * as features from '#core/features/features.ts'
 import * as models from '#core/models/models.ts'
-import { cursorOf, type PageQuery, pageOf, textPosition } from '#core/page.ts'
+import type { PageQuery } from '#core/page.ts'
 import { audit } from '#core/tenants/tenants.ts'
 import type { EndpointDefinition } from '#schemas/contracts/decisions.ts'
 import type { DecisionPlan } from '#schemas/decision.ts'
@@ -14,6 +14,8 @@ import { decisionEndpoints } from '#schemas/tables/decisions.ts'
 import { compileEndpoint, wrongAt } from './compile.ts'
 
 type Row = typeof decisionEndpoints.$inferSelect
+
+const registry = definitionsIn(decisionEndpoints, { one: 'endpoint', listing: 'endpoints' })
 
 /** The endpoint as it is now: unchanged, or its next version. It pins the service as that is now. */
 export async function applyEndpoint(
@@ -23,40 +25,17 @@ export async function applyEndpoint(
 ) {
   const { tenantId } = call.caller
   const { endpoint: name, ...definition } = input
-  await unit.tx.execute(
-    sql`select pg_advisory_xact_lock(hashtext(${`${tenantId} endpoint ${name}`}))`,
-  )
+  await registry.lock(unit, tenantId, name)
   const plan = await compiled(unit, name, definition)
-  const newest = await newestOf(unit, name)
+  const newest = await registry.newest(unit, name)
   if (newest?.hash === plan.hash) return shown(newest)
-  const version = (newest?.version ?? 0) + 1
-  const { hash } = plan
-  const row: Row = {
-    tenantId,
-    name,
-    version,
-    hash,
-    definition,
-    plan: { ...plan, version },
-    active: true,
-    createdAt: new Date(unit.clock.now()),
-  }
-  await unit.tx.insert(decisionEndpoints).values(row)
-  const detail = { version, hash }
+  const row = await registry.add(unit, tenantId, { name, last: newest, definition, plan })
+  const detail = { version: row.version, hash: row.hash }
   await audit.record(unit, call, { action: 'endpoints.apply', target: name, detail })
   return shown(row)
 }
 
-export async function endpoints(unit: Unit, query: PageQuery) {
-  const after = textPosition('endpoints', query.cursor)
-  const rows = await unit.tx
-    .selectDistinctOn([decisionEndpoints.name])
-    .from(decisionEndpoints)
-    .where(after ? gt(decisionEndpoints.name, after) : undefined)
-    .orderBy(asc(decisionEndpoints.name), desc(decisionEndpoints.version))
-    .limit(query.limit + 1)
-  return pageOf(rows, query, row => cursorOf('endpoints', row.name), shown)
-}
+export const endpoints = (unit: Unit, query: PageQuery) => registry.page(unit, query, shown)
 
 export async function endpoint(unit: Unit, { endpoint: name }: { endpoint: string }) {
   return shown(await mustExist(unit, name))
@@ -64,24 +43,13 @@ export async function endpoint(unit: Unit, { endpoint: name }: { endpoint: strin
 
 /** The newest version. Throws `not_found`. */
 export async function mustExist(unit: Unit, name: string): Promise<Row> {
-  const row = await newestOf(unit, name)
+  const row = await registry.newest(unit, name)
   if (row) return row
   throw new AppError('not_found', { public: `There is no decision endpoint "${name}".` })
 }
 
 /** The plan that decides, or of one version; null: there is none. */
-export async function endpointPlan(
-  unit: Unit,
-  name: string,
-  version?: number,
-): Promise<DecisionPlan | null> {
-  if (version === undefined) return (await newestOf(unit, name))?.plan ?? null
-  const [row] = await unit.tx
-    .select()
-    .from(decisionEndpoints)
-    .where(and(eq(decisionEndpoints.name, name), eq(decisionEndpoints.version, version)))
-  return row?.plan ?? null
-}
+export const endpointPlan = registry.plan
 
 /** What the definition would become, by what it names as that is now. Throws `invalid_definition`. */
 export async function compiled(
@@ -102,16 +70,6 @@ async function partsOf(unit: Unit, { event_type, service, model }: EndpointDefin
   const version = model.version === undefined ? undefined : String(model.version)
   const { signature } = await models.resolve(unit, model.name, version)
   return { event, service: plan, signature }
-}
-
-async function newestOf(unit: Unit, name: string): Promise<Row | null> {
-  const [row] = await unit.tx
-    .select()
-    .from(decisionEndpoints)
-    .where(eq(decisionEndpoints.name, name))
-    .orderBy(desc(decisionEndpoints.version))
-    .limit(1)
-  return row ?? null
 }
 
 function shown({ name, version, hash, createdAt, definition, plan }: Row) {

@@ -2,7 +2,10 @@
  * Answers that may be a little old: fresh for a while, then served once more while the next is fetched,
  * then fetched before serving (stale-while-revalidate, RFC 5861). Bounded: the oldest entry leaves.
  */
+import type { Caller } from '#core/caller.ts'
 import type { EdgeDeps } from './deps.ts'
+import { ask } from './functions-client.ts'
+import type { Limiter } from './middleware/limits.ts'
 
 export const FRESH_MS = 10_000
 export const STALE_MS = 60_000
@@ -102,4 +105,48 @@ export class FreshCache<T> {
     }
     this.#entries.set(key, { value, at, refreshing: false })
   }
+}
+
+/** What tenants have by name: asked of the control API at `path`, made ready once, kept for seconds, forgotten on a change. */
+export class TenantDirectory<Answer, T> {
+  readonly #deps: EdgeDeps
+  readonly #limits: Limiter
+  readonly #of: { path: string; made(answer: Answer): T | null }
+  readonly #found: FreshCache<T>
+
+  constructor(
+    deps: EdgeDeps,
+    limits: Limiter,
+    of: { path: string; made(answer: Answer): T | null; entriesMax: number },
+  ) {
+    this.#deps = deps
+    this.#limits = limits
+    this.#of = of
+    this.#found = new FreshCache(of.entriesMax)
+  }
+
+  known(tenantId: string, name: string, nowMs: number): T | undefined {
+    return this.#found.fresh(keyOf(tenantId, name), nowMs)
+  }
+
+  /** `input` is what the control API is asked with, beside the tenant. Null: there is none. */
+  protected find({ caller, name, input }: Asked): Promise<T | null> {
+    const { tenantId } = caller
+    return this.#found.get(this.#deps, keyOf(tenantId, name), async () => {
+      // Names that there are none of are never held: without this a flood of them reaches the database.
+      await this.#limits.spend(caller, 'lookup')
+      const { path, made } = this.#of
+      return made(await ask<Answer>(this.#deps, path, { tenantId, ...input }))
+    })
+  }
+
+  forget(tenantId: string): void {
+    this.#found.delete(key => key.startsWith(keyOf(tenantId, '')))
+  }
+}
+
+type Asked = { caller: Caller; name: string; input: object }
+
+function keyOf(tenantId: string, name: string): string {
+  return `${tenantId} ${name}`
 }

@@ -1,10 +1,9 @@
-/** What clients of Feast read, made ready: a service or a list of features, compiled once and kept for seconds. */
+/** What clients of Feast read: a service or a list of features. */
 import type { Caller } from '#core/caller.ts'
 import { hash128 } from '#core/events/sha256.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
 import type { EdgeDeps } from '../deps.ts'
-import { FreshCache } from '../fresh-cache.ts'
-import { ask } from '../functions-client.ts'
+import { TenantDirectory } from '../fresh-cache.ts'
 import type { Limiter } from '../middleware/limits.ts'
 import { writeAs } from './feast-columns.ts'
 import { compileReader, type Reader } from './reader.ts'
@@ -39,34 +38,17 @@ export type FeastReader = {
   views: { name: string; version: number }[]
 }
 
-export class FeastDirectory {
-  readonly #deps: EdgeDeps
-  readonly #limits: Limiter
-  readonly #readers = new FreshCache<FeastReader>(READERS_MAX)
-
+export class FeastDirectory extends TenantDirectory<Answer, FeastReader> {
   constructor(deps: EdgeDeps, limits: Limiter) {
-    this.#deps = deps
-    this.#limits = limits
+    const path = '/internal/features/join-plan'
+    super(deps, limits, { path, made: feastReader, entriesMax: READERS_MAX })
   }
 
   /** Throws `not_found`, `invalid_definition`. */
   async resolve(caller: Caller, asked: Asked): Promise<FeastReader> {
-    const { tenantId } = caller
     // Lists may be long, and there may be many of them: a hash is as good a name.
     const name = 'service' in asked ? `service ${asked.service}` : hash128(...asked.features)
-    const key = `${tenantId} ${name}`
-    const known = this.#readers.fresh(key, this.#deps.clock.now())
-    if (known) return known
-    const found = await this.#readers.get(this.#deps, key, async () => {
-      await this.#limits.spend(caller, 'lookup')
-      const input = { tenantId, asked }
-      return feastReader(await ask<Answer>(this.#deps, '/internal/features/join-plan', input))
-    })
-    return found!
-  }
-
-  forget(tenantId: string): void {
-    this.#readers.delete(key => key.startsWith(`${tenantId} `))
+    return (await this.find({ caller, name, input: { asked } }))!
   }
 }
 

@@ -1,6 +1,7 @@
 /** Batches of requests, in the form of OpenAI. */
 import * as z from 'zod'
 import { route } from '#schemas/route.ts'
+import { listOf } from './listed.ts'
 
 const openai = { errors: 'openai', status: 200 } as const
 const control = { limit: 'control', cache: 'none', meter: 'none', target: 'functions' } as const
@@ -88,13 +89,7 @@ export const batchRoutes = [
       limit: z.coerce.number().int().min(1).max(100).default(20),
       after: z.string().max(100).optional(),
     }),
-    reply: z.object({
-      object: z.literal('list'),
-      data: z.array(batch),
-      has_more: z.boolean(),
-      first_id: z.string().nullable(),
-      last_id: z.string().nullable(),
-    }),
+    reply: listOf(batch),
     ...openai,
     policy: { ...control, scope: 'jobs:read' },
   }),

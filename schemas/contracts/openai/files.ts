@@ -1,6 +1,7 @@
 /** Files of batches, in the form of OpenAI. */
 import * as z from 'zod'
 import { route } from '#schemas/route.ts'
+import { listOf } from './listed.ts'
 
 export const BATCH_FILE_BYTES_MAX = 200 * 1024 ** 2
 /** What stands around the file in a form. */
@@ -44,13 +45,7 @@ export const fileRoutes = [
       order: z.enum(['asc', 'desc']).default('desc'),
       after: z.string().max(100).optional(),
     }),
-    reply: z.object({
-      object: z.literal('list'),
-      data: z.array(file),
-      has_more: z.boolean(),
-      first_id: z.string().nullable(),
-      last_id: z.string().nullable(),
-    }),
+    reply: listOf(file),
     ...openai,
     policy: { ...control, scope: 'jobs:read' },
   }),

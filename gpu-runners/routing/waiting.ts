@@ -40,7 +40,7 @@ export class Waiting {
     const { digest } = call.model
     const same = this.#byDigest.get(digest) ?? new Set()
     if (same.size >= PER_MODEL_MAX || !this.#room.take(call)) {
-      pending.reject(tooMany(why))
+      pending.reject(tooMany(why, this.#clock.now()))
       return
     }
     this.#byDigest.set(digest, same)
@@ -61,7 +61,10 @@ export class Waiting {
         stop()
         const isLate = until === call.deadline
         if (why.for === 'a load') pending.reject(notLoadedYet(why.expectedUs))
-        else pending.reject((isLate ? noRunnerYet : noRunner)(call.model, this.#inS(why)))
+        else {
+          const inS = expectedInS(why, this.#clock.now())
+          pending.reject((isLate ? noRunnerYet : noRunner)(call.model, inS))
+        }
       },
       Math.max(0, until - now),
     )
@@ -80,12 +83,6 @@ export class Waiting {
     return Math.min(call.deadline, Math.max(noRunnerUntil, worthwhile))
   }
 
-  /** Seconds until one is expected. */
-  #inS({ expectedMs }: Extract<Why, { for: 'a runner' }>): number | null {
-    const at = expectedMs()
-    return at === null ? null : Math.max(1, Math.ceil((at - this.#clock.now()) / 1_000))
-  }
-
   digests(): string[] {
     return [...this.#byDigest.keys()]
   }
@@ -102,8 +99,10 @@ export class Waiting {
 
 const secondsOf = (us: number) => Math.max(1, Math.ceil(us / 1_000_000))
 
-function tooMany(why: Why): AppError {
-  if (why.for === 'a runner') return new AppError('overloaded', { retryable: true, retryAfterS: 1 })
+function tooMany(why: Why, now: number): AppError {
+  if (why.for === 'a runner') {
+    return new AppError('overloaded', { retryable: true, retryAfterS: expectedInS(why, now) ?? 1 })
+  }
   return new AppError('overloaded', {
     public: 'The model is being loaded, and as many requests wait for it as may.',
     retryable: true,
@@ -119,21 +118,26 @@ function notLoadedYet(expectedUs: number): AppError {
   })
 }
 
-function noRunner({ manifest }: Servable, expectedInS: number | null): AppError {
-  const isStarting =
-    expectedInS === null ? '' : ` One is started, and expected in ${expectedInS} s.`
+/** Seconds until a runner is expected; null: none is. */
+export function expectedInS({ expectedMs }: { expectedMs(): number | null }, now: number) {
+  const at = expectedMs()
+  return at === null ? null : Math.max(1, Math.ceil((at - now) / 1_000))
+}
+
+function noRunner({ manifest }: Servable, inS: number | null): AppError {
+  const isStarting = inS === null ? '' : ` One is started, and expected in ${inS} s.`
   return new AppError('unavailable', {
     public: `No runner${ofClass(manifest.hardware)} is there to run the model.${isStarting}`,
     retryable: true,
-    retryAfterS: expectedInS ?? 1,
+    retryAfterS: inS ?? 1,
   })
 }
 
-function noRunnerYet({ manifest }: Servable, expectedInS: number | null): AppError {
-  if (expectedInS === null) return new AppError('deadline_exceeded')
+function noRunnerYet({ manifest }: Servable, inS: number | null): AppError {
+  if (inS === null) return new AppError('deadline_exceeded')
   return new AppError('deadline_exceeded', {
-    public: `The deadline passed while a runner${ofClass(manifest.hardware)} was started; one is expected in ${expectedInS} s.`,
+    public: `The deadline passed while a runner${ofClass(manifest.hardware)} was started; one is expected in ${inS} s.`,
     retryable: true,
-    retryAfterS: expectedInS,
+    retryAfterS: inS,
   })
 }

@@ -9,6 +9,7 @@ import type { Calling } from './calling.ts'
 import type { Loading } from './loading.ts'
 import { leastBusy, ofClass, suits } from './placement.ts'
 import { type Runner, RunnerLost } from './runner.ts'
+import { expectedInS } from './waiting.ts'
 
 /** How long it waits for any runner to be there, and how much longer than one is expected to need. */
 const NO_RUNNER_WAIT_MS = 10_000
@@ -34,13 +35,14 @@ export function openWarming(deps: {
   async function awaited(call: LoadCall): Promise<Runner[]> {
     const { clock, calling } = deps
     const sinceMs = clock.now()
+    const expected = { expectedMs: () => calling.expectedMs(call.model) }
     for (;;) {
       const found = targets(call)
       if (found.length > 0) return found
       calling.call(call.model)
-      const expectedMs = Math.max(sinceMs, calling.expectedMs(call.model) ?? sinceMs)
+      const expectedMs = Math.max(sinceMs, expected.expectedMs() ?? sinceMs)
       if (clock.now() >= Math.min(call.deadline, expectedMs + NO_RUNNER_WAIT_MS)) {
-        throw noRunner(call.model)
+        throw noRunner(call.model, expectedInS(expected, clock.now()))
       }
       await sleep(LOOK_MS)
     }
@@ -84,10 +86,10 @@ async function inTime<T>(work: Promise<T>, leftMs: number): Promise<T> {
   })
 }
 
-function noRunner({ manifest }: LoadCall['model']): AppError {
+function noRunner({ manifest }: LoadCall['model'], inS: number | null): AppError {
   return new AppError('unavailable', {
     public: `No runner${ofClass(manifest.hardware)} is there to load the version.`,
     retryable: true,
-    retryAfterS: 1,
+    retryAfterS: inS ?? 1,
   })
 }

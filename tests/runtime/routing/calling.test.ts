@@ -124,6 +124,30 @@ describe('a request without a runner', () => {
     expect(alone.public).not.toContain('expected')
   })
 
+  test('is told so at once where as many wait for it as may', async () => {
+    const waiting = new Waiting(clock)
+    const atMs = clock.now() + 900_000
+    const why = { for: 'a runner' as const, expectedMs: () => atMs }
+    const refused = Promise.withResolvers<InferenceReply>()
+    for (let i = 0; i < 1_000; i++) {
+      waiting.add(
+        newPending(
+          callFor('x'),
+          () => {},
+          () => {},
+        ),
+        why,
+        () => {},
+      )
+    }
+    waiting.add(newPending(callFor('x'), refused.resolve, refused.reject), why, () => {})
+    const error = await refused.promise.catch(error => error)
+    expect(error.code).toBe('overloaded')
+    expect(error.retryAfterS).toBeGreaterThan(800)
+    waiting.wakeAll()
+    expect(waiting.size).toBe(0)
+  })
+
   test('is told to come again soon where nobody starts any', async () => {
     const { error } = await waited(30_000, null)
     expect(error).toMatchObject({ code: 'unavailable', retryAfterS: 1 })

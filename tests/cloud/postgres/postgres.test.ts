@@ -255,7 +255,7 @@ test('a function that was frozen for longer than the server keeps its session go
     freezeWhileThereIs(rows[0]!.pid)
     // The connection is still thought to be open, and what the server said on it was not read yet.
     await other.tenant(tenant, tx => tx.execute(sql`insert into probe values ('thawed', 1)`))
-    expect(await ids()).toEqual(['thawed'])
+    expect(await ids()).toContain('thawed')
     expect(lines).toEqual([])
   } finally {
     await other.close()

@@ -7,7 +7,7 @@ import { POOL_PRICES, type PoolName, type PoolPlace } from '#schemas/cloud/pools
 import type { Base } from './base.ts'
 import { readPlaces } from './env.ts'
 
-/** As AWS bills machines. */
+/** As AWS bills machines. That ECS keeps an empty one for longer is paid whenever its runner goes. */
 const BILLED_LEAST_S = 60
 
 export function openPools({ db, clock }: Base): Map<string, RunnerPool> {

@@ -8,6 +8,7 @@ import type { Event, Placement, Position } from '#schemas/event.ts'
 import type { ExplainedEvent, ServicePlan, ViewPlan, ViewValues } from '#schemas/feature.ts'
 import type { TenantId } from '#schemas/ids.ts'
 import type { QueueName } from '#schemas/queues.ts'
+import type { TraceContext } from './trace.ts'
 
 export type {
   Departure,
@@ -123,6 +124,8 @@ export type Blobs = {
 export type Unit = {
   tx: Tx
   clock: Clock
+  /** Of who asks, where that is traced: messages that are promised have it. */
+  trace?: TraceContext
   /** Gathers the ids of messages that the transaction promises, where somebody sends them as it commits. */
   promised?: bigint[]
 }

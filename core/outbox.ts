@@ -26,9 +26,16 @@ export function elsewhereS(waitedMs: number): number {
  */
 export async function promise(unit: Unit, tenantId: TenantId, messages: Promised[]): Promise<void> {
   if (messages.length === 0) return
+  const { trace } = unit
   const rows = await unit.tx
     .insert(outbox)
-    .values(messages.map(message => ({ tenantId, ...message })))
+    .values(
+      messages.map(({ body, ...message }) => ({
+        tenantId,
+        ...message,
+        body: trace ? { ...body, trace } : body,
+      })),
+    )
     .returning({ id: outbox.id })
   unit.promised?.push(...rows.map(({ id }) => id))
 }

@@ -55,7 +55,7 @@ async function answerPlace(
     if (!from.includes(claims.from)) throw new AppError('unauthenticated')
     const input = JSON.parse(new TextDecoder().decode(body))
     span = traces.begin(deps.tracer, contextIn(input?.trace))
-    // What is put off is asked for by this span, and not by who asked for that.
+    // What is put off is asked for by this span.
     const asked = span ? { ...input, trace: span.context } : input
     const reply = await handle(deps, asked, request.signal)
     status = 200
@@ -91,6 +91,7 @@ async function answer(deps: FunctionsDeps, asked: Asked): Promise<Response> {
     if (claims.from !== 'edge' || !claims.call) throw new AppError('unauthenticated')
     call = claims.call
     span = traces.begin(deps.tracer, call.trace)
+    if (span) call = { ...call, trace: span.context }
     mustHave(call, asked.route)
     outcome = await dispatch(deps, asked, call, signed)
   } catch (error) {
@@ -139,14 +140,18 @@ async function dispatch(
   if ('run' in handler) return json(route.status, await handler.run(deps, call, input))
   const { tenantId } = call.caller
   const key = route.idempotent ? idempotency.keyOf(request.headers.get('idempotency-key')) : null
-  const { reply: stored, replayed } = await inTenant(deps, call.caller, async unit => {
-    const { suppliedClasses } = deps
-    const work = () => handler.tx({ ...unit, suppliedClasses }, call, input)
-    if (key === null) return { reply: await work(), replayed: false }
-    const fingerprint = `${claims.method} ${claims.path} ${claims.body}`
-    const seal = route.secret ? sealOf(claims) : undefined
-    return idempotency.once(unit, { tenantId, route: route.name, key, fingerprint, seal }, work)
-  })
+  const { reply: stored, replayed } = await inTenant(
+    deps,
+    { tenantId, trace: call.trace },
+    async unit => {
+      const { suppliedClasses } = deps
+      const work = () => handler.tx({ ...unit, suppliedClasses }, call, input)
+      if (key === null) return { reply: await work(), replayed: false }
+      const fingerprint = `${claims.method} ${claims.path} ${claims.body}`
+      const seal = route.secret ? sealOf(claims) : undefined
+      return idempotency.once(unit, { tenantId, route: route.name, key, fingerprint, seal }, work)
+    },
+  )
   const final = handler.settle ? await handler.settle(deps, call, stored) : stored
   return json(route.status, final, replayed ? { 'idempotent-replayed': 'true' } : {})
 }

@@ -2,35 +2,19 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log, Queue } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
-import type { checks, proofs, tables } from '#core/features/features.ts'
-import type * as batches from '#core/inference/batches/batches.ts'
-import type * as bulk from '#core/inference/bulk.ts'
 import type { leases } from '#core/jobs/jobs.ts'
 import { HEARTBEAT_MS } from '#core/jobs/lease-times.ts'
-import type { sets } from '#core/training/training.ts'
+import type { TraceContext } from '#core/trace.ts'
 import type { StepId, TenantId } from '#schemas/ids.ts'
 import { QUEUES, type RunnerQueue } from '#schemas/queues.ts'
+import type { Assignment, Outcome } from './assignment.ts'
 import type { Control } from './control.ts'
 import { holdMessage } from './hold.ts'
 import type { Protection } from './leaving/protection.ts'
 import { NoRoom } from './models/memory.ts'
 import { type Received, receiver } from './receiving.ts'
 
-export type Assignment =
-  | batches.Assignment
-  | bulk.Assignment
-  | sets.Assignment
-  | proofs.Assignment
-  | checks.Assignment
-  | tables.Assignment
 type Reply = Assignment | Exclude<leases.LeaseReply, { status: 'leased' }>
-type Outcome =
-  | batches.Outcome
-  | bulk.Outcome
-  | sets.Outcome
-  | proofs.Outcome
-  | checks.Outcome
-  | tables.Outcome
 export type OnProgress = (progress: leases.Progress) => void
 /** How the work of a step keeps to the others of its runner. */
 export type Turns = {
@@ -57,6 +41,7 @@ export type StepDeps = {
 
 /** `draining`: nothing new is begun; `givingUp`: what has not ended is handed back. */
 export type Signals = { draining: AbortSignal; givingUp: AbortSignal }
+type Body = { tenantId: TenantId; stepId: StepId; trace?: TraceContext }
 /** `comes`: the step before has ended; `nearlyOver`: the one after may be leased. */
 type Turn = { comes: Promise<void>; nearlyOver(): void }
 
@@ -100,13 +85,13 @@ async function step(
   signals: Signals,
   turn: Turn,
 ): Promise<void> {
-  const { tenantId, stepId } = JSON.parse(message.body) as { tenantId: TenantId; stepId: StepId }
+  const { tenantId, stepId, trace } = JSON.parse(message.body) as Body
   const { queue, control, runner, hardware } = deps
   if (signals.draining.aborted) {
     await queue.extend(name, message.receipt, 0)
     return
   }
-  const lease = { tenantId, stepId, runner, hardware }
+  const lease = { tenantId, stepId, runner, hardware, trace }
   // Not ended by the drain: a lease that nobody heard of would hold the step until it runs out.
   const assignment = await control.ask<Reply>('/internal/steps/lease', lease, signals.givingUp)
   if (assignment.status === 'held') {
@@ -117,7 +102,7 @@ async function step(
     const hold = holdMessage(queue, name, message, QUEUES[name].visibilityS)
     const unprotect = deps.protection.hold()
     try {
-      await perform(deps, assignment, signals, turn)
+      await perform(deps, { ...assignment, trace }, signals, turn)
     } finally {
       hold.release()
       unprotect()
@@ -133,7 +118,7 @@ async function perform(
   { draining, givingUp }: Signals,
   turn: Turn,
 ): Promise<void> {
-  const { tenantId, stepId, epoch } = assignment
+  const { tenantId, stepId, epoch, trace } = assignment
   const lost = new AbortController()
   const turned = inTurn(turn.comes, draining, () =>
     deps.log.info('runner.step_begun', { run: assignment.runId, step: stepId, epoch }),
@@ -153,7 +138,7 @@ async function perform(
     const signal = AbortSignal.any([givingUp, lost.signal, turned.passed])
     signal.throwIfAborted()
     const result = await deps.work(assignment, signal, on)
-    const finish = { tenantId, stepId, epoch, outcome: result }
+    const finish = { tenantId, stepId, epoch, outcome: result, trace }
     await deps.control.insist('/internal/steps/finish', finish, lost.signal)
   } catch (error) {
     const isPreempted = turned.passed.aborted || givingUp.aborted || isForNow(error)
@@ -219,7 +204,7 @@ async function heartbeat(
 
 async function giveBack(
   deps: StepDeps,
-  { tenantId, stepId, epoch }: Assignment,
+  { tenantId, stepId, epoch, trace }: Assignment,
   error: unknown,
   preempted: boolean,
 ): Promise<void> {
@@ -232,6 +217,7 @@ async function giveBack(
     epoch,
     kind: preempted ? 'preempted' : permanent ? 'permanent' : 'retryable',
     error: { code: known.code, detail: known.public },
+    trace,
   }
   try {
     await deps.control.insist('/internal/steps/fail', failure, AbortSignal.timeout(10_000))

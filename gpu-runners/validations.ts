@@ -1,8 +1,9 @@
 /** Uploaded versions are judged here: the sandbox says what a model is, the control API keeps it. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as blobKeys from '#core/blob-keys.ts'
-import type { Blobs, Log, Queue } from '#core/deps.ts'
+import type { Blobs, Log, Queue, Tracer } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
+import type { TraceContext } from '#core/trace.ts'
 import type { TenantId, VersionId } from '#schemas/ids.ts'
 import { QUEUES, type RunnerQueue } from '#schemas/queues.ts'
 import type { Signature } from '#schemas/signature.ts'
@@ -13,6 +14,7 @@ import { holdMessage } from './hold.ts'
 import type { Protection } from './leaving/protection.ts'
 import { loadable, type ModelFiles } from './models/files.ts'
 import { type Received, receiver } from './receiving.ts'
+import { traced } from './traced.ts'
 import { onlyCpu, tryOnHardware, tuningOn } from './validate/on-hardware.ts'
 import { validateModel } from './validate/validate.ts'
 
@@ -26,6 +28,8 @@ export type ValidationDeps = {
   control: Control
   blobs: Blobs
   log: Log
+  /** Absent or null: nothing is traced. */
+  tracer?: Tracer | null
   engine: Engine
   files: ModelFiles
   protection: Protection
@@ -55,9 +59,10 @@ async function validation(
   { queue: name, message }: Received,
   signal: AbortSignal,
 ): Promise<void> {
-  const { tenantId, versionId } = JSON.parse(message.body) as {
+  const { tenantId, versionId, trace } = JSON.parse(message.body) as {
     tenantId: TenantId
     versionId: VersionId
+    trace?: TraceContext
   }
   const { hardware } = deps
   const hold = holdMessage(deps.queue, name, message, QUEUES[name].visibilityS)
@@ -65,12 +70,15 @@ async function validation(
   try {
     const { manifest } = await deps.control.ask<{ manifest: Manifest | null }>(
       '/internal/validations/open',
-      { tenantId, versionId, hardware },
+      { tenantId, versionId, hardware, trace },
       signal,
     )
     if (manifest) {
       refuseElsewhere(manifest, hardware)
-      const verdict = await judge(deps, { tenantId, versionId, manifest }, signal)
+      const attributes = { 'galley.tenant.id': tenantId, 'galley.version.id': versionId }
+      const verdict = await traced(deps.tracer, { name: 'validate', trace, attributes }, () =>
+        judge(deps, { tenantId, versionId, manifest }, signal),
+      )
       await deps.control.insist(
         '/internal/validations/judge',
         { tenantId, versionId, verdict },

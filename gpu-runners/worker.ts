@@ -28,6 +28,7 @@ import { openReceiptLog } from './online/receipt-log.ts'
 import { Statistics } from './online/statistics.ts'
 import { type StepDeps, steps } from './steps.ts'
 import { openTokenizers } from './text/tokenizers.ts'
+import { traced } from './traced.ts'
 import { validations } from './validations.ts'
 
 const env = readEnv()
@@ -92,7 +93,19 @@ const { signal: draining } = leaving.draining
 const withModel: BulkDeps['withModel'] = ({ tenantId, model }, work) =>
   bulkModels.use(tenantId, model, work)
 const scratch = env.scratchFolder
-const work: StepDeps['work'] = async (assignment, signal, on) => {
+const work: StepDeps['work'] = (assignment, signal, on) => {
+  const { tenantId, runId, stepId, kind, number, epoch, trace } = assignment
+  const attributes = {
+    'galley.tenant.id': tenantId,
+    'galley.run.id': runId,
+    'galley.step.id': stepId,
+    'galley.step.kind': kind,
+    'galley.step.number': number,
+    'galley.step.epoch': epoch,
+  }
+  return traced(tracer, { name: 'step', trace, attributes }, () => workOn(assignment, signal, on))
+}
+const workOn: StepDeps['work'] = async (assignment, signal, on) => {
   // A shard of bulk work makes itself ready before.
   if (assignment.kind !== 'shard' || 'form' in assignment) await on.begin()
   if (assignment.kind === 'make') {
@@ -136,7 +149,10 @@ const loops = [
       { draining, givingUp: leaving.givingUp.signal },
     ),
   isOfUse &&
-    validations({ ...deps, protection, queues: queues('validate'), files, hardware }, draining),
+    validations(
+      { ...deps, tracer, protection, queues: queues('validate'), files, hardware },
+      draining,
+    ),
   announcing({ ...deps, load, warmModels }, env, draining),
 ].filter(loop => loop !== false)
 

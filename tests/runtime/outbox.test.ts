@@ -24,6 +24,20 @@ const delivered = async () =>
     queue: row.queue,
   }))
 
+test('what a traced request promises has its trace, on the queue as in the outbox, and nothing else has one', async () => {
+  const tenantId = newId('tenant')
+  const trace = { traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), state: 'v=1' }
+  await inTenant({ db }, tenantId, async unit => {
+    await outbox.promise({ ...unit, trace }, tenantId, [{ queue: 'work', body: { id: 'traced' } }])
+    await outbox.promise(unit, tenantId, [{ queue: 'work', body: { id: 'other' } }])
+  })
+  await outbox.relay({ db, queue })
+  expect(await delivered()).toEqual([
+    { tenantId, id: 'traced', trace, queue: 'work' },
+    { tenantId, id: 'other', queue: 'work' },
+  ])
+})
+
 /** Sends, and then does not come back to say so. */
 const forgetful: Queue = {
   ...queue,

@@ -8,7 +8,17 @@ import { loadSync } from '@grpc/proto-loader'
 import { afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { addSub, mlp } from '#tests/models.ts'
 import type { Answer, Received } from '#tests/otlp-receiver.ts'
-import { measures, named, newTenant, ok, publish, refused, type Tenant, total } from '../actions.ts'
+import {
+  measures,
+  named,
+  newTenant,
+  ok,
+  publish,
+  refused,
+  type Tenant,
+  total,
+  upload,
+} from '../actions.ts'
 import { api, product } from '../product.ts'
 
 const PROTO = fileURLToPath(new URL('../../../schemas/contracts/inference.proto', import.meta.url))
@@ -296,6 +306,39 @@ test('events that were acknowledged lead from their request to the batch of mess
   const [edge, functions] = of as [Received, Received]
   expect(functions.parentSpanId).toBe(edge.spanId)
   expect(batch.links!.map(({ spanId }) => spanId)).toContain(functions.spanId)
+})
+
+test('a version’s validation and a job’s steps are parts of the traces that asked for them', async () => {
+  const { key } = tenant
+  const name = named('put-off')
+  const graph = mlp(Date.now() % 1e9, [2, 3, 1])
+  const file = { path: 'model.onnx', sha256: await upload(graph, key), size: graph.length }
+  const [publishing, working] = [newTrace(), newTrace()]
+  const version = { graph: 'model.onnx', files: [file] }
+  const published = { key, headers: { traceparent: parentIn(publishing) } }
+  const path = `/v1/registry/models/${name}/versions`
+  expect((await api('POST', path, version, published)).status).toBe(201)
+  const sha256 = await upload(Buffer.from('{"x":[1,0]}\n{"x":[0,1]}\n'), key)
+  const asked = { model: name, version: 1, input: { sha256, format: 'jsonl' } }
+  const job = { key, headers: { traceparent: parentIn(working) } }
+  const { id } = await ok<{ id: string }>('POST', '/v1/jobs', asked, job, 202)
+  const worked = (trace: Trace, name: string, atLeast: number) =>
+    vi.waitFor(async () => {
+      const spans = (await received()).filter(({ traceId }) => traceId === trace.traceId)
+      const works = spans.filter(span => span.name === name)
+      const askers = works.map(({ parentSpanId }) => spans.find(of => of.spanId === parentSpanId))
+      expect(works.length).toBeGreaterThanOrEqual(atLeast)
+      for (const asker of askers) expect(asker?.service).toBe('galley-functions')
+      return works
+    }, WAIT)
+  const [validation] = await worked(publishing, 'validate', 1)
+  // One makes the shards known, one works on them, one joins what they made.
+  const steps = await worked(working, 'step', 3)
+  for (const span of [validation!, ...steps]) {
+    expect([span.kind, span.service]).toEqual([CONSUMER, 'galley-runner'])
+    expect(span.attributes['galley.tenant.id']).toBe(tenant.id)
+  }
+  for (const { attributes } of steps) expect(attributes['galley.run.id']).toBe(id)
 })
 
 test('the call of an object is a part of its decision', async () => {

@@ -11,10 +11,17 @@ import type { ErrorCode } from '#schemas/errors.ts'
  */
 export const CARRIED_BYTES_MAX = 2_621_440
 
+/**
+ * Of path, token and idempotency key of one call. API Gateway takes 10,240 bytes of request line and headers
+ * in all; what a network adds on the way, and the headers that every call has, take their part.
+ */
+export const CARRIED_HEAD_BYTES_MAX = 9_000
+
 /** What gateways, balancers and platforms answer by themselves when a place is full, away or too slow. */
 const BETWEEN: Record<number, ErrorCode> = {
   413: 'payload_too_large',
   429: 'unavailable',
+  431: 'payload_too_large',
   502: 'unavailable',
   503: 'unavailable',
   504: 'unavailable',

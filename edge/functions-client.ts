@@ -1,6 +1,6 @@
 /** Asking the functions: internal questions of the edge itself, and requests carried on for a caller. */
 import type { Call } from '#core/caller.ts'
-import { faultOf } from '#core/carried.ts'
+import { CARRIED_HEAD_BYTES_MAX, faultOf } from '#core/carried.ts'
 import { AppError } from '#core/error.ts'
 import { sha256Hex, TOKEN_HEADER } from '#core/internal/signing.ts'
 import type { EdgeDeps } from './deps.ts'
@@ -42,6 +42,7 @@ export async function send(
   const { call, method, path, seal } = request
   const body = await sha256Hex(request.body ?? new Uint8Array())
   const token = await deps.signer.sign({ call, method, path, body, seal }, deps.clock.now())
+  mustBeShort(path, token.length + path.length + (request.idempotencyKey?.length ?? 0))
   const headers = new Headers({ [TOKEN_HEADER]: token, 'content-type': 'application/json' })
   if (request.idempotencyKey !== undefined) headers.set('idempotency-key', request.idempotencyKey)
   const reply = await deps.functions
@@ -65,4 +66,12 @@ export async function send(
   const isOurs = reply.ok || reply.headers.get('content-type')?.startsWith(PROBLEM)
   if (isOurs) return reply
   throw faultOf(reply, await reply.json().catch(() => ({})))
+}
+
+/** The path travels twice, as it is and in the token, beside what is known of the caller's key. */
+function mustBeShort(path: string, bytes: number): void {
+  if (bytes <= CARRIED_HEAD_BYTES_MAX) return
+  throw new AppError('invalid_request', {
+    public: `The path with its query has ${path.length} characters. It takes ${bytes} bytes on its way to the control API, with what is known of the key, and can take ${CARRIED_HEAD_BYTES_MAX}: send a shorter one.`,
+  })
 }

@@ -125,7 +125,7 @@ export const eventLogRoutes = [
     path: '/v1/events/export/rest',
     summary:
       'What was not sealed at the time of the export, as Parquet of some thousand events; the header galley-next-cursor leads on.',
-    query: z.strictObject({ cursor: z.string().max(12_000) }),
+    query: z.strictObject({ cursor: z.string().max(1_500) }),
     status: 200,
     policy: bytes,
   }),

@@ -117,6 +117,24 @@ test('what is larger than a function takes or gives is refused in words', async 
   })
 })
 
+test('a path that no gateway takes is refused in words at the edge, and the longest it takes arrives', async () => {
+  const about = (length: number) =>
+    galley.request('event_types.get', { params: { type: 'x'.repeat(length) } })
+  await expect(about(8_000)).rejects.toMatchObject({
+    code: 'invalid_request',
+    message: expect.stringContaining('send a shorter one'),
+  })
+  let [taken, refused] = [100, 8_000]
+  while (refused - taken > 1) {
+    const length = Math.floor((taken + refused) / 2)
+    const { message } = (await about(length).catch(error => error)) as Error
+    if (message.includes('send a shorter one')) refused = length
+    else taken = length
+  }
+  await expect(about(taken)).rejects.toMatchObject({ code: 'not_found' })
+  expect(taken).toBeGreaterThan(1_500)
+})
+
 test('a file larger than a function takes goes through the edge into S3, part by part, as the functions signed for it', async () => {
   const bytes = randomBytes(9_000_000)
   const sha256 = await sha256Hex(bytes)

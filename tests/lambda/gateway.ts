@@ -1,11 +1,14 @@
 /**
  * API Gateway's HTTP API in front of a function, as its documentation and captures of it have it: payload
- * format 2.0, the path decoded, bodies that are no text in base64, and its refusal of what Lambda cannot take.
+ * format 2.0, the path decoded, bodies that are no text in base64, its bound of what stands before a body, and
+ * its refusal of what Lambda cannot take.
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Host } from './host.ts'
 
+/** Of request line and headers, which no deployment can have raised. */
+const HEAD_BYTES_MAX = 10_240
 const TEXT = /^(text\/|application\/(json|javascript|xml))/
 
 export type Gateway = {
@@ -39,7 +42,12 @@ export async function serveGateway(): Promise<Gateway> {
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
-    const { url = '/', method, headers } = request
+    const { url = '/', method, headers, rawHeaders } = request
+    const head = `${method} ${url} HTTP/1.1${rawHeaders.join('')}`
+    if (Buffer.byteLength(head) > HEAD_BYTES_MAX) {
+      response.writeHead(431, { 'content-type': 'application/json' })
+      return response.end(JSON.stringify({ message: 'Request Header Fields Too Large' }))
+    }
     const event = eventOf({ url, method: method!, headers, body: Buffer.concat(chunks) })
     const host = await take()
     try {

@@ -20,8 +20,9 @@ import { type LogRow, rowsByNumber, unsealedRows } from './rows.ts'
 const PAGE_EVENTS = 2_000
 /** Of one file. */
 const FILE_EVENTS = 20_000
-/** They travel in the cursor. */
 const DUE_MAX = 500
+/** A cursor travels in a path, which a gateway takes with all headers in ten thousand bytes, and twice. */
+const CURSOR_CHARS_MAX = 1_500
 
 /** What is left to be read, as of the moment of the plan. */
 type Rest = {
@@ -33,6 +34,8 @@ type Rest = {
   until: number | null
   due: number[]
 }
+/** In the cursor: `due` in rising order, each as what it is more than the one before, in base 36. */
+type Carried = Omit<Rest, 'due'> & { due: string }
 type Wanted = { type: string; from?: string; to?: string }
 
 /** By the time of events: segments that overlap it are given whole. Throws `not_found`. */
@@ -51,7 +54,7 @@ export async function exportPlan(unit: Unit, { type: name, from, to }: Wanted) {
     type: name,
     version: type.version,
     segments: segments.map(shown),
-    rest: rest && cursorOf('events_export', JSON.stringify(rest)),
+    rest: rest && cursorTo(rest),
   }
 }
 
@@ -64,12 +67,7 @@ async function restOf(
     select k.number, r.due from event_retractions as r join event_keys as k on k.key = r.key
     order by r.due desc limit ${DUE_MAX + 1}`)
   const due = late.rows.filter(row => row.due).map(({ number }) => Number(number))
-  if (due.length > DUE_MAX) {
-    throw new AppError('conflict', {
-      public: 'Many retractions are on their way into a segment; export in an hour.',
-      retryable: true,
-    })
-  }
+  if (due.length > DUE_MAX) throw tooManyDue()
   if (to === about.sealed && late.rows.length === 0) return null
   return { ...about, to, after: 0, due }
 }
@@ -104,19 +102,40 @@ export async function exportRest(deps: Deps, { caller }: Call, input: { cursor: 
     const { sha256, bytes, content, facts } = await spool.segmentOf(type)
     const key = blobKeys.exported(tenantId, newId('export', deps.clock.now()))
     await deps.blobs.put(key, content(), { sha256, sizeMax: bytes })
-    const next = isLast ? null : cursorOf('events_export', JSON.stringify({ ...rest, after }))
+    // What is due stands in the first file.
+    const next = isLast ? null : cursorTo({ ...rest, after, due: [] })
     return { key, size: bytes, format: 'parquet' as const, rows: facts.rows, sha256, next }
   } finally {
     await spool.close()
   }
 }
 
+function tooManyDue(): AppError {
+  return new AppError('conflict', {
+    public: 'Many retractions are on their way into a segment; export in an hour.',
+    retryable: true,
+  })
+}
+
+function cursorTo({ due, ...rest }: Rest): string {
+  const rising = due.toSorted((a, b) => a - b)
+  const steps = rising.map((number, i) => (number - (rising[i - 1] ?? 0)).toString(36))
+  const carried: Carried = { ...rest, due: steps.join('.') }
+  const cursor = cursorOf('events_export', JSON.stringify(carried))
+  if (cursor.length > CURSOR_CHARS_MAX) throw tooManyDue()
+  return cursor
+}
+
 function restIn(cursor: string): Rest {
   const text = textPosition('events_export', cursor)
   try {
-    const rest = JSON.parse(text ?? '') as Rest
-    const numbers = [rest.after, rest.to, rest.sealed, ...rest.due]
-    if (typeof rest.type === 'string' && numbers.every(Number.isSafeInteger)) return rest
+    const { due: steps, ...carried } = JSON.parse(text ?? '') as Carried
+    let number = 0
+    const due = steps === '' ? [] : steps.split('.').map(step => (number += parseInt(step, 36)))
+    const numbers = [carried.after, carried.to, carried.sealed, ...due]
+    if (typeof carried.type === 'string' && numbers.every(Number.isSafeInteger)) {
+      return { ...carried, due }
+    }
   } catch {}
   throw new AppError('invalid_cursor', {
     public: 'The cursor is not one of an export; take it from the reply of GET /v1/events/export.',

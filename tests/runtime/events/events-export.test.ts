@@ -248,6 +248,39 @@ test('the plan of an export is short, however many partitions its segments have'
   expect(JSON.stringify(plan).length).toBeLessThan(2_000)
 })
 
+test('the cursor of an export is short, however many retractions are on their way, and names each of them', async () => {
+  const sent = async (count: number) => {
+    const tenantId = await scene.newTenant()
+    const ids = Array.from({ length: count }, (_, i) => `e${i}`)
+    await events.ingest(
+      scene,
+      tenantId,
+      ids.map(id => eventOf(tenantId, { id: `r${id}`, retracts: id })),
+    )
+    await events.ingest(
+      scene,
+      tenantId,
+      ids.map(id => eventOf(tenantId, { id, data: { card: 'c', amount: 5 } })),
+    )
+    return tenantId
+  }
+  const blobs = blobsOfTest()
+  const tenantId = await sent(400)
+  const { rest } = await inTenant({ db }, tenantId, unit =>
+    events.exportPlan(unit, { type: TYPE.type }),
+  )
+  expect(rest!.length).toBeLessThanOrEqual(1_500)
+  const file = await events.exportRest({ ...scene, blobs, openSpool }, callOf(tenantId), {
+    cursor: rest!,
+  })
+  const ids = (await segmentRows(await blobs.localFile(file.key))).map(({ id }) => id)
+  expect(new Set(ids).size).toBe(800)
+  const many = await sent(501)
+  await expect(
+    inTenant({ db }, many, unit => events.exportPlan(unit, { type: TYPE.type })),
+  ).rejects.toMatchObject({ code: 'conflict', retryable: true })
+})
+
 test('a segment of another tenant is answered as one that never existed', async () => {
   const [owner, spy] = [await scene.newTenant(), await scene.newTenant()]
   const receivedAt = (scene.clock.now() - 2 * HOUR) * 1_000

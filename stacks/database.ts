@@ -49,51 +49,99 @@ export function database(deployment: Deployment, { network, secrets }: Needs): r
     toPort: PORT,
     description: 'Functions alone speak to the database',
   })
-  const identifier = nameOf(deployment, 'control')
-  const logs = new cloudwatch.LogGroup('logs-database', {
+  const group = network.groups.database.id
+  const place = { dbSubnetGroupName: subnets.name, vpcSecurityGroupIds: [group] }
+  const common = { ...argsOf(deployment, secrets), ...place, parameterGroupName: parameters.name }
+  let made = instanceOf(deployment, letIn, 'database', nameOf(deployment, 'control'), {
+    ...common,
+    dbName: 'galley',
+    username: 'galley_owner',
+  })
+  for (const from of deployment.restored) {
+    const name = nameOfBackup(from)
+    const origin = /^\d{4}-/.test(from)
+      ? { restoreToPointInTime: { sourceDbInstanceIdentifier: made.identifier, restoreTime: from } }
+      : { snapshotIdentifier: from }
+    const identifier = nameOf(deployment, `control-${name}`)
+    // It holds what was nearly lost: no stage lets go of it by itself.
+    const kept = {
+      deletionProtection: true,
+      deleteAutomatedBackups: false,
+      skipFinalSnapshot: false,
+    }
+    made = instanceOf(deployment, letIn, `database-${name}`, identifier, {
+      ...common,
+      ...origin,
+      ...kept,
+      finalSnapshotIdentifier: `${identifier}-final`,
+    })
+  }
+  return made
+}
+
+/** Of the 63 characters that a name of RDS may have it takes no more than the rest leaves. */
+function nameOfBackup(from: string): string {
+  const name = from.toLowerCase().replace(/[^a-z0-9]+/g, '-')
+  return name.slice(-30).replace(/^-/, '')
+}
+
+type Args = Omit<rds.InstanceArgs, 'identifier'>
+
+function instanceOf(
+  deployment: Deployment,
+  letIn: ec2.SecurityGroupRule,
+  name: string,
+  identifier: string,
+  args: Args,
+): rds.Instance {
+  const { settings } = deployment
+  const logs = new cloudwatch.LogGroup(`logs-${name}`, {
     name: `/aws/rds/instance/${identifier}/postgresql`,
     retentionInDays: settings.logDays,
-    tags,
+    tags: tagsOf(deployment, 'database'),
   })
   return new rds.Instance(
-    'database',
+    name,
     {
-      identifier,
-      engine: 'postgres',
-      engineVersion: '18',
-      instanceClass: settings.database.class,
-      allocatedStorage: settings.database.storageGb,
-      maxAllocatedStorage: settings.database.storageGb * 10,
-      storageType: 'gp3',
-      storageEncrypted: true,
-      kmsKeyId: secrets.key.arn,
-      dbName: 'galley',
-      username: 'galley_owner',
-      // RDS keeps and rotates the owner's password; no deployment ever sees it.
-      manageMasterUserPassword: true,
-      masterUserSecretKmsKeyId: secrets.key.arn,
-      dbSubnetGroupName: subnets.name,
-      vpcSecurityGroupIds: [network.groups.database.id],
-      parameterGroupName: parameters.name,
-      publiclyAccessible: false,
-      multiAz: settings.database.standby,
-      backupRetentionPeriod: settings.database.backupDays,
-      copyTagsToSnapshot: true,
-      // Backups outlive what they are of.
-      deleteAutomatedBackups: !settings.isProtected,
-      deletionProtection: settings.isProtected,
-      skipFinalSnapshot: !settings.isProtected,
       finalSnapshotIdentifier: settings.isProtected ? `${identifier}-final` : undefined,
-      performanceInsightsEnabled: true,
-      performanceInsightsKmsKeyId: secrets.key.arn,
-      enabledCloudwatchLogsExports: ['postgresql'],
-      autoMinorVersionUpgrade: true,
-      applyImmediately: !settings.isProtected,
-      tags,
+      ...args,
+      identifier,
     },
     // Who comes after it finds it open.
-    { protect: settings.isProtected, dependsOn: [logs, letIn] },
+    { protect: Boolean(args.deletionProtection), dependsOn: [logs, letIn] },
   )
+}
+
+/** What every database of a stage is, whatever it was made from. */
+function argsOf(deployment: Deployment, { key }: Secrets) {
+  const { settings } = deployment
+  return {
+    engine: 'postgres',
+    engineVersion: '18',
+    instanceClass: settings.database.class,
+    allocatedStorage: settings.database.storageGb,
+    maxAllocatedStorage: settings.database.storageGb * 10,
+    storageType: 'gp3',
+    storageEncrypted: true,
+    kmsKeyId: key.arn,
+    // RDS keeps and rotates the owner's password; no deployment ever sees it.
+    manageMasterUserPassword: true,
+    masterUserSecretKmsKeyId: key.arn,
+    publiclyAccessible: false,
+    multiAz: settings.database.standby,
+    backupRetentionPeriod: settings.database.backupDays,
+    copyTagsToSnapshot: true,
+    // Backups outlive what they are of.
+    deleteAutomatedBackups: !settings.isProtected,
+    deletionProtection: settings.isProtected,
+    skipFinalSnapshot: !settings.isProtected,
+    performanceInsightsEnabled: true,
+    performanceInsightsKmsKeyId: key.arn,
+    enabledCloudwatchLogsExports: ['postgresql'],
+    autoMinorVersionUpgrade: true,
+    applyImmediately: !settings.isProtected,
+    tags: tagsOf(deployment, 'database'),
+  }
 }
 
 type Needs = { network: Network; secrets: Secrets }

@@ -18,6 +18,7 @@ const receiver = z
   .refine(text => !/^[^/]*\/\/[^/]*@/.test(text), {
     error: 'must have no user and no password in it: credentials are headers, which are a secret',
   })
+const BACKUP = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ|[a-zA-Z]([a-zA-Z0-9:-]*[a-zA-Z0-9])?)$/
 const schema = z.object({
   GALLEY_AWS_ACCOUNT: said(/^\d{12}$/, 'the twelve digits of an AWS account'),
   AWS_REGION: said(/^[a-z]{2}(-[a-z]+)+-\d$/, 'a region, as eu-central-1'),
@@ -30,6 +31,14 @@ const schema = z.object({
   GALLEY_ZONE_ID: said(/^[0-9a-f]{32}$/, 'the 32 hex digits of the zone of the domain'),
   GALLEY_ALARM_EMAIL: z.email({ error: 'must be the address that alarms reach' }),
   GALLEY_TRACES_URL: receiver.optional(),
+  GALLEY_DATABASE_RESTORED: z
+    .string()
+    .transform(text => text.split(',').map(each => each.trim()))
+    .refine(all => all.every(each => BACKUP.test(each)), {
+      error:
+        'must be times in UTC, as 2026-11-30T12:00:00Z, or names of snapshots, with commas between',
+    })
+    .optional(),
   GALLEY_ROUTER_IMAGE: image,
   GALLEY_RUNNER_IMAGE: image,
   GALLEY_RUNNER_GPU_IMAGE: image,
@@ -80,6 +89,7 @@ export function readEnv(
       runner: env.GALLEY_RUNNER_IMAGE,
       runnerGpu: env.GALLEY_RUNNER_GPU_IMAGE,
     },
+    restored: env.GALLEY_DATABASE_RESTORED ?? [],
     newestMigration: newestIn(`${bundleOf('migrate')}/migrations/meta/_journal.json`),
     bundleOf,
   }

@@ -78,7 +78,10 @@ export function functions(deployment: Deployment, needs: Needs): Functions {
   // New code starts on tables that are there: a deployment whose migrations fail changes no other function.
   const asked = {
     functionName: migrate.name,
-    input: JSON.stringify({ newest: deployment.newestMigration }),
+    // One that was restored may be older than the code, too.
+    input: needs.database.identifier.apply(database =>
+      JSON.stringify({ newest: deployment.newestMigration, database }),
+    ),
   }
   // It is called as soon as it is there: what it goes out by must be there before.
   const dependsOn = needs.network.waysOut

@@ -85,6 +85,11 @@ export type Deployment = {
   tracesUrl: string | null
   /** Images by digest, so that a task never starts what nobody has tested. */
   images: { router: string; runner: string; runnerGpu: string }
+  /**
+   * Databases that were made from backups, each in place of the one before it: a time in UTC to which that one is
+   * restored, or the name of a snapshot. None, as long as nothing was lost.
+   */
+  restored: string[]
   /** Of the bundles: a deployment that has another one than before runs them. */
   newestMigration: string
   /** The folder of a function's bundle. */

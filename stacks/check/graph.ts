@@ -18,7 +18,14 @@ export type Resource = {
 }
 // biome-ignore lint/suspicious/noExplicitAny: what a provider takes is as wide as its schema
 export type Inputs = Record<string, any>
-export type Graph = { stage: Stage; app: App; resources: Resource[]; texts: Texts }
+export type Graph = {
+  stage: Stage
+  app: App
+  resources: Resource[]
+  texts: Texts
+  /** Times and snapshots that databases were made from, the one in use last. */
+  restored: string[]
+}
 /** What sst is told of the stage by `sst.config.ts`. */
 export type App = { protect: boolean; removal: string; providers: Record<string, string> }
 
@@ -31,7 +38,12 @@ const RECEIVERS: Record<Stage, string | null> = {
 }
 
 /** Every resource of the stage below a domain, in the order of creation. Throws what the stacks throw. */
-export async function graphOf(stage: Stage, domain: string, texts: Texts): Promise<Graph> {
+export async function graphOf(
+  stage: Stage,
+  domain: string,
+  texts: Texts,
+  restored: string[] = [],
+): Promise<Graph> {
   const resources: Resource[] = []
   const options = new Map<string, Options>()
   await pulumi.runtime.setMocks(
@@ -49,10 +61,10 @@ export async function graphOf(stage: Stage, domain: string, texts: Texts): Promi
     false,
   )
   noteOptions(options)
-  deploy(exampleOf(stage, domain))
+  deploy({ ...exampleOf(stage, domain), restored })
   // Resources register one after the other as what they need becomes known.
   await pulumi.runtime.disconnect()
-  return { stage, app: await appOf(stage), resources, texts: structuredClone(texts) }
+  return { stage, app: await appOf(stage), resources, texts: structuredClone(texts), restored }
 }
 
 type Options = Pick<Resource, 'after' | 'isProtected' | 'ignored'>
@@ -130,6 +142,7 @@ function exampleOf(stage: Stage, domain: string): Deployment {
     tracesUrl: RECEIVERS[stage],
     alarmEmail: `on-call@${domain}`,
     images: { router: image('router'), runner: image('runner'), runnerGpu: image('runner-gpu') },
+    restored: [],
     newestMigration: '0000_example',
     bundleOf: name => `dist/functions/${name}`,
   }

@@ -69,9 +69,11 @@ export async function judge(): Promise<Judgement> {
   const has = wranglerDomain('production', texts.wrangler) ?? domain
   const moved = { ...texts, wrangler: texts.wrangler.replaceAll(`.${has}"`, `.${ANOTHER}"`) }
   const elsewhere = await graphOf('production', ANOTHER, moved)
+  const restored = await graphOf('production', domain, texts, RESTORED)
   const faults = [
     ...graphs.flatMap(graph => violations(graph, graph.stage)),
     ...violations(elsewhere, `production of ${ANOTHER}`),
+    ...violations(restored, 'production, restored twice', RULES.filter(isNoCost)),
   ]
   const production = graphs.find(({ stage }) => stage === 'production')!
   const plants = RULES.flatMap(rule =>
@@ -99,6 +101,11 @@ export async function judge(): Promise<Judgement> {
   }
 }
 
+/** To a time, and then from a snapshot. */
+const RESTORED = ['2026-11-30T12:00:00Z', 'rds:galley-production-control-2026-12-01']
+/** The documents say what a stage costs that has one database. */
+const isNoCost = (rule: Rule) => !costRules.includes(rule)
+
 /** Not the one of wrangler.toml. */
 const ANOTHER = 'models.another.example'
 
@@ -109,7 +116,7 @@ function domainOf({ wrangler }: Texts): string {
   throw new Error('wrangler.toml, production: FUNCTIONS_URL must be https://functions.DOMAIN.')
 }
 
-const violations = (graph: Graph, of: string): string[] =>
-  RULES.flatMap(rule =>
+const violations = (graph: Graph, of: string, rules = RULES): string[] =>
+  rules.flatMap(rule =>
     rule.faults(graph).map(fault => `VIOLATION  ${of}: ${fault} (${rule.name})`),
   )

@@ -44,3 +44,14 @@ export function faulty(
     return fault ? [`${resource.name}: ${fault}`] : []
   })
 }
+
+/** The database in use: the one that was restored last. */
+export function databaseInUse(graph: Graph): Resource {
+  const from = graph.restored.at(-1)
+  const found = all(graph, 'rds/instance').find(
+    ({ inputs: { restoreToPointInTime, snapshotIdentifier } }) =>
+      (restoreToPointInTime?.restoreTime ?? snapshotIdentifier) === from,
+  )
+  if (!found) throw new Error(`There is no database of ${from ?? 'the deployment'}.`)
+  return found
+}

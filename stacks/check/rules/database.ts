@@ -2,7 +2,7 @@
 import { CONNECTIONS } from '../../../schemas/cloud/connections.ts'
 import type { FunctionName } from '../../../schemas/cloud/functions.ts'
 import type { Graph, Inputs } from '../graph.ts'
-import { all, faulty, inputs, plant, type Rule } from '../rule.ts'
+import { all, databaseInUse, faulty, inputs, plant, type Rule } from '../rule.ts'
 
 /** Memory of each class by AWS's list. */
 const MEMORY_GIB: Record<string, number> = {
@@ -34,6 +34,50 @@ function change(graph: Graph, wanted: string, value: string): void {
 }
 
 export const databaseRules: Rule[] = [
+  {
+    name: 'all speak to one database, the one that was restored last, and what was restored is not let go of',
+    faults: graph => {
+      const instances = all(graph, 'rds/instance')
+      const { identifier } = databaseInUse(graph).inputs
+      const wrong = all(graph, 'lambda/function').filter(
+        ({ inputs: { environment } }) =>
+          !String(environment.variables.GALLEY_DATABASE_HOST).startsWith(`${identifier}.`),
+      )
+      const owner = inputs(graph, 'function-migrate').environment.variables.GALLEY_OWNER_SECRET_ARN
+      const input = JSON.parse(inputs(graph, 'migrations').input)
+      return [
+        ...wrong.map(({ name }) => `${name}: speaks to another database than ${identifier}`),
+        ...(owner.endsWith(`!${identifier}`) ? [] : ['function-migrate: has the owner of another']),
+        ...(input.database === identifier ? [] : [`migrations: do not run on ${identifier}`]),
+        ...faulty(
+          instances.filter(({ name }) => name !== 'database'),
+          (of, { isProtected }) => {
+            const isName = /^[a-z](-?[a-z0-9])*$/.test(of.identifier) && of.identifier.length <= 63
+            if (!isName) return `is called ${of.identifier}, which RDS refuses`
+            const isKept = isProtected && of.deletionProtection && !of.skipFinalSnapshot
+            return !isKept && 'may be let go of'
+          },
+        ),
+      ]
+    },
+    plants: [
+      graph => {
+        inputs(graph, 'function-sweep').environment.variables.GALLEY_DATABASE_HOST = 'another.host'
+      },
+      graph => {
+        inputs(graph, 'function-migrate').environment.variables.GALLEY_OWNER_SECRET_ARN = 'arn:…!x'
+      },
+      graph => {
+        inputs(graph, 'migrations').input = '{"newest":"0000_example"}'
+      },
+      graph => {
+        const { identifier } = inputs(graph, 'database')
+        inputs(graph, 'database').identifier = 'galley-production-control-before'
+        graph.restored = ['a-snapshot']
+        plant(graph, 'aws:rds/instance:Instance', { identifier, snapshotIdentifier: 'a-snapshot' })
+      },
+    ],
+  },
   {
     name: 'all functions of two versions together find a connection, and the class of the database bears as many',
     faults: graph =>
@@ -67,7 +111,7 @@ export const databaseRules: Rule[] = [
   {
     name: 'a connection whose invocation is frozen or gone is free again within minutes, and somebody hears before the last is taken',
     faults: graph =>
-      faulty(all(graph, 'rds/instance'), instance => {
+      faulty([databaseInUse(graph)], instance => {
         const idleMs = Number(parameter(graph, instance, 'idle_session_timeout')?.value)
         if (!(idleMs > 0 && idleMs <= 300_000)) return 'keeps sessions that nobody uses'
         const most = Number(parameter(graph, instance, 'max_connections')?.value)

@@ -1,7 +1,7 @@
 /** Who is called when something fails, when it is slow, and when it has stopped. */
 import { SCHEDULES } from '../../../../schemas/schedules.ts'
 import type { Graph, Inputs, Resource } from '../../graph.ts'
-import { all, faulty, inputs, one, type Rule, without } from '../../rule.ts'
+import { all, databaseInUse, faulty, inputs, one, type Rule, without } from '../../rule.ts'
 
 const alarms = (graph: Graph): Resource[] => all(graph, 'cloudwatch/metricAlarm')
 /** Of an alarm on one metric, or on a reckoning with several. */
@@ -170,7 +170,7 @@ export const alarmRules: Rule[] = [
       const routers = inputs(graph, 'router').desiredCount
       return [
         ...faulty(
-          all(graph, 'rds/instance'),
+          [databaseInUse(graph)],
           ({ identifier }) =>
             silent(['DBInstanceIdentifier', identifier], 'DatabaseConnections', null) &&
             'may be gone, and nobody hears it',

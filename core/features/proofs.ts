@@ -10,19 +10,12 @@ import * as events from '#core/events/events.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as usage from '#core/usage/usage.ts'
 import type { ServicePlan, ViewPlan } from '#schemas/feature.ts'
-import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { StepId } from '#schemas/ids.ts'
 import type { ProofFound, ProofSpec } from '#schemas/tables/jobs.ts'
 import { viewPlan } from './view-registry.ts'
 
 /** All that a runner must know. */
-export type Assignment = {
-  status: 'leased'
-  tenantId: TenantId
-  runId: RunId
-  stepId: StepId
-  epoch: number
-  kind: 'prove'
-  number: number
+export type Assignment = jobs.Assigned<'prove'> & {
   spec: ProofSpec
   plan: ViewPlan
 }
@@ -60,18 +53,12 @@ export async function create(unit: Unit, call: Call, input: Input): Promise<jobs
 }
 
 export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promise<Assignment> {
-  const { step, run } = leased
+  const { run } = leased
   const spec = run.spec as ProofSpec
   const plan = await viewPlan(unit, spec.view, spec.viewVersion)
   if (!plan) throw new AppError('internal', { internal: `no plan of ${spec.view}` })
   return {
-    status: 'leased',
-    tenantId: run.tenantId,
-    runId: run.id,
-    stepId: step.id,
-    epoch: leased.epoch,
-    kind: 'prove',
-    number: step.number,
+    ...jobs.assigned<'prove'>(leased),
     spec,
     plan,
   }

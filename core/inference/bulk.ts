@@ -8,17 +8,11 @@ import { AppError } from '#core/error.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as usage from '#core/usage/usage.ts'
-import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { StepId } from '#schemas/ids.ts'
 import type { InferenceSpec, StepKind } from '#schemas/tables/jobs.ts'
 
-export type Assignment = {
-  status: 'leased'
-  tenantId: TenantId
-  runId: RunId
-  stepId: StepId
-  epoch: number
-  kind: Extract<StepKind, 'plan' | 'shard' | 'merge'>
-  number: number
+type Kind = Extract<StepKind, 'plan' | 'shard' | 'merge'>
+export type Assignment = jobs.Assigned<Kind> & {
   input: Record<string, unknown>
   spec: InferenceSpec
   model: Servable
@@ -63,13 +57,7 @@ export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promis
   const spec = run.spec as InferenceSpec
   const model = await models.resolve(unit, spec.model, String(spec.version))
   return {
-    status: 'leased',
-    tenantId: run.tenantId,
-    runId: run.id,
-    stepId: step.id,
-    epoch: leased.epoch,
-    kind: step.kind as Assignment['kind'],
-    number: step.number,
+    ...jobs.assigned<Kind>(leased),
     input: step.input,
     spec,
     model,

@@ -22,6 +22,7 @@ import { addSteps, end, find, OPEN, type Run } from './runs.ts'
 import { shown } from './shown.ts'
 import { windDown } from './wind-down.ts'
 
+export { type Assigned, assigned } from './assigned.ts'
 export * as leases from './leases.ts'
 export { find as runOf, type Run } from './runs.ts'
 export { doneShards, type ShardInput, shardsThenMerge } from './shards.ts'

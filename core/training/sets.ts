@@ -14,21 +14,14 @@ import * as models from '#core/models/models.ts'
 import * as usage from '#core/usage/usage.ts'
 import type { FieldType } from '#schemas/event.ts'
 import type { ServicePlan } from '#schemas/feature.ts'
-import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { StepId } from '#schemas/ids.ts'
 import type { InputFile, TrainingSetLineage, TrainingSetSpec } from '#schemas/tables/jobs.ts'
 
 /** A part of an entity's key, and the column of the spine that holds it. */
 export type KeyField = { name: string; type: FieldType }
 
 /** All that a runner must know to make the set. */
-export type Assignment = {
-  status: 'leased'
-  tenantId: TenantId
-  runId: RunId
-  stepId: StepId
-  epoch: number
-  kind: 'make'
-  number: number
+export type Assignment = jobs.Assigned<'make'> & {
   spec: TrainingSetSpec
   plan: ServicePlan
   /** By entity: the sets of columns that may hold its key; the first that is there does. */
@@ -92,18 +85,12 @@ export async function create(unit: Unit, call: Call, input: Input): Promise<jobs
 }
 
 export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promise<Assignment> {
-  const { step, run } = leased
+  const { run } = leased
   const spec = run.spec as TrainingSetSpec
   const plan = await features.servicePlan(unit, spec.service, spec.serviceVersion)
   if (!plan) throw new AppError('internal', { internal: `no plan of ${spec.service}` })
   return {
-    status: 'leased',
-    tenantId: run.tenantId,
-    runId: run.id,
-    stepId: step.id,
-    epoch: leased.epoch,
-    kind: 'make',
-    number: step.number,
+    ...jobs.assigned<'make'>(leased),
     spec,
     plan,
     entities: await keysOf(unit, plan),

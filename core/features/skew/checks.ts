@@ -6,7 +6,7 @@ import { AppError, inFull } from '#core/error.ts'
 import * as events from '#core/events/events.ts'
 import * as jobs from '#core/jobs/jobs.ts'
 import type { FeatureValue, Status, ViewPlan } from '#schemas/feature.ts'
-import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { StepId } from '#schemas/ids.ts'
 import { featureReads, type Recomputed } from '#schemas/tables/features.ts'
 import type { SkewSpec } from '#schemas/tables/jobs.ts'
 import { viewPlan } from '../view-registry.ts'
@@ -20,14 +20,7 @@ const EXPIRES_S = 3_600
 
 type Read = typeof featureReads.$inferSelect
 
-export type Assignment = {
-  status: 'leased'
-  tenantId: TenantId
-  runId: RunId
-  stepId: StepId
-  epoch: number
-  kind: 'check'
-  number: number
+export type Assignment = jobs.Assigned<'check'> & {
   spec: SkewSpec
   views: { plan: ViewPlan; reads: Pick<Read, 'id' | 'entityKey' | 'at'>[] }[]
 }
@@ -65,7 +58,7 @@ export async function startDue(deps: { db: Database; clock: Clock; log: Log }): 
 }
 
 export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promise<Assignment> {
-  const { step, run } = leased
+  const { run } = leased
   const spec = run.spec as SkewSpec
   const reads = (await unchecked(unit, READS_MAX)).filter(({ at }) => at <= spec.asOf)
   const views: Assignment['views'] = []
@@ -77,13 +70,7 @@ export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promis
     views.push({ plan, reads: asked })
   }
   return {
-    status: 'leased',
-    tenantId: run.tenantId,
-    runId: run.id,
-    stepId: step.id,
-    epoch: leased.epoch,
-    kind: 'check',
-    number: step.number,
+    ...jobs.assigned<'check'>(leased),
     spec,
     views,
   }

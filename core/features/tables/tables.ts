@@ -12,7 +12,7 @@ import * as jobs from '#core/jobs/jobs.ts'
 import { cursorOf, type PageQuery, pageOf, textPosition } from '#core/page.ts'
 import type { EventTypeDefinition } from '#schemas/contracts/events.ts'
 import { type EventType, TABLE_PREFIX } from '#schemas/event.ts'
-import type { RunId, StepId, TenantId } from '#schemas/ids.ts'
+import type { StepId } from '#schemas/ids.ts'
 import { featureTables } from '#schemas/tables/features.ts'
 import { type ImportSpec, type InputFile, runs } from '#schemas/tables/jobs.ts'
 
@@ -29,14 +29,7 @@ type Input = Pick<EventTypeDefinition, 'fields' | 'entities'> & {
 /** Of a complete file of the tenant. */
 type SizeOf = (sha256: string) => Promise<number | undefined>
 
-export type Assignment = {
-  status: 'leased'
-  tenantId: TenantId
-  runId: RunId
-  stepId: StepId
-  epoch: number
-  kind: 'import'
-  number: number
+export type Assignment = jobs.Assigned<'import'> & {
   spec: ImportSpec
   type: EventType
 }
@@ -116,18 +109,12 @@ export async function get(unit: Unit, { table }: { table: string }) {
 }
 
 export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promise<Assignment> {
-  const { step, run } = leased
+  const { run } = leased
   const spec = run.spec as ImportSpec
   const type = await events.newestType(unit, TABLE_PREFIX + spec.table)
   if (!type) throw new AppError('internal', { internal: `no type of the table ${spec.table}` })
   return {
-    status: 'leased',
-    tenantId: run.tenantId,
-    runId: run.id,
-    stepId: step.id,
-    epoch: leased.epoch,
-    kind: 'import',
-    number: step.number,
+    ...jobs.assigned<'import'>(leased),
     spec,
     type,
   }

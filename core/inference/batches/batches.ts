@@ -6,7 +6,7 @@ import { modelNamed, notText, wrong } from '#core/inference/embeddings/embedding
 import * as jobs from '#core/jobs/jobs.ts'
 import * as models from '#core/models/models.ts'
 import * as usage from '#core/usage/usage.ts'
-import { type FileId, isId, type RunId, type StepId, type TenantId } from '#schemas/ids.ts'
+import { type FileId, isId, type StepId } from '#schemas/ids.ts'
 import type { BatchFound, BatchSpec, StepKind } from '#schemas/tables/jobs.ts'
 import { keep, promise, ready } from './files.ts'
 import { listOf } from './listed.ts'
@@ -15,15 +15,9 @@ import { shown, WINDOW_S } from './shown.ts'
 export * as files from './files.ts'
 
 export type Part = { key: string; errorsKey: string | null }
-export type Assignment = {
-  status: 'leased'
+type Kind = Extract<StepKind, 'plan' | 'shard' | 'merge'>
+export type Assignment = jobs.Assigned<Kind> & {
   form: 'batch'
-  tenantId: TenantId
-  runId: RunId
-  stepId: StepId
-  epoch: number
-  kind: Extract<StepKind, 'plan' | 'shard' | 'merge'>
-  number: number
   input: Record<string, unknown>
   spec: BatchSpec
   /** Null until the file has been read. */
@@ -82,14 +76,8 @@ export async function assignment(unit: Unit, leased: jobs.leases.Leased): Promis
   const spec = run.spec as BatchSpec
   const { model, version } = spec
   return {
-    status: 'leased',
+    ...jobs.assigned<Kind>(leased),
     form: 'batch',
-    tenantId: run.tenantId,
-    runId: run.id,
-    stepId: step.id,
-    epoch: leased.epoch,
-    kind: step.kind as Assignment['kind'],
-    number: step.number,
     input: step.input,
     spec,
     model: model ? await models.resolve(unit, model, String(version)) : null,

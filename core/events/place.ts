@@ -4,7 +4,7 @@
  */
 import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import type { Clock, Database, FeatureObjects, Log, Unit } from '#core/deps.ts'
-import { inFull } from '#core/error.ts'
+import { AppError, inFull } from '#core/error.ts'
 import { columnOf } from '#core/sql-columns.ts'
 import type { Position } from '#schemas/event.ts'
 import type { BatchId, TenantId } from '#schemas/ids.ts'
@@ -17,6 +17,8 @@ import { bare, type Logged, loggedEvents } from './rows.ts'
 /** Whoever took it in has died, or the objects were away. */
 const LEFT_MS = 15_000
 const SWEPT_MAX = 50
+/** Objects are away for moments; what waits for longer waits for somebody. */
+const LATE_MS = 600_000
 /** Each has a request under way at each of few connections. */
 const TENANTS_AT_ONCE = 8
 /** Batches of a tenant that found further objects failing: more of them are not waited for in one sweep. */
@@ -24,7 +26,7 @@ const FUTILE_MAX = 3
 
 type Deps = { db: Database; clock: Clock; features: FeatureObjects }
 type Batch = Unplaced & { id: BatchId }
-type Trouble = { failed: FailedObjects; futile: number }
+type Trouble = { failed: FailedObjects; futile: number; late: number }
 type Waiting = { tenantId: TenantId; id: BatchId; keys: string[]; createdAt: Date }
 
 /**
@@ -108,7 +110,10 @@ export async function positionsOf(
   }))
 }
 
-/** Finishes what was left half done. One tenant's trouble is not another's. Returns how many batches there were. */
+/**
+ * Finishes what was left half done. One tenant's trouble is not another's. Returns how many batches there were;
+ * throws at the end where one has failed for long, so that somebody is called.
+ */
 export async function placeWaiting(deps: Deps & { log: Log }): Promise<number> {
   const before = new Date(deps.clock.now() - LEFT_MS)
   const troubles = new Map<TenantId, Trouble>()
@@ -120,16 +125,21 @@ export async function placeWaiting(deps: Deps & { log: Log }): Promise<number> {
     for (let at = 0; at < ofTenants.length; at += TENANTS_AT_ONCE) {
       await Promise.all(
         ofTenants.slice(at, at + TENANTS_AT_ONCE).map(([tenantId, batches]) => {
-          const trouble = troubles.get(tenantId) ?? { failed: new Map(), futile: 0 }
+          const trouble = troubles.get(tenantId) ?? { failed: new Map(), futile: 0, late: 0 }
           troubles.set(tenantId, trouble)
           return placeOrLog(deps, batches, trouble)
         }),
       )
     }
     count += left.length
-    if (left.length < SWEPT_MAX) return count
+    if (left.length < SWEPT_MAX) break
     last = left.at(-1)!
   }
+  const late = [...troubles.values()].reduce((sum, trouble) => sum + trouble.late, 0)
+  if (late === 0) return count
+  throw new AppError('unavailable', {
+    internal: `batches of events that have waited to be placed for more than ${LATE_MS / 60_000} minutes: ${late}; events.not_placed in the log names them`,
+  })
 }
 
 /** One batch that cannot be placed keeps no other of its tenant: each has objects of its own. */
@@ -149,6 +159,7 @@ async function placeOrLog(
       await placeAgain(deps, batch, trouble.failed)
     } catch (error) {
       if (trouble.failed.size > failedBefore) trouble.futile++
+      if (deps.clock.now() - batch.createdAt.getTime() > LATE_MS) trouble.late++
       deps.log.error('events.not_placed', { tenant, batch: id, error: inFull(error) })
     }
   }

@@ -32,7 +32,10 @@ export function serveFeatures(
 ): ReturnType<typeof signedDoor> {
   return signedDoor(deps, async (name, method, body) => {
     const input = JSON.parse(decoder.decode(body))
-    if (method === 'applyAt') return Response.json(await outcomesOf(namespace, name, input))
+    if (method === 'applyAt') {
+      if (input.length > OBJECTS_PER_REQUEST_MAX) return tooMany()
+      return Response.json(await outcomesOf(namespace, name, input))
+    }
     const outcome = await outcomeOf(namespace, name, method as FeatureMethod, input)
     if ('value' in outcome) return Response.json(outcome.value)
     return Response.json(outcome.problem, { status: outcome.problem.status })
@@ -49,16 +52,17 @@ function outcomeOf(
   return object.call(name, method, input) as unknown as Promise<FeatureOutcome>
 }
 
+function tooMany(): Response {
+  const said = `At most ${OBJECTS_PER_REQUEST_MAX} objects can be called at once.`
+  const document = problem(new AppError('payload_too_large', { public: said }), '')
+  return Response.json(document, { status: document.status })
+}
+
 function outcomesOf(
   namespace: Namespace,
   tenantId: string,
   calls: ApplyAt[],
 ): Promise<FeatureOutcome[]> {
-  if (calls.length > OBJECTS_PER_REQUEST_MAX) {
-    throw new AppError('payload_too_large', {
-      public: `At most ${OBJECTS_PER_REQUEST_MAX} objects can be called at once; these are ${calls.length}.`,
-    })
-  }
   return Promise.all(
     calls.map(({ group, input }) =>
       inTime(outcomeOf(namespace, `${tenantId}-${group}`, 'apply', input)),

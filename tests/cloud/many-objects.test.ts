@@ -75,7 +75,8 @@ test('a batch for a thousand objects takes few connections, and what one request
   }
   expect(await placed()).toEqual({ events: ENTITIES, objects: partitions.size })
   expect(mostAtOnce).toBe(AT_ONCE_MAX)
-})
+  // A thousand objects are made, each with a file of its own.
+}, 240_000)
 
 test('one object that refuses is alone with it', async () => {
   const tenantId = await scene.newTenant()

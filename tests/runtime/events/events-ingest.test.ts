@@ -295,6 +295,10 @@ test('one tenant whose batch cannot be placed keeps no other from being placed',
   await events.placeWaiting({ ...scene, features })
   const { rows } = await admin.query('select tenant_id from event_batches')
   expect(rows).toEqual([{ tenant_id: stuck }])
+  // For as long as it may pass by itself nobody is called, and then somebody is.
+  scene.clock.forward(600_000)
+  const late = /waited to be placed for more than 10 minutes: 1;/
+  await expect(events.placeWaiting({ ...scene, features })).rejects.toThrow(late)
   await events.placeWaiting(scene)
 })
 

@@ -16,7 +16,6 @@ import { errorReply } from './errors.ts'
 import { admit, isOpen, openGate } from './middleware/gate.ts'
 import { cachedRouter } from './response-cache/cached-router.ts'
 import { Answering } from './rollouts/answering.ts'
-import { publishing } from './rollouts/publishing.ts'
 import { switching } from './rollouts/switching.ts'
 import { nothingAt, wrongMethod } from './routes/absent.ts'
 import * as batchFiles from './routes/batch-files.ts'
@@ -35,6 +34,8 @@ import * as openai from './routes/openai.ts'
 import { openApi } from './routes/openapi.ts'
 import * as repository from './routes/repository.ts'
 import * as traces from './traces/requests.ts'
+import { publishing } from './waiting/publishing.ts'
+import { verifying } from './waiting/verifying.ts'
 
 type Answer = (edge: Edge, c: Context, call: Call, route: Route) => Promise<Response> | Response
 
@@ -158,6 +159,8 @@ const BY_NAME: Partial<Record<RouteName, Answer>> = {
   'oip.infer_version': ({ deps, answering }, c, call) => oip.infer(deps, answering, c, call),
   'models.publish': (edge, c, call, route) =>
     publishing(edge, c, call, carry(edge, c, call, route)),
+  'uploads.complete': (edge, c, call, route) =>
+    verifying(edge, c, call, carry(edge, c, call, route)),
   'models.alias': switched,
   'models.rollout': switched,
   'models.promote': switched,

@@ -18,7 +18,8 @@ import * as training from '#core/training/training.ts'
 import * as usage from '#core/usage/usage.ts'
 import type { RouteName, RouteOf } from '#schemas/contracts/all.ts'
 import type { FunctionsDeps } from './deps.ts'
-import { publishSettled } from './publish.ts'
+import { publishSettled } from './models/publish.ts'
+import { completeUpload } from './models/uploads.ts'
 import { begunErasure } from './seal.ts'
 import { exportRest } from './segments/exports.ts'
 
@@ -63,7 +64,7 @@ export const handlers: { [N in FunctionRoute]: Handler<InputOf<N>> } = {
   'uploads.create': { tx: models.uploads.create },
   'uploads.get': { run: models.uploads.get },
   'uploads.part': { tx: models.uploads.grantPart },
-  'uploads.complete': { run: models.uploads.complete },
+  'uploads.complete': { run: (deps, call, input) => completeUpload(deps, call, input) },
 
   'models.publish': { tx: models.publish, settle: publishSettled },
   'models.list': { tx: (unit, _, query) => models.list(unit, query) },

@@ -19,10 +19,16 @@ import type { VersionId } from '#schemas/ids.ts'
 import type { FunctionsDeps } from './deps.ts'
 import { inTenant, type OfTenant } from './in-tenant.ts'
 import { accept, ingestDecided } from './ingest.ts'
-import { published } from './publish.ts'
+import { published } from './models/publish.ts'
+import {
+  observedRollout,
+  observedSwitch,
+  plannedSwitch,
+  refusedSwitch,
+} from './models/switching.ts'
+import { uploadVerified } from './models/uploads.ts'
 import * as runners from './runners/runners.ts'
 import { failStep, finishStep, heartbeat, leaseStep } from './steps.ts'
-import { observedRollout, observedSwitch, plannedSwitch, refusedSwitch } from './switching.ts'
 
 type Handle<I> = (deps: FunctionsDeps, input: I, signal: AbortSignal) => Promise<unknown>
 type Internal = {
@@ -48,6 +54,7 @@ export const INTERNAL: Internal[] = [
   internal('/internal/models/switch-observed', ['edge'], observedSwitch),
   internal('/internal/models/rollout-observed', ['edge'], observedRollout),
   internal('/internal/models/published', ['edge'], published),
+  internal('/internal/uploads/verified', ['edge'], uploadVerified),
   internal('/internal/models/index', ['edge'], indexModels),
   internal('/internal/events/type', ['edge'], eventTypeOf),
   internal('/internal/hooks/source', ['edge'], hookSourceOf),

@@ -24,6 +24,15 @@ export const QUEUES = {
   /** Of classes that are in no table of pools: names that an operator gave machines of their own. */
   'work-other': WORK,
   'validate-other': VALIDATE,
+  /** Large uploads whose parts wait to be joined and verified; read by the functions. */
+  uploads: {
+    // For the function too: it says itself that it still works on a message.
+    visibilityS: 60,
+    receiveCountMax: 100,
+    batchMax: 1,
+    lateAfterS: 900,
+    source: { function: 'verify', timeoutS: 600, windowS: 0, concurrencyMax: 4 },
+  },
   /** Events that were acknowledged, some hundreds a message; read by the functions. */
   events: {
     visibilityS: 30,

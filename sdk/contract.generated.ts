@@ -465,7 +465,11 @@ export type Upload = {
   id: string
   sha256: string
   size: number
-  state: 'open' | 'complete'
+  state: 'open' | 'verifying' | 'complete' | 'failed'
+  error: {
+    code: string
+    detail: string
+  } | null
   part_bytes_max: number
   parts: Array<{
     number: number
@@ -675,7 +679,7 @@ export type Contract = {
       sha256: string
     }
   }
-  /** Join the parts and verify size and digest. */
+  /** Join the parts and verify size and digest; answers `verifying` where that takes longer than a call may. */
   'uploads.complete': {
     input: {
       params: { upload_id: string }

@@ -4,12 +4,12 @@ import type { InferenceBody, Job, TrainingSetBody } from './contract.generated.t
 import { GalleyError } from './error.ts'
 import { sleep, TRIES_MAX, waitBeforeRetry } from './retry.ts'
 import { type CallOptions, networkError } from './transport.ts'
-import type { Source } from './upload.ts'
+import type { Source, UploadProgress } from './upload.ts'
 
 type Rows = {
   rows: Source
   format: 'jsonl' | 'parquet'
-  onUpload?: (progress: { sent: number; total: number }) => void
+  onUpload?: (progress: UploadProgress) => void
 }
 export type JobInput = Omit<InferenceBody, 'input' | 'kind'> & Rows
 /** `rows` is the spine: labels with their times and the keys of entities. */

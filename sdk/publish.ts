@@ -3,13 +3,13 @@ import type { Galley } from './client.ts'
 import type { Manifest, Version } from './contract.generated.ts'
 import { GalleyError } from './error.ts'
 import { sleep } from './retry.ts'
-import type { Source } from './upload.ts'
+import type { Source, UploadProgress } from './upload.ts'
 
 /** By the path that the graph knows them by. */
 export type PublishFiles = Record<string, Source>
 
 export type PublishOptions = Omit<Manifest, 'files'> & {
-  onProgress?: (progress: { file: string; sent: number; total: number }) => void
+  onProgress?: (progress: UploadProgress & { file: string }) => void
   signal?: AbortSignal
 }
 
@@ -26,8 +26,7 @@ export async function publish(
   const { onProgress, signal, ...rest } = options
   const stored: Manifest['files'] = []
   for (const [path, source] of Object.entries(files)) {
-    const report =
-      onProgress && ((at: { sent: number; total: number }) => onProgress({ file: path, ...at }))
+    const report = onProgress && ((at: UploadProgress) => onProgress({ file: path, ...at }))
     stored.push({ path, ...(await galley.upload(source, { onProgress: report, signal })) })
   }
   const input = { params: { model }, body: { ...rest, files: stored } }

@@ -5,7 +5,8 @@
  */
 import type { Galley } from './client.ts'
 import type { Upload } from './contract.generated.ts'
-import { GalleyError } from './error.ts'
+import { GalleyError, type GalleyErrorCode } from './error.ts'
+import { sleep } from './retry.ts'
 
 /** What can be read from any place, twice: once for its digest, once to be sent. */
 export type FileSource = {
@@ -17,8 +18,11 @@ export type FileSource = {
 }
 export type Source = Uint8Array | Blob | FileSource
 
+/** `isVerifying`: all of it is there, and the server joins the parts and computes their digest. */
+export type UploadProgress = { sent: number; total: number; isVerifying?: boolean }
+
 export type UploadOptions = {
-  onProgress?: (progress: { sent: number; total: number }) => void
+  onProgress?: (progress: UploadProgress) => void
   /** At most 32 MiB, what the server takes. Smaller parts lose less when a connection breaks. */
   partBytes?: number
   signal?: AbortSignal
@@ -28,6 +32,7 @@ const PART_BYTES = 8 * 1024 ** 2
 const PARTS_AT_ONCE = 2
 /** A part on a slow line, and the join of 2 GiB on a slow disk. */
 const TRANSFER_TIMEOUT_MS = 600_000
+const POLL_MS = 500
 
 type Part = { number: number; start: number; end: number }
 
@@ -42,15 +47,17 @@ export async function upload(
   const sha256 = await source.sha256(signal)
   const open = await begin(galley, { sha256, size }, `upload-${sha256}-${size}`, signal)
   const plan = planOf(size, Math.min(options.partBytes ?? PART_BYTES, open.part_bytes_max))
-  if (open.state === 'open') {
+  let reached: Upload = open
+  if (open.state === 'open' || open.state === 'failed') {
     // Parts beyond the plan were cut to another size: they would be joined to ours.
     const foreign = open.parts.some(part => part.number > plan.length)
     const target = foreign ? await create(galley, { sha256, size }, undefined, signal) : open
     await sendParts(galley, source, target, plan, options)
     const params = { upload_id: target.id }
     const patience = { signal, timeoutMs: TRANSFER_TIMEOUT_MS, repeatable: true }
-    await galley.request('uploads.complete', { params }, patience)
+    reached = await galley.request('uploads.complete', { params }, patience)
   }
+  await verified(galley, reached, options)
   options.onProgress?.({ sent: size, total: size })
   return { sha256, size }
 }
@@ -70,6 +77,23 @@ async function begin(galley: Galley, file: Declared, idempotencyKey: string, sig
 
 function create(galley: Galley, body: Declared, idempotencyKey?: string, signal?: AbortSignal) {
   return galley.request('uploads.create', { body }, { idempotencyKey, signal })
+}
+
+/** Waits while the server is at it. Throws what it found wrong; the same call then sends what differs. */
+async function verified(galley: Galley, reached: Upload, { signal, onProgress }: UploadOptions) {
+  let upload = reached
+  while (upload.state === 'verifying') {
+    onProgress?.({ sent: upload.size, total: upload.size, isVerifying: true })
+    await sleep(POLL_MS, signal)
+    const params = { upload_id: upload.id }
+    upload = await galley.request('uploads.get', { params }, { signal })
+  }
+  if (upload.state === 'complete') return
+  const { code, detail } = upload.error ?? {
+    code: 'conflict',
+    detail: 'Somebody else has begun to send other parts of this upload; try again.',
+  }
+  throw new GalleyError(code as GalleyErrorCode, detail, { status: 422 })
 }
 
 async function sendParts(

@@ -14,6 +14,7 @@ export function invocationsOf({ requests }: StageSettings): Record<FunctionName,
   return {
     api: requests,
     ingest: QUEUES.events.source.concurrencyMax,
+    verify: QUEUES.uploads.source.concurrencyMax,
     relay: 1,
     sweep: 1,
     capacity: 1,

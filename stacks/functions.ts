@@ -29,6 +29,8 @@ type Work = {
   memoryMb: number
   sends?: QueueName[]
   receives?: QueueName[]
+  /** Says itself how long its messages are hidden. */
+  holds?: QueueName[]
   /** Sends dead messages back when an operator asks for it. */
   redrives?: QueueName[]
   /** Reads, writes and deletes them. */
@@ -50,13 +52,10 @@ const small = { memoryMb: 512 }
 
 const FUNCTIONS: Record<FunctionName, Work> = {
   // It sends what a transaction promised as soon as it commits.
-  api: {
-    memoryMb: 1024,
-    sends: ALL_QUEUES,
-    redrives: ALL_QUEUES,
-    keepsBlobs: true,
-  },
+  api: { memoryMb: 1024, sends: ALL_QUEUES, redrives: ALL_QUEUES, keepsBlobs: true },
   ingest: { memoryMb: 1024, receives: ['events'] },
+  // A whole processor computes digests.
+  verify: { memoryMb: 1769, receives: ['uploads'], holds: ['uploads'], keepsBlobs: true },
   relay: { ...small, sends: ALL_QUEUES },
   sweep: small,
   capacity: { ...small, sizesPools: true },
@@ -185,7 +184,7 @@ const arnOf = ({ region, account }: Deployment, name: string) =>
 function statementsOf(
   needs: Needs,
   name: FunctionName,
-  { sends = [], receives = [], redrives = [], keepsBlobs }: Work,
+  { sends = [], receives = [], holds = [], redrives = [], keepsBlobs }: Work,
   { logs, self }: { logs: cloudwatch.LogGroup; self: string },
 ): Statement[] {
   const { secrets, queues, buckets } = needs
@@ -227,6 +226,8 @@ function statementsOf(
       },
       { Action: ['s3:GetObject'], Resource: bodies },
     )
+  if (holds.length > 0)
+    statements.push({ Action: ['sqs:ChangeMessageVisibility'], Resource: of(holds) })
   if (redrives.length > 0)
     statements.push({
       Action: READS,

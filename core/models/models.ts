@@ -19,6 +19,7 @@ export { changeServing, serving } from './serving.ts'
 export * as switches from './switches.ts'
 export * as uploads from './uploads.ts'
 export * as validation from './validation.ts'
+export * as verification from './verification.ts'
 export { publish, remove, type ShownVersion, version, versions } from './versions.ts'
 
 /** A version that is asked for, with the rollout that runs under the name it was asked by. */

@@ -2,7 +2,7 @@
  * Uploads: a file comes in parts of any size up to 32 MiB, in any order, and counts only when its
  * digest, declared first, is verified. The parts stand in the blob store, which alone knows them.
  */
-import { eq } from 'drizzle-orm'
+import { and, eq } from 'drizzle-orm'
 import * as blobKeys from '#core/blob-keys.ts'
 import type { Call } from '#core/caller.ts'
 import type { Blobs, Clock, Database, Unit } from '#core/deps.ts'
@@ -13,7 +13,8 @@ import { files, uploads } from '#schemas/tables/models.ts'
 
 const PARTS_MAX = 10_000
 
-type Upload = typeof uploads.$inferSelect
+export type Upload = typeof uploads.$inferSelect
+export type ShownUpload = ReturnType<typeof shown>
 
 /** Begins an upload. A file that the tenant has already is complete at once. */
 export async function create(unit: Unit, call: Call, input: { sha256: string; size: number }) {
@@ -33,18 +34,16 @@ export async function create(unit: Unit, call: Call, input: { sha256: string; si
       completedAt: complete ? now : null,
     })
     .returning()
-  return shown(upload!, [])
+  return shown(upload!)
 }
 
 type UploadDeps = { db: Database; blobs: Blobs; clock: Clock }
 
 export async function get(deps: UploadDeps, call: Call, input: { upload_id: string }) {
   const { tenantId } = call.caller
-  const upload = await deps.db.tenant(tenantId, tx =>
-    find({ tx, clock: deps.clock }, input.upload_id),
-  )
-  const parts =
-    upload.state === 'open' ? await deps.blobs.listParts(blobKeys.upload(tenantId, upload.id)) : []
+  const upload = await deps.db.tenant(tenantId, tx => find({ tx }, input.upload_id))
+  const isTaking = upload.state === 'open' || upload.state === 'failed'
+  const parts = isTaking ? await deps.blobs.listParts(blobKeys.upload(tenantId, upload.id)) : []
   return shown(upload, parts)
 }
 
@@ -61,8 +60,15 @@ export async function grantPart(
       public: `Parts are numbered from 1 to ${PARTS_MAX}; "${input.number}" is none of these.`,
     })
   }
-  if (upload.state !== 'open') {
-    throw new AppError('conflict', { public: 'This upload is complete and takes no more parts.' })
+  if (upload.state === 'complete' || upload.state === 'verifying') {
+    const what = upload.state === 'complete' ? 'complete' : 'being verified'
+    throw new AppError('conflict', { public: `This upload is ${what} and takes no more parts.` })
+  }
+  if (upload.state === 'failed') {
+    await unit.tx
+      .update(uploads)
+      .set({ state: 'open', error: null })
+      .where(and(eq(uploads.id, upload.id), eq(uploads.state, 'failed')))
   }
   return {
     uploadKey: blobKeys.upload(call.caller.tenantId, upload.id),
@@ -71,50 +77,33 @@ export async function grantPart(
   }
 }
 
-/** Joins the parts and verifies them. Any of its three steps may be cut off and the call repeated. */
-export async function complete(deps: UploadDeps, call: Call, input: { upload_id: string }) {
-  const { tenantId } = call.caller
-  const inTenant = <T>(work: (unit: Unit) => Promise<T>) =>
-    deps.db.tenant(tenantId, tx => work({ tx, clock: deps.clock }))
-  const upload = await inTenant(unit => find(unit, input.upload_id))
-  if (upload.state === 'complete') return shown(upload, [])
-  const { sha256, size } = upload
-  const from = blobKeys.upload(tenantId, upload.id)
-  await deps.blobs.completeUpload(from, blobKeys.file(tenantId, sha256), { sha256, size })
-  return inTenant(async unit => {
-    const completedAt = new Date(deps.clock.now())
-    await unit.tx.insert(files).values({ tenantId, sha256, size }).onConflictDoNothing()
-    await unit.tx
-      .update(uploads)
-      .set({ state: 'complete', completedAt })
-      .where(eq(uploads.id, upload.id))
-    return shown({ ...upload, state: 'complete' }, [])
-  })
-}
-
 /** A complete file of the tenant, by digest. */
 export async function fileOf(unit: Pick<Unit, 'tx'>, sha256: string) {
   const [file] = await unit.tx.select().from(files).where(eq(files.sha256, sha256))
   return file
 }
 
-async function find(unit: Unit, id: string): Promise<Upload> {
-  const [row] = isId('upload', id)
-    ? await unit.tx
-        .select()
-        .from(uploads)
-        .where(eq(uploads.id, id as UploadId))
-    : []
+/** Throws `not_found`. `lock`: no other transaction changes it before this one ends. */
+export async function find(unit: Pick<Unit, 'tx'>, id: string, lock = false): Promise<Upload> {
+  const asked = unit.tx
+    .select()
+    .from(uploads)
+    .where(eq(uploads.id, id as UploadId))
+  const [row] = isId('upload', id) ? await (lock ? asked.for('update') : asked) : []
   if (!row) throw new AppError('not_found', { public: 'There is no upload with this id.' })
   return row
 }
 
-function shown(upload: Upload, parts: { number: number; size: number; sha256: string }[]) {
+export function shown(
+  upload: Upload,
+  parts: { number: number; size: number; sha256: string }[] = [],
+) {
   return {
     id: upload.id,
     sha256: upload.sha256,
     size: upload.size,
     state: upload.state,
+    error: upload.error,
     part_bytes_max: PART_BYTES_MAX,
     parts,
     created_at: upload.createdAt.toISOString(),

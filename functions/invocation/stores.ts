@@ -23,7 +23,7 @@ export function openBodies({ log }: Logging): Bodies {
 /** A function starts without what few messages need. */
 function blobsOnDemand() {
   const { GALLEY_BUCKET: bucket } = readPlaces(['GALLEY_BUCKET'])
-  return async () => (await import('./bodies.ts')).bodyBlobs(bucket)
+  return async () => (await import('./bodies.ts')).plainBlobs(bucket)
 }
 
 /** The objects of the Worker, by signed requests. */

@@ -18,6 +18,7 @@ export const BUDGETS: Record<FunctionName, Budget> = {
   api: { codeKbMax: 1_000, native: true },
   // Both have S3's client for bodies of messages, and load it when there is one.
   ingest: { codeKbMax: 750 },
+  verify: { codeKbMax: 750 },
   relay: { codeKbMax: 750 },
   sweep: { codeKbMax: 600 },
   // It has ECS's client.

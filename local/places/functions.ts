@@ -16,6 +16,7 @@ import type { FunctionsDeps } from '#functions/deps.ts'
 import { readEnv } from '#functions/env.ts'
 import { ingestQueue } from '#functions/ingest.ts'
 import { openMeasures } from '#functions/metrics/measures.ts'
+import { verifyQueue } from '#functions/models/uploads.ts'
 import { openCalls } from '#functions/runners/calls.ts'
 import { tendLog } from '#functions/seal.ts'
 import { inferenceFilesIn } from '#functions/segments/inference-files.ts'
@@ -108,7 +109,10 @@ const server = await serveHttp({
 /** Two, so that one places while the other stores. */
 const INGESTING = 2
 const ingesting = Array.from({ length: INGESTING }, () => ingestQueue(deps, stopping.signal))
-const loops = [relay(), sweeps(), tending(), ...ingesting]
+/** Two, so that one large file does not hold up all others. */
+const VERIFYING = 2
+const verifying = Array.from({ length: VERIFYING }, () => verifyQueue(deps, stopping.signal))
+const loops = [relay(), sweeps(), tending(), ...ingesting, ...verifying]
 
 endWithParent(async why => {
   stopping.abort()

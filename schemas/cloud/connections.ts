@@ -12,6 +12,7 @@ export const CONNECTIONS: Record<FunctionName, number> = {
   // The request, and beside it what it promised on its way to the queues.
   api: 2,
   ingest: 1,
+  verify: 1,
   relay: 1,
   // Batches of several tenants are placed side by side.
   sweep: 2,

@@ -72,6 +72,7 @@ export const VARIABLES: Record<FunctionName, Variable[]> = {
     'GALLEY_RUNNER_CLASSES',
   ],
   ingest: [...DATABASE, ...TRACES, ...FEATURES, 'GALLEY_BUCKET'],
+  verify: [...DATABASE, ...TRACES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
   relay: [...DATABASE, ...TRACES, ...QUEUE_URLS, 'GALLEY_BUCKET'],
   sweep: [...DATABASE, ...TRACES, ...FEATURES],
   capacity: [...DATABASE, ...TRACES, 'GALLEY_RUNNER_CLUSTER', 'GALLEY_RUNNER_POOLS'],

@@ -74,7 +74,12 @@ export const upload = z.object({
   id: z.string(),
   sha256,
   size: z.number(),
-  state: z.enum(['open', 'complete']),
+  /**
+   * `verifying`: the parts are joined and their digest is computed, which takes a while where they are many.
+   * `failed`: `error` says what was wrong; parts may be sent again, and the upload completed again.
+   */
+  state: z.enum(['open', 'verifying', 'complete', 'failed']),
+  error: z.object({ code: z.string(), detail: z.string() }).nullable(),
   part_bytes_max: z.number(),
   parts: z.array(z.object({ number: z.number(), size: z.number(), sha256 })),
   created_at: timestamp,
@@ -156,7 +161,8 @@ export const modelRoutes = [
     name: 'uploads.complete',
     method: 'POST',
     path: '/v1/uploads/:upload_id/complete',
-    summary: 'Join the parts and verify size and digest.',
+    summary:
+      'Join the parts and verify size and digest; answers `verifying` where that takes longer than a call may.',
     reply: upload,
     status: 200,
     policy: { ...control, scope: 'files:write' },

@@ -11,11 +11,15 @@ import {
   timestamp,
   uniqueIndex,
 } from 'drizzle-orm/pg-core'
+import type { ErrorCode } from '#schemas/errors.ts'
 import type { TenantId, UploadId, VersionId } from '#schemas/ids.ts'
 import type { Signature } from '#schemas/signature.ts'
 
 const at = (name: string) => timestamp(name, { withTimezone: true })
 const tenant = () => text('tenant_id').$type<TenantId>().notNull()
+
+/** `verifying`: no part may change until the digest of all of them is known. `failed`: parts may change again. */
+export type UploadState = 'open' | 'verifying' | 'complete' | 'failed'
 
 /** A file on its way in. The parts themselves stand in the blob store, which is the truth about them. */
 export const uploads = pgTable(
@@ -25,7 +29,13 @@ export const uploads = pgTable(
     id: text('id').$type<UploadId>().notNull(),
     sha256: text('sha256').notNull(),
     size: bigint('size', { mode: 'number' }).notNull(),
-    state: text('state').$type<'open' | 'complete'>().notNull().default('open'),
+    state: text('state').$type<UploadState>().notNull().default('open'),
+    /** Why it failed. */
+    error: jsonb('error').$type<{ code: ErrorCode; detail: string }>(),
+    /** Counts verifications that were begun: one that was overtaken may not say that the newest failed. */
+    round: integer('round').notNull().default(0),
+    /** When the queue was asked to verify it. */
+    askedAt: at('asked_at'),
     createdAt: at('created_at').notNull().default(sql`now()`),
     completedAt: at('completed_at'),
   },

@@ -1,4 +1,5 @@
 /** A progress bar on a terminal's stderr; nothing at all where stderr is no terminal. */
+import type { UploadProgress } from '../upload.ts'
 import { bytes, count } from './format.ts'
 import type { Terminal } from './terminal.ts'
 
@@ -9,12 +10,14 @@ const CLEAR_LINE = '\r\u001b[2K'
 export type Progress = {
   /** `total` null: not known yet. */
   update(done: number, total: number | null): void
+  /** What is waited for now, in the place of the bar. */
+  wait(doing: string): void
   /** Removes the bar. */
   end(): void
 }
 
 export function progress(terminal: Terminal, label: string, unit: 'bytes' | 'rows'): Progress {
-  if (!terminal.isErrTty) return { update() {}, end() {} }
+  if (!terminal.isErrTty) return { update() {}, wait() {}, end() {} }
   const startedAt = performance.now()
   const shown = unit === 'bytes' ? bytes : count
   const noun = unit === 'bytes' ? '' : ' rows'
@@ -30,8 +33,18 @@ export function progress(terminal: Terminal, label: string, unit: 'bytes' | 'row
       const line = `${label} ${bar(share)} ${percent(share)}  ${amount}${noun} · ${shown(perS)}/s`
       terminal.err(CLEAR_LINE + line.slice(0, terminal.errColumns - 1))
     },
+    wait(doing) {
+      const line = `${label}  ${doing} … ${Math.round((performance.now() - startedAt) / 1000)} s`
+      terminal.err(CLEAR_LINE + line.slice(0, terminal.errColumns - 1))
+    },
     end: () => terminal.err(CLEAR_LINE),
   }
+}
+
+/** Draws an upload as it goes on. */
+export function ofUpload(bar: Progress) {
+  return ({ sent, total, isVerifying }: UploadProgress) =>
+    isVerifying ? bar.wait('sent, being verified') : bar.update(sent, total)
 }
 
 function bar(share: number): string {

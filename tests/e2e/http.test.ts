@@ -188,6 +188,29 @@ describe('bodies that are too large', () => {
     await ok('POST', `/v1/uploads/${id}/complete`, {})
   })
 
+  test('a file too large to be verified within a call is verified all the same, and a wrong one is told', async () => {
+    const PART = 32 * 1024 ** 2
+    const bytes = Buffer.alloc(2 * PART + 9, 3)
+    for (const isRight of [true, false]) {
+      bytes[0] = isRight ? 1 : 2
+      const declared = { sha256: sha256Of(bytes), size: bytes.length }
+      const { id } = await ok<{ id: string }>('POST', '/v1/uploads', declared, {}, 201)
+      const end = Buffer.from(bytes.subarray(2 * PART))
+      if (!isRight) end.fill(0)
+      for (const [at, part] of [
+        bytes.subarray(0, PART),
+        bytes.subarray(PART, 2 * PART),
+        end,
+      ].entries())
+        await ok('PUT', `/v1/uploads/${id}/parts/${at + 1}`, part)
+      const path = `/v1/uploads/${id}/complete`
+      if (isRight) expect(await ok('POST', path, {})).toMatchObject({ state: 'complete' })
+      else await refused('POST', path, {}, 422, 'digest_mismatch')
+      const { state } = await ok<{ state: string }>('GET', `/v1/uploads/${id}`)
+      expect(state).toBe(isRight ? 'complete' : 'failed')
+    }
+  })
+
   test('after refusals the edge serves as before', async () => {
     await ok('GET', '/v1/whoami')
   })

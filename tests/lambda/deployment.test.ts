@@ -3,6 +3,7 @@
  * behind it, a queue with its event source, objects in the Worker, and the log in S3.
  */
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ListObjectsV2Command } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { openSigner, placeKey, sha256Hex } from '#core/internal/signing.ts'
@@ -142,6 +143,28 @@ test('a file larger than a function takes goes through the edge into S3, part by
   const { Contents = [] } = await cloud.s3.send(new ListObjectsV2Command({ Bucket: BUCKET }))
   const stored = Contents.filter(({ Size }) => Size === bytes.length)
   expect(stored.map(({ Key }) => Key)).toEqual([expect.stringContaining(sha256)])
+})
+
+test('a file too large for a call of the control API is verified and joined by the function of its queue', async () => {
+  const bytes = randomBytes(65 * 1024 ** 2)
+  const sha256 = await sha256Hex(bytes)
+  const stored = galley.upload(bytes)
+  const ended = stored.then(
+    () => true,
+    () => true,
+  )
+  const verifying = await cloud.start('verify')
+  while (!(await Promise.race([ended, sleep(100, false)]))) {
+    const handed = await handOver(cloud, 'uploads', verifying)
+    if (handed) expect(handed.outcome).toEqual({ value: { batchItemFailures: [] } })
+  }
+  expect(await stored).toEqual({ sha256, size: bytes.length })
+  expect(verifying.output()).toContain('"event":"uploads.verified"')
+  const { Contents = [] } = await cloud.s3.send(new ListObjectsV2Command({ Bucket: BUCKET }))
+  expect(Contents.filter(({ Key }) => Key!.includes(sha256)).map(({ Size }) => Size)).toEqual([
+    bytes.length,
+  ])
+  expect(Contents.filter(({ Key }) => Key!.startsWith('uploads/'))).toEqual([])
 })
 
 test('an hour that is over becomes a segment in S3 by the function of its schedule, DuckDB in its bundle', async () => {

@@ -21,9 +21,20 @@ async function partServer(loses: (asked: Asked) => 'request' | 'answer' | null =
   const uploads: Open[] = []
   const byKey = new Map<string, Open>()
   const complete = new Map<string, Buffer>()
+  /** How often an upload that is completed is shown as `verifying`, and what is found wrong with it then. */
+  const verifying = { polls: 0, error: null as { code: string; detail: string } | null }
+  let polls = 0
+  const failed = new Map<Open, { code: string; detail: string }>()
+  const stateOf = (open: Open) => {
+    if (polls > 0) return 'verifying'
+    if (failed.has(open)) return 'failed'
+    return complete.has(open.sha256) ? 'complete' : 'open'
+  }
   const shown = (open: Open) => ({
     id: open.id,
-    state: complete.has(open.sha256) ? 'complete' : 'open',
+    size: open.size,
+    state: stateOf(open),
+    error: (polls === 0 && failed.get(open)) || null,
     part_bytes_max: 1000,
     parts: [...open.parts].map(([number, part]) => ({
       number,
@@ -61,8 +72,13 @@ async function partServer(loses: (asked: Asked) => 'request' | 'answer' | null =
       if (numbers.length === 0 || sha256(whole) !== open.sha256) {
         return problem(422, 'digest_mismatch', 'The bytes do not have the digest.')
       }
-      complete.set(open.sha256, whole)
-    }
+      polls = verifying.polls
+      if (verifying.error) failed.set(open, verifying.error)
+      else {
+        failed.delete(open)
+        complete.set(open.sha256, whole)
+      }
+    } else if (polls > 0) polls--
     return { json: shown(open) }
   }
   const peer = await startPeer(asked => {
@@ -72,7 +88,7 @@ async function partServer(loses: (asked: Asked) => 'request' | 'answer' | null =
     return lost === 'answer' ? 'drop' : said
   })
   undo.push(() => peer.close())
-  return { peer, uploads, complete }
+  return { peer, uploads, complete, verifying }
 }
 
 function client(peer: Peer): Galley {
@@ -160,6 +176,34 @@ test('an upload that the server has forgotten begins anew', async () => {
   uploads[0]!.id = 'gone'
   await client(peer).upload(bytes)
   expect(complete.has(sha256(bytes))).toBe(true)
+})
+
+test('a file that is being verified is waited for, and what was found wrong with it is told', async () => {
+  const bytes = randomBytes(2_000)
+  const seen: (boolean | undefined)[] = []
+  const onProgress = ({ isVerifying }: { isVerifying?: boolean }) => void seen.push(isVerifying)
+  const { peer, complete, verifying } = await partServer()
+  verifying.polls = 2
+  await client(peer).upload(bytes, { onProgress })
+  expect(complete.has(sha256(bytes))).toBe(true)
+  expect(seen.filter(each => each)).toHaveLength(2)
+  expect(seen.at(-1)).toBeUndefined()
+
+  const other = randomBytes(2_000)
+  verifying.polls = 1
+  verifying.error = { code: 'digest_mismatch', detail: 'Part 2 holds other bytes.' }
+  const failing = client(peer).upload(other)
+  await expect(failing).rejects.toMatchObject({
+    code: 'digest_mismatch',
+    message: expect.stringContaining('Part 2 holds other bytes.'),
+  })
+  // The same call then sends what differs: here, nothing does.
+  verifying.error = null
+  peer.asked.length = 0
+  await client(peer).upload(other)
+  expect(partsSent(peer)).toEqual([])
+  expect(peer.asked.at(-1)!.path).toMatch(/^.v1.uploads.upl_1/)
+  expect(complete.has(sha256(other))).toBe(true)
 })
 
 test('a file on disk is uploaded without being held in memory whole, and may be empty', async () => {

@@ -6,7 +6,7 @@ import { createJob } from '../../jobs.ts'
 import { saveResults, withFile } from '../../node.ts'
 import { type Context, command, modelRef, type Output, UsageError } from '../command.ts'
 import { seconds } from '../format.ts'
-import { progress } from '../progress.ts'
+import { ofUpload, progress } from '../progress.ts'
 import { ended, jobText, waited } from './jobs.ts'
 
 const FORMATS: Record<string, 'jsonl' | 'parquet'> = {
@@ -66,11 +66,7 @@ async function created(
   const bar = progress(terminal, 'upload', 'bytes')
   try {
     return await withFile(resolve(cwd, path), rows =>
-      createJob(
-        galley,
-        { ...body, rows, onUpload: ({ sent, total }) => bar.update(sent, total) },
-        signal,
-      ),
+      createJob(galley, { ...body, rows, onUpload: ofUpload(bar) }, signal),
     )
   } finally {
     bar.end()

@@ -5,7 +5,7 @@ import { withFile } from '../../node.ts'
 import type { PublishFiles, PublishOptions } from '../../publish.ts'
 import { type Context, command, UsageError } from '../command.ts'
 import { list, pair } from '../format.ts'
-import { progress } from '../progress.ts'
+import { ofUpload, progress } from '../progress.ts'
 import { versionText } from './models.ts'
 
 export const modelsPublish = command({
@@ -67,11 +67,11 @@ async function upload(
   manifest: PublishOptions,
 ): Promise<Version> {
   const bars = new Map<string, ReturnType<typeof progress>>()
-  const onProgress = ({ file, sent, total }: { file: string; sent: number; total: number }) => {
+  const onProgress: PublishOptions['onProgress'] = ({ file, ...at }) => {
     const bar = bars.get(file) ?? progress(terminal, file, 'bytes')
     bars.set(file, bar)
-    bar.update(sent, total)
-    if (sent === total) bar.end()
+    ofUpload(bar)(at)
+    if (at.sent === at.total && !at.isVerifying) bar.end()
   }
   const named = paths.map(path =>
     path.includes('=') ? pair('file', path) : [basename(path), path],

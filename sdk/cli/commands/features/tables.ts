@@ -5,7 +5,7 @@ import { withFile } from '../../../node.ts'
 import { type Command, command, UsageError } from '../../command.ts'
 import { bytes, count, time } from '../../format.ts'
 import { documentIn } from '../../json-document.ts'
-import { progress } from '../../progress.ts'
+import { ofUpload, progress } from '../../progress.ts'
 import { fields, table } from '../../table.ts'
 import type { Terminal } from '../../terminal.ts'
 import { waited } from '../jobs.ts'
@@ -37,9 +37,7 @@ The same file again changes nothing; another is the next version, and its rows a
     const galley = await context.galley()
     const bar = progress(terminal, 'upload', 'bytes')
     const sha256 = await withFile(resolve(cwd, path!), async rows => {
-      const onProgress = ({ sent, total }: { sent: number; total: number }) =>
-        bar.update(sent, total)
-      return (await galley.upload(rows, { onProgress, signal })).sha256
+      return (await galley.upload(rows, { onProgress: ofUpload(bar), signal })).sha256
     }).finally(() => bar.end())
     const body = { ...definition, file: { sha256, format } }
     const made = await galley.request('tables.put', { params: { table: name! }, body }, { signal })

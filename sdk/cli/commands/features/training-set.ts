@@ -5,7 +5,7 @@ import { createTrainingSet, type TrainingSetInput } from '../../../jobs.ts'
 import { withFile } from '../../../node.ts'
 import { type Context, command, UsageError } from '../../command.ts'
 import { seconds, timestamp } from '../../format.ts'
-import { progress } from '../../progress.ts'
+import { ofUpload, progress } from '../../progress.ts'
 import { jobText, waited } from '../jobs.ts'
 import { checkFolder, finished, formatOf } from '../jobs-create.ts'
 
@@ -62,7 +62,7 @@ async function created(
   const { terminal, cwd, signal } = context
   const galley = await context.galley()
   const bar = progress(terminal, 'upload', 'bytes')
-  const onUpload = ({ sent, total }: { sent: number; total: number }) => bar.update(sent, total)
+  const onUpload = ofUpload(bar)
   try {
     return await withFile(resolve(cwd, path), rows =>
       createTrainingSet(galley, { ...input, rows, onUpload }, signal),

@@ -57,6 +57,7 @@ export const PLACES: Record<FunctionName | `runner-${PoolName}`, string[]> = {
     'GetQueueAttributes',
   ],
   ingest: [...SECRETS, ...FROM_SOURCE, 'GetObject'],
+  verify: [...SECRETS, ...FROM_SOURCE, 'ChangeMessageVisibility', ...BLOBS],
   relay: [...SECRETS, ...SEND],
   sweep: SECRETS,
   capacity: [...SECRETS, 'DescribeServices', 'UpdateService'],

@@ -4,7 +4,7 @@ import type { Unit } from '#core/deps.ts'
 import * as models from '#core/models/models.ts'
 import type { RolloutId, SwitchId, TenantId } from '#schemas/ids.ts'
 import type { Report } from '#schemas/rollout.ts'
-import type { FunctionsDeps } from './deps.ts'
+import type { FunctionsDeps } from '../deps.ts'
 
 type Planning = { call: Call; change: models.aliases.Change }
 type Refused = { call: Call } & Parameters<typeof models.aliases.refuse>[2]

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Call } from '#core/caller.ts'
 import { AppError } from '#core/error.ts'
 import * as models from '#core/models/models.ts'
-import type { FunctionsDeps } from './deps.ts'
-import { inTenant, type OfTenant } from './in-tenant.ts'
+import type { FunctionsDeps } from '../deps.ts'
+import { inTenant, type OfTenant } from '../in-tenant.ts'
 
 /** What is ready as quickly as most is needs no second question; for the rest the edge waits. */
 const PATIENCE_MS = 500

@@ -19,6 +19,7 @@ const FILES = {
     'tests/cloud/sqs.test.ts',
     'tests/cloud/sqs-bodies.test.ts',
     'tests/cloud/sqs-faults.test.ts',
+    'tests/conformance/classes/classes.test.ts',
   ],
   s3: [
     'tests/cloud/blobs/s3.test.ts',

@@ -41,7 +41,7 @@ const schema = z.object({
     .optional(),
   GALLEY_ROUTER_IMAGE: image,
   GALLEY_RUNNER_IMAGE: image,
-  GALLEY_RUNNER_GPU_IMAGE: image,
+  GALLEY_RUNNER_GPU_IMAGE: image.optional(),
 })
 
 /** What a deployment is told. */
@@ -87,7 +87,7 @@ export function readEnv(
     images: {
       router: env.GALLEY_ROUTER_IMAGE,
       runner: env.GALLEY_RUNNER_IMAGE,
-      runnerGpu: env.GALLEY_RUNNER_GPU_IMAGE,
+      runnerGpu: env.GALLEY_RUNNER_GPU_IMAGE ?? null,
     },
     restored: env.GALLEY_DATABASE_RESTORED ?? [],
     newestMigration: newestIn(`${bundleOf('migrate')}/migrations/meta/_journal.json`),

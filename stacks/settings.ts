@@ -84,7 +84,11 @@ export type Deployment = {
   /** Of a receiver of OTLP, by HTTP; null: nothing is traced. */
   tracesUrl: string | null
   /** Images by digest, so that a task never starts what nobody has tested. */
-  images: { router: string; runner: string; runnerGpu: string }
+  images: {
+    router: string
+    runner: string /** Where there is none, there is no pool with GPUs. */
+    runnerGpu: string | null
+  }
   /**
    * Databases that were made from backups, each in place of the one before it: a time in UTC to which that one is
    * restored, or the name of a snapshot. None, as long as nothing was lost.

@@ -42,7 +42,7 @@ export async function graphOf(
   stage: Stage,
   domain: string,
   texts: Texts,
-  restored: string[] = [],
+  { restored = [], hasGpus = true }: { restored?: string[]; hasGpus?: boolean } = {},
 ): Promise<Graph> {
   const resources: Resource[] = []
   const options = new Map<string, Options>()
@@ -61,7 +61,9 @@ export async function graphOf(
     false,
   )
   noteOptions(options)
-  deploy({ ...exampleOf(stage, domain), restored })
+  const { images, ...example } = exampleOf(stage, domain)
+  const given = hasGpus ? images : { ...images, runnerGpu: null }
+  deploy({ ...example, images: given, restored })
   // Resources register one after the other as what they need becomes known.
   await pulumi.runtime.disconnect()
   return { stage, app: await appOf(stage), resources, texts: structuredClone(texts), restored }

@@ -69,11 +69,13 @@ export async function judge(): Promise<Judgement> {
   const has = wranglerDomain('production', texts.wrangler) ?? domain
   const moved = { ...texts, wrangler: texts.wrangler.replaceAll(`.${has}"`, `.${ANOTHER}"`) }
   const elsewhere = await graphOf('production', ANOTHER, moved)
-  const restored = await graphOf('production', domain, texts, RESTORED)
+  const restored = await graphOf('production', domain, texts, { restored: RESTORED })
+  const small = await graphOf('dev', domain, texts, { hasGpus: false })
   const faults = [
     ...graphs.flatMap(graph => violations(graph, graph.stage)),
     ...violations(elsewhere, `production of ${ANOTHER}`),
     ...violations(restored, 'production, restored twice', RULES.filter(isNoCost)),
+    ...violations(small, 'dev, without GPUs', RULES.filter(isNoCost)),
   ]
   const production = graphs.find(({ stage }) => stage === 'production')!
   const plants = RULES.flatMap(rule =>
@@ -103,7 +105,7 @@ export async function judge(): Promise<Judgement> {
 
 /** To a time, and then from a snapshot. */
 const RESTORED = ['2026-11-30T12:00:00Z', 'rds:galley-production-control-2026-12-01']
-/** The documents say what a stage costs that has one database. */
+/** The documents say what a stage costs that has one database and all pools. */
 const isNoCost = (rule: Rule) => !costRules.includes(rule)
 
 /** Not the one of wrangler.toml. */

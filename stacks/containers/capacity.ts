@@ -78,12 +78,17 @@ export function poolPlaceOf(deployment: Deployment, pool: PoolName): PoolPlace {
   }
 }
 
-export function poolPlaces(deployment: Deployment): Record<PoolName, PoolPlace> {
-  const pools = Object.keys(POOLS) as PoolName[]
-  return Object.fromEntries(pools.map(pool => [pool, poolPlaceOf(deployment, pool)])) as Record<
-    PoolName,
-    PoolPlace
-  >
+/** The image that runners of a pool are started from; none, where the deployment was given none. */
+export const imageOf = ({ images }: Deployment, pool: PoolName): string | null =>
+  POOLS[pool].gpus > 0 ? images.runnerGpu : images.runner
+
+/** Pools that the deployment has an image for; classes of the others are not published for. */
+export const poolsOf = (deployment: Deployment): PoolName[] =>
+  (Object.keys(POOLS) as PoolName[]).filter(pool => imageOf(deployment, pool) !== null)
+
+export function poolPlaces(deployment: Deployment): Partial<Record<PoolName, PoolPlace>> {
+  const pools = poolsOf(deployment)
+  return Object.fromEntries(pools.map(pool => [pool, poolPlaceOf(deployment, pool)]))
 }
 
 /** Classes of hardware of which there can be runners. */

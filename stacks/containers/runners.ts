@@ -12,7 +12,16 @@ import type { Network } from '../network.ts'
 import type { Queues } from '../queues.ts'
 import { type Secrets, traceHeadersIn } from '../secrets.ts'
 import { type Deployment, hostOf, nameOf, tagsOf, tracesOf } from '../settings.ts'
-import { CAPACITIES, POOLS, poolPlaceOf, profileOf, providerOf, within } from './capacity.ts'
+import {
+  CAPACITIES,
+  imageOf,
+  POOLS,
+  poolPlaceOf,
+  poolsOf,
+  profileOf,
+  providerOf,
+  within,
+} from './capacity.ts'
 import type { Router } from './router.ts'
 import { STOP_S, taskOf } from './task.ts'
 
@@ -44,7 +53,7 @@ export function runners(deployment: Deployment, needs: Needs): Capacities {
     tags,
   })
   const profile = profileOf(deployment, cluster)
-  const pools = Object.keys(POOLS) as PoolName[]
+  const pools = poolsOf(deployment)
   const providers = pools.map(pool =>
     CAPACITIES.map(capacity =>
       providerOf(deployment, { network: needs.network, cluster: name, profile }, pool, capacity),
@@ -86,7 +95,7 @@ function serviceOf(
   const task = taskOf(deployment, {
     name: `runner-${pool}`,
     part: 'runners',
-    image: gpus > 0 ? deployment.images.runnerGpu : deployment.images.runner,
+    image: imageOf(deployment, pool)!,
     environment: {
       ...tracesOf(deployment),
       GALLEY_HARDWARE: pool,

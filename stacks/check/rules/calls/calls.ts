@@ -23,6 +23,12 @@ const give = (graph: Graph, place: string, action: string): void =>
     all.push({ Effect: 'Allow', Action: [action], Resource: 'arn:aws:s3:::of-ours/blobs/*' }),
   )
 
+/** A pool that a deployment has no image for has no role. */
+const isThere =
+  (graph: Graph) =>
+  ([place]: [string, string[]]): boolean =>
+    !place.startsWith('runner-') || graph.resources.some(({ name }) => name === `task-${place}`)
+
 export const callRules: Rule[] = [
   {
     name: 'for each call of a driver it is known what must be allowed, and nothing is known of calls that nobody makes',
@@ -44,18 +50,20 @@ export const callRules: Rule[] = [
   {
     name: 'each place may do what its code calls, and nothing that it does not call',
     faults: graph =>
-      Object.entries(PLACES).flatMap(([place, calls]) => {
-        const needs = new Set(calls.flatMap(call => ACTIONS[call]!))
-        const may = new Set(allowed(graph, place))
-        return [
-          ...[...needs]
-            .filter(action => !may.has(action))
-            .map(action => `policy-${place}: its code needs ${action}`),
-          ...[...may]
-            .filter(action => !needs.has(action))
-            .map(action => `policy-${place}: allows ${action}, which nothing there calls`),
-        ]
-      }),
+      Object.entries(PLACES)
+        .filter(isThere(graph))
+        .flatMap(([place, calls]) => {
+          const needs = new Set(calls.flatMap(call => ACTIONS[call]!))
+          const may = new Set(allowed(graph, place))
+          return [
+            ...[...needs]
+              .filter(action => !may.has(action))
+              .map(action => `policy-${place}: its code needs ${action}`),
+            ...[...may]
+              .filter(action => !needs.has(action))
+              .map(action => `policy-${place}: allows ${action}, which nothing there calls`),
+          ]
+        }),
     plants: [
       graph => take(graph, 'api', 'sqs:SendMessage'),
       graph => take(graph, 'ingest', 's3:ListBucket'),

@@ -2,7 +2,7 @@
 import { POOL_PRICES, USUAL_CLASS } from '../../../../schemas/cloud/pools.ts'
 import { queuesOf } from '../../../../schemas/queues.ts'
 import type { Graph, Inputs } from '../../graph.ts'
-import { inputs, type Rule } from '../../rule.ts'
+import { inputs, type Rule, without } from '../../rule.ts'
 import { change, list, statements } from '../access.ts'
 
 const arnAs = (graph: Graph, queue: string) =>
@@ -27,11 +27,17 @@ function retold(graph: Graph, pool: string, from: string, to: string): void {
   asked.containerDefinitions = asked.containerDefinitions.replace(from, to)
 }
 
+/** Those that the function which sizes them is told of. */
+function poolsIn(graph: Graph): string[] {
+  const { GALLEY_RUNNER_POOLS } = inputs(graph, 'function-capacity').environment.variables
+  return Object.keys(JSON.parse(GALLEY_RUNNER_POOLS))
+}
+
 export const classRules: Rule[] = [
   {
     name: 'work for a class of machines is received by its runners alone, which receive nothing else',
     faults: graph =>
-      Object.keys(POOL_PRICES).flatMap(pool => {
+      poolsIn(graph).flatMap(pool => {
         const from = `policy-runner-${pool}`
         const isDedicated = pool !== USUAL_CLASS
         const wanted = (['work', 'validate'] as const)
@@ -57,6 +63,37 @@ export const classRules: Rule[] = [
       graph => receiving(graph, 'gpu', arns => arns.pop()),
       graph => retold(graph, 'gpu', '"GALLEY_DEDICATED","value":"true"', '"A","value":"true"'),
       graph => retold(graph, 'gpu', '"GALLEY_HARDWARE","value":"gpu"', '"A","value":"gpu"'),
+    ],
+  },
+  {
+    name: 'each pool of the table has its runners, and one without an image has none of their parts',
+    faults: graph => {
+      const parts = (pool: string) =>
+        graph.resources.filter(
+          ({ name }) => name.endsWith(`-${pool}`) && !/^(queue|redrive)-/.test(name),
+        )
+      return Object.keys(POOL_PRICES).flatMap(pool => {
+        if (poolsIn(graph).includes(pool))
+          return graph.resources.some(({ name }) => name === `runners-${pool}`)
+            ? []
+            : [`runners-${pool}: is sized, and not there`]
+        return pool === USUAL_CLASS
+          ? [`runners-${pool}: is missing`]
+          : parts(pool).map(({ name }) => `${name}: is there, and nobody sizes it`)
+      })
+    },
+    plants: [
+      graph => without(graph, 'runners-gpu'),
+      graph => {
+        const { variables } = inputs(graph, 'function-capacity').environment
+        const { cpu } = JSON.parse(variables.GALLEY_RUNNER_POOLS)
+        variables.GALLEY_RUNNER_POOLS = JSON.stringify({ cpu })
+      },
+      graph => {
+        const { variables } = inputs(graph, 'function-capacity').environment
+        const { gpu } = JSON.parse(variables.GALLEY_RUNNER_POOLS)
+        variables.GALLEY_RUNNER_POOLS = JSON.stringify({ gpu })
+      },
     ],
   },
   {

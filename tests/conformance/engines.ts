@@ -11,6 +11,8 @@ export type QueueFlags = {
   takesAllOfUnicode: boolean
   /** A receipt is worth nothing once the message was received again. */
   forgetsOldReceipts: boolean
+  /** Of readers that ask at once, one gets a message. */
+  givesToOneReader: boolean
 }
 export type BlobFlags = {
   /** Who reads a blob while it is replaced sees all of the old one or all of the new one. */
@@ -31,6 +33,7 @@ const CASES: Record<Flag, string[]> = {
     'an old receipt neither deletes nor extends',
     'any order of sending, receiving, giving back and deleting follows the model: deleting with an old receipt',
   ],
+  givesToOneReader: ['eight readers at once never hold the same message, and lose none'],
   replacesWhole: ['a replaced blob is seen whole, the old or the new one'],
   takesWritersAtOnce: [
     'who writes the same bytes under one key at once is told the same, and they are there',
@@ -52,6 +55,8 @@ const NOT: Record<'fauxqs' | 'moto', Partial<Record<Flag, string>>> = {
     departsCleanly: HANGS_UP,
     forgetsOldReceipts:
       'it deletes by any receipt that a message ever had; SQS promises for a standard queue only that the newest deletes, and whoever lost a message is fenced by the epoch of the lease',
+    givesToOneReader:
+      'it finds a message and hides it without a lock, so that two requests at once may be given the same one',
     replacesWhole:
       'it closes the old bytes under whoever reads them; S3 documents that it does not',
     takesWritersAtOnce:
@@ -64,6 +69,7 @@ const queueFlags = (not: Partial<Record<Flag, string>> = {}): QueueFlags => ({
   departsCleanly: !not.departsCleanly,
   takesAllOfUnicode: !not.takesAllOfUnicode,
   forgetsOldReceipts: !not.forgetsOldReceipts,
+  givesToOneReader: !not.givesToOneReader,
 })
 const blobFlags = (not: Partial<Record<Flag, string>> = {}): BlobFlags => ({
   replacesWhole: !not.replacesWhole,

@@ -13,6 +13,7 @@ import { createApi } from '#functions/api.ts'
 import type { FunctionsDeps } from '#functions/deps.ts'
 import { connectionOf } from '#platform/db/postgres.ts'
 import { postgresQueue } from '#platform/queue/postgres.ts'
+import { QUEUES } from '#schemas/queues.ts'
 import { systemClock } from '#tests/caller.ts'
 import { testDatabase } from '#tests/database.ts'
 
@@ -98,7 +99,7 @@ test('who has another secret sends nothing back', async () => {
 test.for([
   [
     ['redrive', 'toString'],
-    'There is no queue "toString"; it is one of work, validate, work-gpu, validate-gpu, work-other, validate-other, events.',
+    `There is no queue "toString"; it is one of ${Object.keys(QUEUES).join(', ')}.`,
   ],
   [
     ['redrive', 'events', '--max', '0'],

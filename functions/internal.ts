@@ -226,7 +226,9 @@ async function openValidation(
   deps: FunctionsDeps,
   input: OfTenant<{ versionId: VersionId; hardware?: string }>,
 ) {
-  return { manifest: await inTenant(deps, input, unit => models.validation.open(unit, input)) }
+  const found = await inTenant(deps, input, unit => models.validation.open(unit, input))
+  const isElsewhere = found === 'elsewhere'
+  return { manifest: isElsewhere ? null : found, isElsewhere }
 }
 
 function judgeVersion(

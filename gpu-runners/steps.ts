@@ -52,15 +52,16 @@ type Turn = { comes: Promise<void>; nearlyOver(): void }
  */
 export async function steps(deps: StepDeps, signals: Signals): Promise<void> {
   const { draining: signal } = signals
-  const receive = receiver(deps.queue, deps.queues)
+  const receiving = receiver(deps.queue, deps.queues)
   let ending = Promise.resolve()
   while (!signal.aborted) {
     try {
-      const received = await receive(signal)
+      const received = await receiving.next(signal)
       if (!received) continue
       const nearlyDone = Promise.withResolvers<void>()
       const turn = { comes: ending, nearlyOver: nearlyDone.resolve }
-      const working = step(deps, received, signals, turn).catch(error =>
+      const met = () => receiving.met(received.queue)
+      const working = step({ ...deps, met }, received, signals, turn).catch(error =>
         failed(deps, error, signal),
       )
       await Promise.race([working, nearlyDone.promise])
@@ -80,7 +81,7 @@ async function failed(deps: StepDeps, error: unknown, signal: AbortSignal): Prom
 }
 
 async function step(
-  deps: StepDeps,
+  deps: StepDeps & { met(): void },
   { queue: name, message }: Received,
   signals: Signals,
   turn: Turn,
@@ -98,6 +99,7 @@ async function step(
     await queue.extend(name, message.receipt, assignment.waitS + 1)
     return
   }
+  if (assignment.status === 'elsewhere') deps.met()
   if (assignment.status === 'leased') {
     const hold = holdMessage(queue, name, message, QUEUES[name].visibilityS)
     const unprotect = deps.protection.hold()

@@ -39,13 +39,18 @@ export type ValidationDeps = {
   providers: readonly string[]
 }
 
+/** What the functions say of a message. `isElsewhere`: runners of another class hear of it instead. */
+type Opened = { manifest: Manifest | null; isElsewhere?: boolean }
+
 /** Judges versions one after the other until the signal fires. */
 export async function validations(deps: ValidationDeps, signal: AbortSignal): Promise<void> {
-  const receive = receiver(deps.queue, deps.queues)
+  const receiving = receiver(deps.queue, deps.queues)
   while (!signal.aborted) {
     try {
-      const received = await receive(signal)
-      if (received) await validation(deps, received, signal)
+      const received = await receiving.next(signal)
+      if (!received) continue
+      const met = () => receiving.met(received.queue)
+      await validation({ ...deps, met }, received, signal)
     } catch (error) {
       if (signal.aborted) return
       deps.log.error('runner.validation_failed', { error: String(error) })
@@ -55,7 +60,7 @@ export async function validations(deps: ValidationDeps, signal: AbortSignal): Pr
 }
 
 async function validation(
-  deps: ValidationDeps,
+  deps: ValidationDeps & { met(): void },
   { queue: name, message }: Received,
   signal: AbortSignal,
 ): Promise<void> {
@@ -68,11 +73,12 @@ async function validation(
   const hold = holdMessage(deps.queue, name, message, QUEUES[name].visibilityS)
   const unprotect = deps.protection.hold()
   try {
-    const { manifest } = await deps.control.ask<{ manifest: Manifest | null }>(
+    const { manifest, isElsewhere } = await deps.control.ask<Opened>(
       '/internal/validations/open',
       { tenantId, versionId, hardware, trace },
       signal,
     )
+    if (isElsewhere) deps.met()
     if (manifest) {
       refuseElsewhere(manifest, hardware)
       const attributes = { 'galley.tenant.id': tenantId, 'galley.version.id': versionId }

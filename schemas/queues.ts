@@ -90,6 +90,11 @@ export function queuesOf(
   return isDedicated || own === work ? [own] : [own, work]
 }
 
+/** Whether several classes look there. */
+export function isShared(queue: RunnerQueue): boolean {
+  return queue === 'work-other' || queue === 'validate-other'
+}
+
 function isPool(hardware: string): hardware is Exclude<PoolName, typeof USUAL_CLASS> {
   return Object.hasOwn(POOL_PRICES, hardware)
 }

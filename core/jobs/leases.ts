@@ -30,10 +30,13 @@ const BACKOFF_CAP_MS = 15 * 60_000
 
 export type Leased = { status: 'leased'; epoch: number; step: Step; run: Run }
 /**
- * `gone`: done, canceled, never was, or promised to runners of the class that it asks for; `held`: another runner has
- * it, look again after the wait.
+ * `gone`: done, canceled, or never was; `elsewhere`: promised to runners of the class that it asks for; `held`: another
+ * runner has it, look again after the wait.
  */
-export type LeaseReply = Leased | { status: 'gone' } | { status: 'held'; waitS: number }
+export type LeaseReply =
+  | Leased
+  | { status: 'gone' | 'elsewhere' }
+  | { status: 'held'; waitS: number }
 
 export async function lease(
   unit: Unit,

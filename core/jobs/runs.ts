@@ -79,7 +79,11 @@ export function enqueue(
  * For a message that met a runner of another class: an older version of the code has sent it, or several classes share its
  * queue. A new one takes its place, so that none is received so often that it counts as poison.
  */
-export async function sendElsewhere(unit: Unit, run: Run, step: Step): Promise<{ status: 'gone' }> {
+export async function sendElsewhere(
+  unit: Unit,
+  run: Run,
+  step: Step,
+): Promise<{ status: 'elsewhere' }> {
   const now = unit.clock.now()
   // Heard of: the sweep has nothing to add.
   await unit.tx
@@ -87,7 +91,7 @@ export async function sendElsewhere(unit: Unit, run: Run, step: Step): Promise<{
     .set({ updatedAt: new Date(now) })
     .where(eq(steps.id, step.id))
   await enqueue(unit, run, [step.id], outbox.elsewhereS(now - run.createdAt.getTime()))
-  return { status: 'gone' }
+  return { status: 'elsewhere' }
 }
 
 /** The class of hardware that its model's version asks for; undefined: any will do. */

@@ -29,13 +29,13 @@ export function ask(unit: Unit, { tenantId, id, manifest }: Asked, delayS = 0): 
 }
 
 /**
- * What a runner of this class is to judge. Null: the version waits for no verdict any more, or asks for another class,
- * whose runners hear of it instead; of the message that came here nothing is left to do.
+ * What a runner of this class is to judge. Null: the version waits for no verdict any more; `elsewhere`: it asks for
+ * another class, whose runners hear of it instead. Of the message that came here nothing is left to do then.
  */
 export async function open(
   unit: Unit,
   { versionId, hardware }: { versionId: VersionId; hardware?: string },
-): Promise<Manifest | null> {
+): Promise<Manifest | 'elsewhere' | null> {
   const [version] = await unit.tx
     .select()
     .from(modelVersions)
@@ -52,7 +52,7 @@ export async function open(
     .where(eq(modelVersions.id, versionId))
   if (!isElsewhere) return version.manifest
   await ask(unit, version, outbox.elsewhereS(now - version.createdAt.getTime()))
-  return null
+  return 'elsewhere'
 }
 
 /** Stores what validation found. Only a version that still waits for it changes. */

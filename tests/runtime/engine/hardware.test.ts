@@ -123,8 +123,8 @@ test('a step of bulk work on a version that asks for a class is leased by runner
     tenant(unit =>
       jobs.leases.lease(unit, { stepId: steps.rows[0]!.id as never, runner, hardware }),
     )
-  expect(await lease('r-0', 'cpu')).toEqual({ status: 'gone' })
-  expect(await lease('r-0')).toEqual({ status: 'gone' })
+  expect(await lease('r-0', 'cpu')).toEqual({ status: 'elsewhere' })
+  expect(await lease('r-0')).toEqual({ status: 'elsewhere' })
   expect(await lease('r-1', 'cuda')).toMatchObject({ status: 'leased', epoch: 1 })
 })
 

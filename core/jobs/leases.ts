@@ -33,10 +33,8 @@ export type Leased = { status: 'leased'; epoch: number; step: Step; run: Run }
  * `gone`: done, canceled, or never was; `elsewhere`: promised to runners of the class that it asks for; `held`: another
  * runner has it, look again after the wait.
  */
-export type LeaseReply =
-  | Leased
-  | { status: 'gone' | 'elsewhere' }
-  | { status: 'held'; waitS: number }
+type Refused = { status: 'gone' | 'elsewhere' } | { status: 'held'; waitS: number }
+export type LeaseReply = Leased | Refused
 
 export async function lease(
   unit: Unit,

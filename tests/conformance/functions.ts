@@ -72,7 +72,8 @@ export function functionsSuite(driver: FunctionsDriver): void {
 async function answer(request: Request): Promise<Response> {
   const { pathname, search } = new URL(request.url)
   const status = Number(/^\/status\/(\d+)$/.exec(pathname)?.[1])
-  if (pathname === '/never') await new Promise(resolve => setTimeout(resolve, 2_000))
+  // Long past the moment at which the caller leaves, however slow the machine is.
+  if (pathname === '/never') await new Promise(resolve => setTimeout(resolve, 20_000).unref())
   if (status === 204) return new Response(null, { status })
   if (status) return Response.json({ status }, { status, headers: { 'retry-after': '7' } })
   const bytes = Buffer.from(await request.arrayBuffer())

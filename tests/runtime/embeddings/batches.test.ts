@@ -106,7 +106,7 @@ test('what a batch does with a model for a class of machines is asked of that cl
   const { rows } = await admin.query('select distinct queue from outbox')
   expect(rows).toEqual([{ queue: 'work-gpu' }])
   const [shard] = await batch.stepsOf('shard')
-  await expect(batch.lease(shard!.id)).rejects.toThrow('gone')
+  await expect(batch.lease(shard!.id)).rejects.toThrow('elsewhere')
   expect(await batch.lease(shard!.id, 'gpu')).toMatchObject({ spec: { hardware: 'gpu' } })
 })
 

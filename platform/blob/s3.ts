@@ -9,7 +9,7 @@ import {
   PutObjectCommand,
   type S3Client,
 } from '@aws-sdk/client-s3'
-import type { BlobInfo, Blobs, Bytes } from '#core/deps.ts'
+import type { BlobInfo, Blobs } from '#core/deps.ts'
 import { AppError } from '#core/error.ts'
 import { withLocalFiles } from './cache.ts'
 import { checkDigest, checkSize } from './disk.ts'
@@ -17,6 +17,7 @@ import { cutRange, type PlainBlobs, withCheckedKeys } from './key.ts'
 import { nameOf, s3Fault, statusOf } from './s3-client.ts'
 import { copySource, multipart, type Piece, piecesFrom } from './s3-multipart.ts'
 import { type Join, rewritten, uploads } from './upload.ts'
+import { inPieces } from './wire.ts'
 
 /** Bodies up to this go in one call; of a larger one this much is held at a time. */
 const PIECE_BYTES = 8_388_608
@@ -104,7 +105,7 @@ function objects({ client, bucket: Bucket }: Place, base: string, kind: string):
     join: (sources, key, limits) =>
       putLarge(key, piecesFrom({ client, bucket: Bucket }, sources), limits),
     async put(key, body, limits = {}) {
-      const pieces = inPieces(body)
+      const pieces = inPieces(body, PIECE_BYTES)
       const first = (await pieces.next()).value ?? new Uint8Array()
       checkSize(first.byteLength, limits.sizeMax)
       if (first.byteLength === PIECE_BYTES) {
@@ -151,25 +152,6 @@ function objects({ client, bucket: Bucket }: Place, base: string, kind: string):
       return infos.filter(info => info !== null)
     },
   }
-}
-
-/** Pieces of exactly `PIECE_BYTES`, the last one shorter. */
-async function* inPieces(body: Bytes): AsyncGenerator<Uint8Array<ArrayBuffer>, undefined> {
-  let buffer = new Uint8Array(PIECE_BYTES)
-  let filled = 0
-  for await (const chunk of body instanceof Uint8Array ? [body] : body) {
-    for (let at = 0; at < chunk.byteLength; ) {
-      const taken = chunk.subarray(at, at + PIECE_BYTES - filled)
-      buffer.set(taken, filled)
-      filled += taken.byteLength
-      at += taken.byteLength
-      if (filled < PIECE_BYTES) continue
-      yield buffer
-      buffer = new Uint8Array(PIECE_BYTES)
-      filled = 0
-    }
-  }
-  if (filled > 0) yield buffer.subarray(0, filled)
 }
 
 async function* asPieces(all: AsyncIterable<Uint8Array>): AsyncGenerator<Piece> {

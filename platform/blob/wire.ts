@@ -63,7 +63,7 @@ export async function* inPieces(
   body: Bytes,
   bytesMax: number,
   size?: number,
-): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+): AsyncGenerator<Uint8Array<ArrayBuffer>, undefined> {
   let piece = new Uint8Array(Math.min(bytesMax, size ?? PIECE_BYTES_FIRST))
   let filled = 0
   for await (const chunk of body instanceof Uint8Array ? [body] : body) {
